@@ -1,0 +1,372 @@
+//! Every metric, in one struct (DESIGN section 10).
+//!
+//! Owns the registry, the names and the labels. Label values come from the configuration and from closed lists only,
+//! never from a request. Handles are resolved once, so that counting is one atomic addition.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::reason::Reason;
+
+/// Seconds; from loopback speed to the slowest token endpoint.
+const BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Every metric of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `bearerd_requests_in_flight`.
+    pub requests_in_flight: IntGauge,
+    /// `bearerd_connections`.
+    pub connections: IntGauge,
+    /// `bearerd_replay_memory_bytes`.
+    pub replay_memory: IntGauge,
+    /// `bearerd_tls_certificate_expiry_timestamp_seconds`.
+    pub certificate_expiry: GaugeVec,
+    /// `bearerd_config_last_reload_success_timestamp_seconds`.
+    pub config_last_success: Gauge,
+    refused: Vec<(Reason, IntCounter)>,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    waiting: IntGaugeVec,
+    token_expiry: GaugeVec,
+    token_valid: IntGaugeVec,
+    token_latched: IntGaugeVec,
+    token_last_success: GaugeVec,
+    token_requests: IntCounterVec,
+    token_request_duration: HistogramVec,
+    token_rejections: IntCounterVec,
+    config_reloads: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers everything; what has only fixed labels exists at zero from here on.
+    pub fn new() -> Self {
+        let r = Registry::new();
+        let build = int_gauge_vec(&r, "bearerd_build_info", "Always 1; the version is the label.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let refused = counter_vec(&r, "bearerd_refused_total", "Requests that bearerd refused itself.", &["reason"]);
+        // Process figures cannot be read in every sandbox; without them the page is shorter, not broken.
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        if let Err(error) = r.register(Box::new(process)) {
+            tracing::warn!(%error, "process metrics are not to be had");
+        }
+        let metrics = Self {
+            requests_in_flight: gauge(&r, "bearerd_requests_in_flight", "Requests being served."),
+            connections: gauge(&r, "bearerd_connections", "Open connections of callers."),
+            replay_memory: gauge(&r, "bearerd_replay_memory_bytes", "Request bodies kept for a replay."),
+            certificate_expiry: gauge_vec(
+                &r,
+                "bearerd_tls_certificate_expiry_timestamp_seconds",
+                "When a configured certificate ends.",
+                &["certificate"],
+            ),
+            config_last_success: gauge_vec(
+                &r,
+                "bearerd_config_last_reload_success_timestamp_seconds",
+                "When the configuration was last read without a mistake.",
+                &[],
+            )
+            .with_label_values(&[] as &[&str]),
+            refused: Reason::ALL
+                .iter()
+                .filter(|reason| !reason.code().starts_with('F'))
+                .map(|reason| (*reason, refused.with_label_values(&[reason.code()])))
+                .collect(),
+            requests: counter_vec(
+                &r,
+                "bearerd_requests_total",
+                "Requests by HTTP status and by who answered.",
+                &["route", "code", "origin"],
+            ),
+            request_duration: histogram_vec(
+                &r,
+                "bearerd_request_duration_seconds",
+                "From a request's head to the end of its answer.",
+                &["route"],
+            ),
+            upstream_duration: histogram_vec(
+                &r,
+                "bearerd_upstream_duration_seconds",
+                "From sending a request to the answer's head, each attempt.",
+                &["route"],
+            ),
+            waiting: int_gauge_vec(
+                &r,
+                "bearerd_requests_waiting_for_token",
+                "Requests held because there is no token.",
+                &["credential"],
+            ),
+            token_expiry: gauge_vec(
+                &r,
+                "bearerd_token_expiry_timestamp_seconds",
+                "When the current token ends; 0 without one.",
+                &["credential"],
+            ),
+            token_valid: int_gauge_vec(&r, "bearerd_token_valid", "1 while there is a usable token.", &["credential"]),
+            token_latched: int_gauge_vec(
+                &r,
+                "bearerd_token_latched",
+                "1 while nothing is tried until somebody acts.",
+                &["credential"],
+            ),
+            token_last_success: gauge_vec(
+                &r,
+                "bearerd_token_last_success_timestamp_seconds",
+                "When a token was last issued; 0 if never.",
+                &["credential"],
+            ),
+            token_requests: counter_vec(
+                &r,
+                "bearerd_token_requests_total",
+                "Token requests by outcome.",
+                &["credential", "outcome"],
+            ),
+            token_request_duration: histogram_vec(
+                &r,
+                "bearerd_token_request_duration_seconds",
+                "Time a token request took.",
+                &["credential"],
+            ),
+            token_rejections: counter_vec(
+                &r,
+                "bearerd_token_rejections_total",
+                "Answers that rejected the token, by what followed.",
+                &["credential", "action"],
+            ),
+            config_reloads: counter_vec(
+                &r,
+                "bearerd_config_reloads_total",
+                "Configuration reloads by outcome.",
+                &["outcome"],
+            ),
+            registry: r,
+        };
+        for outcome in ["success", "failure"] {
+            metrics.config_reloads.with_label_values(&[outcome]);
+        }
+        metrics
+    }
+
+    /// The handles of one route; its series exist from here on.
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        RouteMetrics {
+            name: name.to_owned(),
+            requests: self.requests.clone(),
+            by_upstream: std::array::from_fn(|_| OnceLock::new()),
+            by_bearerd: std::array::from_fn(|_| OnceLock::new()),
+            request_duration: self.request_duration.with_label_values(&[name]),
+            upstream_duration: self.upstream_duration.with_label_values(&[name]),
+        }
+    }
+
+    /// The handles of one credential; its series exist from here on.
+    pub fn credential(&self, name: &str) -> CredentialMetrics {
+        let outcome = |o: &str| self.token_requests.with_label_values(&[name, o]);
+        let action = |a: &str| self.token_rejections.with_label_values(&[name, a]);
+        CredentialMetrics {
+            waiting: self.waiting.with_label_values(&[name]),
+            expiry: self.token_expiry.with_label_values(&[name]),
+            valid: self.token_valid.with_label_values(&[name]),
+            latched: self.token_latched.with_label_values(&[name]),
+            last_success: self.token_last_success.with_label_values(&[name]),
+            success: outcome("success"),
+            transient: outcome("transient"),
+            refused: outcome("refused"),
+            permanent: outcome("permanent"),
+            request_duration: self.token_request_duration.with_label_values(&[name]),
+            rejections: Rejections {
+                replayed: action("replayed"),
+                passed_gap: action("passed_gap"),
+                passed_body: action("passed_body"),
+                passed_memory: action("passed_memory"),
+                passed_unsafe: action("passed_unsafe"),
+                passed_unavailable: action("passed_unavailable"),
+                passed_again: action("passed_again"),
+            },
+        }
+    }
+
+    /// Counts a request that bearerd refused itself.
+    pub fn refuse(&self, reason: Reason) {
+        if let Some((_, counter)) = self.refused.iter().find(|(r, _)| *r == reason) {
+            counter.inc();
+        }
+    }
+
+    /// The page of `/metrics`, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Who answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnsweredBy {
+    /// The upstream.
+    Upstream,
+    /// bearerd itself.
+    Bearerd,
+}
+
+/// The handles of one route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    name: String,
+    requests: IntCounterVec,
+    by_upstream: [OnceLock<IntCounter>; 1000],
+    by_bearerd: [OnceLock<IntCounter>; 1000],
+    request_duration: Histogram,
+    upstream_duration: Histogram,
+}
+
+impl RouteMetrics {
+    /// Counts an answered request.
+    pub fn answered(&self, status: StatusCode, by: AnsweredBy) {
+        let (cache, origin) = match by {
+            AnsweredBy::Upstream => (&self.by_upstream, "upstream"),
+            AnsweredBy::Bearerd => (&self.by_bearerd, "bearerd"),
+        };
+        // `StatusCode` is 100 to 999, so the index always exists.
+        if let Some(slot) = cache.get(usize::from(status.as_u16())) {
+            slot.get_or_init(|| self.requests.with_label_values(&[&self.name, status.as_str(), origin])).inc();
+        }
+    }
+
+    /// Notes how long a request took, to the end of its answer.
+    pub fn took(&self, time: Duration) {
+        self.request_duration.observe(time.as_secs_f64());
+    }
+
+    /// Notes how long the upstream took to the head of its answer.
+    pub fn upstream_took(&self, time: Duration) {
+        self.upstream_duration.observe(time.as_secs_f64());
+    }
+}
+
+/// The handles of one credential.
+#[derive(Clone, Debug)]
+pub struct CredentialMetrics {
+    /// Requests held because there is no token.
+    pub waiting: IntGauge,
+    /// When the current token ends, epoch seconds; 0 without one.
+    pub expiry: Gauge,
+    /// 1 while there is a usable token.
+    pub valid: IntGauge,
+    /// 1 while nothing is tried until somebody acts.
+    pub latched: IntGauge,
+    /// When a token was last issued, epoch seconds.
+    pub last_success: Gauge,
+    /// Token requests that brought a token.
+    pub success: IntCounter,
+    /// Token requests that failed for now.
+    pub transient: IntCounter,
+    /// Token requests refused with an unknown 4xx.
+    pub refused: IntCounter,
+    /// Token requests refused for good.
+    pub permanent: IntCounter,
+    /// Time of one token request.
+    pub request_duration: Histogram,
+    /// What followed on rejections.
+    pub rejections: Rejections,
+}
+
+/// `bearerd_token_rejections_total` by action.
+#[derive(Clone, Debug)]
+pub struct Rejections {
+    /// Sent again with another token.
+    pub replayed: IntCounter,
+    /// Passed on: the gap is open.
+    pub passed_gap: IntCounter,
+    /// Passed on: the request's body was too long to keep.
+    pub passed_body: IntCounter,
+    /// Passed on: the replay memory was spent.
+    pub passed_memory: IntCounter,
+    /// Passed on: the method may not be sent twice.
+    pub passed_unsafe: IntCounter,
+    /// Passed on: no other token could be had, or the replay was not answered.
+    pub passed_unavailable: IntCounter,
+    /// Passed on: the replay was rejected too.
+    pub passed_again: IntCounter,
+}
+
+// The names are constants of this file; that they are legal and unique is proven by every test that makes the struct.
+
+#[expect(clippy::expect_used, reason = "names are constants; a wrong one fails every test")]
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("legal metric name");
+    registry.register(Box::new(collector.clone())).expect("unique metric name");
+    collector
+}
+
+fn gauge(r: &Registry, name: &str, help: &str) -> IntGauge {
+    register(r, IntGauge::new(name, help))
+}
+
+fn gauge_vec(r: &Registry, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    register(r, GaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn int_gauge_vec(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(r, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn counter_vec(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(r, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn histogram_vec(r: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    register(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_with_finite_labels_exist_at_zero_from_the_start() {
+        let metrics = Metrics::new();
+        let _route = metrics.route("api");
+        let _credential = metrics.credential("api");
+        let page = metrics.render();
+        for line in [
+            "bearerd_refused_total{reason=\"C003\"} 0",
+            "bearerd_requests_in_flight 0",
+            "bearerd_connections 0",
+            "bearerd_replay_memory_bytes 0",
+            "bearerd_token_valid{credential=\"api\"} 0",
+            "bearerd_token_latched{credential=\"api\"} 0",
+            "bearerd_token_requests_total{credential=\"api\",outcome=\"permanent\"} 0",
+            "bearerd_token_rejections_total{action=\"passed_again\",credential=\"api\"} 0",
+            "bearerd_request_duration_seconds_count{route=\"api\"} 0",
+            "bearerd_config_reloads_total{outcome=\"failure\"} 0",
+            "process_open_fds",
+        ] {
+            assert!(page.contains(line), "missing {line:?} in\n{page}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_counted_under_its_status_and_origin() {
+        let metrics = Metrics::new();
+        let route = metrics.route("api");
+        route.answered(StatusCode::OK, AnsweredBy::Upstream);
+        route.answered(StatusCode::OK, AnsweredBy::Upstream);
+        let wanted = "bearerd_requests_total{code=\"200\",origin=\"upstream\",route=\"api\"} 2";
+        assert!(metrics.render().contains(wanted));
+    }
+}

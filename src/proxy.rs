@@ -1,0 +1,2 @@
+//! One request from head to tail.
+pub mod settings;

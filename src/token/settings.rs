@@ -1,0 +1,33 @@
+//! How a credential lives: the typed, validated form of `[credentials.*.refresh]` and its neighbours.
+
+use std::time::Duration;
+
+/// Everything that the life of one credential needs besides its token requests.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The credential's name in the configuration: metric label and log field.
+    pub name: String,
+    /// When to renew.
+    pub early: Early,
+    /// How long a request may wait when there is no token.
+    pub wait: Duration,
+    /// Whether readiness waits for it.
+    pub required: bool,
+    /// Whether a wrong try may lock an account.
+    pub lockout: bool,
+    /// The most that the gap after useless re-authentication grows to.
+    pub gap: Duration,
+    /// Scheme of the header that carries the token; empty for the bare token.
+    pub scheme: String,
+}
+
+/// How long before expiry a token is renewed, before jitter. Never more than half of the lifetime.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Early {
+    /// The default: 20 % of the lifetime, at most one hour.
+    Default,
+    /// A share of the lifetime, between 0 and 1.
+    Share(f64),
+    /// A fixed time.
+    Fixed(Duration),
+}

@@ -1,0 +1,11 @@
+//! The client side: connections to upstreams and token endpoints.
+//!
+//! Owns name resolution, connecting with a deadline, client TLS, and the pool of idle upstream connections of one
+//! worker. Knows nothing of routes, tokens or callers. Never follows a redirect, never retries by itself what
+//! may have been applied.
+
+pub mod connect;
+pub mod origin;
+
+pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
+pub use origin::{Origin, Scheme};
