@@ -6,6 +6,7 @@ pub mod oauth;
 pub mod proxy;
 pub mod reason;
 pub mod secret;
+pub mod server;
 pub mod shutdown;
 pub mod tls;
 pub mod token;

@@ -4,8 +4,13 @@
 //! worker. Knows nothing of routes, tokens or callers. Never follows a redirect, never retries by itself what
 //! may have been applied.
 
+pub mod answer;
 pub mod connect;
 pub mod origin;
+pub mod pool;
+mod wire;
 
+pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
 pub use origin::{Origin, Scheme};
+pub use pool::{Connection, Pool, SendError};

@@ -48,6 +48,13 @@ pub struct ConnectError {
     pub source: io::Error,
 }
 
+impl ConnectError {
+    /// The connection was open but HTTP could not begin on it.
+    pub(super) fn handshake(error: hyper::Error) -> Self {
+        Self { failure: ConnectFailure::Connect, source: io::Error::other(error) }
+    }
+}
+
 /// An open connection, plain or TLS: a Tokio stream.
 #[derive(Debug)]
 pub enum Stream {

@@ -1,0 +1,123 @@
+//! Binding addresses, before anything is served.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How often a port that the system chose for one loopback is tried on the other.
+const PORT_TRIES: usize = 16;
+
+/// A bound, listening socket and the group of routes that it serves.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    group: usize,
+}
+
+impl Listener {
+    /// Marks a bound socket as serving the routes of `group`.
+    ///
+    /// # Errors
+    /// Whatever the system says when asked for the address.
+    pub fn new(socket: TcpListener, group: usize) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address, group })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Which group of routes it serves.
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
+    pub(super) fn into_socket(self) -> TcpListener {
+        self.socket
+    }
+}
+
+/// What to bind: one address, or a port on both loopbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// 127.0.0.1 and, where the machine has it, ::1.
+    Localhost(u16),
+    /// This one.
+    One(SocketAddr),
+}
+
+/// Binds an address. No `SO_REUSEPORT`: a second process of the same user could take half of our connections.
+///
+/// # Errors
+/// What the system says: in use, not permitted, not an address of this machine.
+pub fn bind(address: Address) -> io::Result<Vec<TcpListener>> {
+    match address {
+        Address::One(address) => Ok(vec![bind_one(address)?]),
+        Address::Localhost(0) => bind_localhost_anywhere(),
+        Address::Localhost(port) => bind_localhost(port),
+    }
+}
+
+fn bind_localhost(port: u16) -> io::Result<Vec<TcpListener>> {
+    let first = bind_one((Ipv4Addr::LOCALHOST, port).into())?;
+    let port = first.local_addr()?.port();
+    match bind_one((Ipv6Addr::LOCALHOST, port).into()) {
+        Ok(second) => Ok(vec![first, second]),
+        // A taken port is a mistake to report; a machine without IPv6 is not.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "no ::1 on this machine");
+            Ok(vec![first])
+        }
+    }
+}
+
+fn bind_localhost_anywhere() -> io::Result<Vec<TcpListener>> {
+    for _ in 1..PORT_TRIES {
+        match bind_localhost(0) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => (),
+            result => return result,
+        }
+    }
+    bind_localhost(0)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // 0.0.0.0 and [::] are different wishes.
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait for connections of the last life to leave TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_both_loopbacks_on_one_port() {
+        let bound = bind(Address::Localhost(0)).unwrap();
+        let ports: Vec<_> = bound.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        assert!(ports.windows(2).all(|w| w[0] == w[1]), "{ports:?}");
+        assert!(bound[0].local_addr().unwrap().is_ipv4());
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_an_error() {
+        let first = bind(Address::One((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+        let taken = first[0].local_addr().unwrap();
+        assert_eq!(bind(Address::One(taken)).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(Address::Localhost(taken.port())).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+}

@@ -1,0 +1,93 @@
+//! The body of an upstream's answer, which brings its connection back when it ends.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::pool::{Connection, Pool};
+
+/// An answer's body. Read to its end it returns the connection to the pool; dropped before, it closes the connection.
+#[derive(Debug)]
+pub struct AnswerBody<B>
+where
+    B: Body + 'static,
+    B::Data: 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    incoming: Incoming,
+    lease: Option<(Connection<B>, Rc<Pool<B>>)>,
+    forfeited: bool,
+}
+
+impl<B> AnswerBody<B>
+where
+    B: Body + 'static,
+    B::Data: 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub(super) fn new(incoming: Incoming, connection: Connection<B>, pool: Rc<Pool<B>>) -> Self {
+        let mut body = Self { incoming, lease: Some((connection, pool)), forfeited: false };
+        body.release_at_end();
+        body
+    }
+
+    /// Has the connection closed when the answer ends: its request was not written to the end and never will be.
+    pub fn forfeit(&mut self) {
+        self.forfeited = true;
+    }
+
+    fn release_at_end(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some((connection, pool)) = self.lease.take()
+            && !self.forfeited
+        {
+            pool.give_back(connection);
+        }
+    }
+}
+
+impl<B> Body for AnswerBody<B>
+where
+    B: Body + 'static,
+    B::Data: 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => self.release_at_end(),
+            Some(Err(_)) => self.lease = None,
+            None => self.release(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+// The fields are moved out of, never pinned through.
+impl<B> Unpin for AnswerBody<B>
+where
+    B: Body + 'static,
+    B::Data: 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+}

@@ -1,0 +1,195 @@
+//! Connections to one upstream, as one worker keeps them: opened when needed, reused while fresh.
+//!
+//! Owns opening, reuse and the end of idle connections. A pool belongs to one worker thread, so it needs no lock. The
+//! last connection that came back is taken first; the others grow old and are closed.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Request;
+use http_body::Body;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::answer::AnswerBody;
+use super::connect::{ConnectError, Connector};
+use super::wire::{Traffic, Wire};
+
+/// Longest head of an answer, in bytes (DESIGN section 6).
+const HEAD_LIMIT: usize = 64 * 1024;
+/// Most fields in an answer's head.
+const FIELD_LIMIT: usize = 256;
+/// Most idle connections kept for one upstream by one worker.
+const IDLE_LIMIT: usize = 512;
+
+/// The connections of one worker to one upstream.
+#[derive(Debug)]
+pub struct Pool<B> {
+    connector: Connector,
+    idle_timeout: Option<Duration>,
+    idle: RefCell<Vec<Idle<B>>>,
+    sweeping: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Idle<B> {
+    connection: Connection<B>,
+    since: Instant,
+}
+
+/// One connection, ready for one request. Dropped before its answer ends, it is closed.
+#[derive(Debug)]
+pub struct Connection<B> {
+    sender: http1::SendRequest<B>,
+    driver: AbortHandle,
+    traffic: Rc<Traffic>,
+    reused: bool,
+}
+
+impl<B> Drop for Connection<B> {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct SendError {
+    /// Whether any byte of it may have reached the upstream.
+    pub sent: bool,
+    /// What happened.
+    pub error: hyper::Error,
+}
+
+impl<B> Pool<B>
+where
+    B: Body + 'static,
+    B::Data: 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// An empty pool. Idle connections are closed after `idle_timeout`; `None` keeps none.
+    pub fn new(connector: Connector, idle_timeout: Option<Duration>) -> Rc<Self> {
+        Rc::new(Self { connector, idle_timeout, idle: RefCell::default(), sweeping: Cell::new(false) })
+    }
+
+    /// An open connection that served before, if there is one.
+    pub fn take_idle(&self) -> Option<Connection<B>> {
+        let oldest = self.oldest_kept();
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { connection, since }) = idle.pop() {
+            if since >= oldest && connection.sender.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// [`ConnectError`] with the step that failed.
+    pub async fn connect(&self) -> Result<Connection<B>, ConnectError> {
+        let stream = self.connector.connect().await?;
+        let traffic = Rc::new(Traffic::default());
+        let io = TokioIo::new(Wire::new(stream, Rc::clone(&traffic)));
+        let made = http1::Builder::new().max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT).handshake(io).await;
+        let (sender, connection) = made.map_err(ConnectError::handshake)?;
+        let driver = tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                // Whoever waits for an answer hears of it; an idle connection that ends is no event.
+                tracing::trace!(%error, "upstream connection ended");
+            }
+        });
+        Ok(Connection { sender, driver: driver.abort_handle(), traffic, reused: false })
+    }
+
+    /// Sends one request. The connection comes back by itself when the answer's body has been read to its end.
+    ///
+    /// # Errors
+    /// [`SendError`], and then the connection is closed.
+    pub async fn send(
+        self: &Rc<Self>,
+        mut connection: Connection<B>,
+        request: Request<B>,
+    ) -> Result<http::Response<AnswerBody<B>>, SendError> {
+        let written_before = connection.traffic.written();
+        match connection.sender.try_send_request(request).await {
+            Ok(response) => Ok(response.map(|body| AnswerBody::new(body, connection, Rc::clone(self)))),
+            Err(mut failed) => {
+                let never_written = failed.take_message().is_some();
+                let sent = !never_written && connection.traffic.written() != written_before;
+                Err(SendError { sent, error: failed.into_error() })
+            }
+        }
+    }
+
+    /// Takes a connection back whose answer has been read to the end.
+    pub(super) fn give_back(self: &Rc<Self>, connection: Connection<B>) {
+        if connection.sender.is_closed() || connection.traffic.write_failed() {
+            return;
+        }
+        if connection.sender.is_ready() {
+            self.keep(connection);
+            return;
+        }
+        // The request's body may still be under way: an upstream may answer first and read on.
+        let pool = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let mut connection = connection;
+            if connection.sender.ready().await.is_ok() {
+                pool.keep(connection);
+            }
+        });
+    }
+
+    fn keep(self: &Rc<Self>, mut connection: Connection<B>) {
+        if self.idle_timeout.is_none() {
+            return;
+        }
+        connection.reused = true;
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < IDLE_LIMIT {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
+        drop(idle);
+        self.sweep();
+    }
+
+    /// Starts the one task that closes connections which grew old, unless it runs.
+    fn sweep(self: &Rc<Self>) {
+        let Some(patience) = self.idle_timeout else { return };
+        if self.sweeping.replace(true) {
+            return;
+        }
+        let pool = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(patience).await;
+                let Some(pool) = pool.upgrade() else { return };
+                let oldest = pool.oldest_kept();
+                let mut idle = pool.idle.borrow_mut();
+                idle.retain(|i| i.since >= oldest && !i.connection.sender.is_closed());
+                if idle.is_empty() {
+                    idle.shrink_to_fit();
+                    pool.sweeping.set(false);
+                    return;
+                }
+            }
+        });
+    }
+
+    fn oldest_kept(&self) -> Instant {
+        let now = Instant::now();
+        self.idle_timeout.and_then(|patience| now.checked_sub(patience)).unwrap_or(now)
+    }
+}
+
+impl<B> Connection<B> {
+    /// Whether it served a request before: then the upstream may be about to close it.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+}
