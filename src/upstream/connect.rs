@@ -1,22 +1,44 @@
 //! Opening one connection: resolve, try every address, TLS, all within one deadline.
+//!
+//! Owns the order in which addresses are tried and the memory of those that were good. Knows nothing of
+//! HTTP. A name that cannot be resolved falls back to the addresses that last worked, so that an outage of name
+//! service alone stops nothing. A failure says which step failed and why, in one line.
 
-use std::io;
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::error::Error as _;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::origin::Origin;
+use super::origin::{Origin, Scheme, is_loopback_host};
+use crate::tls;
 
-/// Opens connections to one origin.
+/// How long one address is tried alone before the next joins the race ("Connection Attempt Delay", RFC 8305 §5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// More than anybody waits, and little enough to be added to any instant.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Opens connections to one origin. Clones share the memory of good addresses.
 #[derive(Clone, Debug)]
 pub struct Connector {
     origin: Origin,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     timeout: Duration,
+    /// The addresses of the last look-up that led to a connection. Off the hot path: locked once per connection.
+    last_good: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 /// Which step of connecting failed.
@@ -81,7 +103,14 @@ impl Connector {
         server_name: Option<&str>,
         timeout: Duration,
     ) -> Result<Self, BadServerName> {
-        todo!()
+        let tls = match origin.scheme() {
+            Scheme::Http => None,
+            Scheme::Https => {
+                let name = server_name.unwrap_or(origin.host());
+                Some((tls, tls::server_name(name).ok_or_else(|| BadServerName(name.to_owned()))?))
+            }
+        };
+        Ok(Self { origin, tls, timeout, last_good: Arc::default() })
     }
 
     /// Where it connects to.
@@ -94,6 +123,452 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`] with the step that failed.
     pub async fn connect(&self) -> Result<Stream, ConnectError> {
-        todo!()
+        let deadline = Instant::now() + self.timeout.min(LONGEST);
+        let addresses = self.resolve(deadline).await?;
+        let tcp = match timeout_at(deadline, race(&addresses)).await {
+            Ok(Ok(tcp)) => tcp,
+            Ok(Err(source)) => return Err(ConnectError { failure: ConnectFailure::Connect, source }),
+            Err(_) => return Err(self.too_late(&format!("no connection to {}", list(&addresses)))),
+        };
+        // Small writes must not wait for the peer's acknowledgement. A socket that refuses the option still works.
+        let _ = tcp.set_nodelay(true);
+        let stream = match &self.tls {
+            None => Stream::Plain(tcp),
+            Some((config, name)) => self.handshake(config, name, tcp, deadline).await?,
+        };
+        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+        Ok(stream)
+    }
+
+    async fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
+        let (host, port) = (self.origin.host(), self.origin.port());
+        if let Some(known) = addresses_without_lookup(host, port) {
+            return Ok(known);
+        }
+        let last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A name service that hangs must leave time to use the addresses that we know.
+        let limit =
+            if last_good.is_empty() { deadline } else { deadline - deadline.duration_since(Instant::now()) / 2 };
+        let failure = match timeout_at(limit, tokio::net::lookup_host((host, port))).await {
+            Ok(Ok(found)) => {
+                let found = interleave(found);
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                let source = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
+                ConnectError { failure: ConnectFailure::Name, source }
+            }
+            Ok(Err(error)) => {
+                let source = io::Error::new(error.kind(), format!("{host}: {error}"));
+                ConnectError { failure: ConnectFailure::Name, source }
+            }
+            Err(_) => self.too_late(&format!("no answer from name service for {host}")),
+        };
+        if last_good.is_empty() {
+            return Err(failure);
+        }
+        tracing::debug!(host, error = %failure.source, "name resolution failed; using the addresses that last worked");
+        Ok(last_good)
+    }
+
+    async fn handshake(
+        &self,
+        config: &Arc<ClientConfig>,
+        name: &ServerName<'static>,
+        tcp: TcpStream,
+        deadline: Instant,
+    ) -> Result<Stream, ConnectError> {
+        let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
+        match timeout_at(deadline, connecting).await {
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Err(error)) => {
+                Err(ConnectError { failure: ConnectFailure::Tls, source: readable_handshake_error(error) })
+            }
+            Err(_) => Err(self.too_late("the server did not finish the TLS handshake")),
+        }
+    }
+
+    fn too_late(&self, what: &str) -> ConnectError {
+        let within = humantime::format_duration(self.timeout);
+        let source = io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {within}"));
+        ConnectError { failure: ConnectFailure::Timeout, source }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// Addresses that need no name service. `localhost` and everything below it is loopback by definition (RFC 6761
+/// §6.3): plain http is allowed there, so no resolver may send it elsewhere.
+fn addresses_without_lookup(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Some(vec![SocketAddr::new(address, port)]);
+    }
+    is_loopback_host(host).then(|| {
+        vec![(IpAddr::from(Ipv4Addr::LOCALHOST), port).into(), (IpAddr::from(Ipv6Addr::LOCALHOST), port).into()]
+    })
+}
+
+/// The resolver's order, with the address families taking turns (RFC 8305 §4), so that one family that leads
+/// nowhere costs one stagger and not one per address.
+fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut found: Vec<SocketAddr> = found.collect();
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|address| seen.insert(*address));
+    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
+        found.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let mut ordered = Vec::with_capacity(first.len() + second.len());
+    while !(first.is_empty() && second.is_empty()) {
+        ordered.extend(first.pop_front());
+        ordered.extend(second.pop_front());
+    }
+    ordered
+}
+
+/// Connects to the first address that answers. The next address is tried when the one before failed, or after
+/// [`STAGGER`] beside it. Dropping the future ends every attempt.
+async fn race(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    if let [only] = addresses {
+        return TcpStream::connect(only).await.map_err(|error| naming(*only, &error));
+    }
+    let mut waiting = addresses.iter().copied();
+    let mut attempts = JoinSet::new();
+    let mut first_failure = None;
+    loop {
+        let next = waiting.next();
+        if let Some(address) = next {
+            attempts.spawn(async move { TcpStream::connect(address).await.map_err(|error| naming(address, &error)) });
+        }
+        let ended = match next {
+            Some(_) => match tokio::time::timeout(STAGGER, attempts.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
+            },
+            None => attempts.join_next().await,
+        };
+        match ended {
+            Some(Ok(Ok(stream))) => return Ok(stream),
+            Some(Ok(Err(error))) => first_failure = first_failure.or(Some(error)),
+            Some(Err(error)) => first_failure = first_failure.or_else(|| Some(io::Error::other(error))),
+            None => {
+                return Err(first_failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address")));
+            }
+        }
+    }
+}
+
+fn naming(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let shown: Vec<_> = addresses.iter().take(3).map(ToString::to_string).collect();
+    let more = if addresses.len() > shown.len() { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+fn readable_handshake_error(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return io::Error::new(error.kind(), "the server closed the connection during the TLS handshake");
+    }
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner.or_else(|| error.source().and_then(|source| source.downcast_ref())) {
+        Some(tls) => io::Error::new(error.kind(), tls::explain(tls)),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::tls::ClientSettings;
+
+    struct Authority {
+        issuer: CertifiedIssuer<'static, KeyPair>,
+        directory: tempfile::TempDir,
+    }
+
+    impl Authority {
+        fn new(name: &str) -> Self {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
+            Self { issuer, directory }
+        }
+
+        fn trusted(&self) -> Arc<ClientConfig> {
+            let ca = Some(self.directory.path().join("ca.pem"));
+            tls::client_config(&ClientSettings { ca, server_name: None }).unwrap()
+        }
+
+        /// A TLS server that greets every client; the port it listens on.
+        async fn serve(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> u16 {
+            let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+            change(&mut params);
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &self.issuer).unwrap();
+            let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ServerConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate.der().clone()], key)
+                .unwrap();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            tokio::spawn(async move {
+                while let Ok((tcp, _)) = listener.accept().await {
+                    if let Ok(mut stream) = acceptor.accept(tcp).await {
+                        let _ = stream.write_all(b"hello").await;
+                        let _ = stream.shutdown().await;
+                    }
+                }
+            });
+            port
+        }
+    }
+
+    fn connector(url: &str, tls: Arc<ClientConfig>, name: Option<&str>, timeout: Duration) -> Connector {
+        Connector::new(Origin::of(&url.parse().unwrap()).unwrap(), tls, name, timeout).unwrap()
+    }
+
+    fn plain(url: &str, timeout: Duration) -> Connector {
+        connector(url, tls::client_config(&ClientSettings::default()).unwrap(), None, timeout)
+    }
+
+    const AMPLE: Duration = Duration::from_secs(20);
+
+    async fn check_refused(connector: &Connector, failure: ConnectFailure, words: &str) {
+        let error = connector.connect().await.expect_err(words);
+        assert_eq!(error.failure, failure, "{error}: {}", error.source);
+        let text = error.source.to_string();
+        assert!(text.contains(words), "{text:?} should contain {words:?}");
+        assert!(!text.contains('\n'), "{text:?} is more than one line");
+    }
+
+    async fn check_greeted(connector: &Connector) {
+        let mut stream = connector.connect().await.unwrap();
+        assert!(stream.is_write_vectored());
+        let mut greeting = String::new();
+        stream.read_to_string(&mut greeting).await.unwrap();
+        assert_eq!(greeting, "hello");
+    }
+
+    #[tokio::test]
+    async fn a_server_with_a_certificate_of_the_given_authority_is_connected_to() {
+        let authority = Authority::new("us");
+        let port = authority.serve("localhost", |_| {}).await;
+        check_greeted(&connector(&format!("https://localhost:{port}"), authority.trusted(), None, AMPLE)).await;
+    }
+
+    #[tokio::test]
+    async fn the_configured_server_name_is_sent_and_checked_instead_of_the_urls() {
+        let authority = Authority::new("us");
+        let port = authority.serve("login.example.com", |_| {}).await;
+        let url = format!("https://127.0.0.1:{port}");
+        check_greeted(&connector(&url, authority.trusted(), Some("login.example.com"), AMPLE)).await;
+    }
+
+    #[tokio::test]
+    async fn bad_certificates_are_refused_in_one_readable_line() {
+        let authority = Authority::new("us");
+        let trusted = authority.trusted();
+        let https = |port: u16| format!("https://localhost:{port}");
+        let tls = ConnectFailure::Tls;
+
+        let port = authority.serve("other.example", |_| {}).await;
+        let wrong_name = "not for \"localhost\" but for other.example";
+        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, wrong_name).await;
+
+        let expired = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        let port = authority.serve("localhost", expired).await;
+        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, "expired on 2020-01-02").await;
+
+        let early = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2090, 1, 2);
+        let port = authority.serve("localhost", early).await;
+        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, "not valid before 2090").await;
+
+        let port = Authority::new("us").serve("localhost", |_| {}).await;
+        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, "another key").await;
+
+        let port = Authority::new("them").serve("localhost", |_| {}).await;
+        check_refused(&connector(&https(port), trusted, None, AMPLE), tls, "not trusted").await;
+        check_refused(&plain(&https(port), AMPLE), tls, "not trusted").await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_speaks_no_tls_is_named_as_such() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                let _ = tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                let _ = tcp.read(&mut [0; 1024]).await;
+            }
+        });
+        let connector = plain(&format!("https://localhost:{port}"), AMPLE);
+        check_refused(&connector, ConnectFailure::Tls, "does not speak TLS").await;
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_during_the_handshake_is_a_tls_failure() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut tcp, _)) = listener.accept().await {
+                // Reading first makes it an orderly end and not a reset.
+                let _ = tcp.read(&mut [0; 4096]).await;
+            }
+        });
+        let connector = plain(&format!("https://localhost:{port}"), AMPLE);
+        check_refused(&connector, ConnectFailure::Tls, "closed the connection").await;
+    }
+
+    #[tokio::test]
+    async fn a_refused_port_is_a_connect_failure_that_names_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        check_refused(&plain(&format!("http://{address}"), AMPLE), ConnectFailure::Connect, &address.to_string()).await;
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_stays_silent_in_the_handshake_is_a_timeout() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connector = plain(&format!("https://{}", listener.local_addr().unwrap()), Duration::from_millis(100));
+        check_refused(&connector, ConnectFailure::Timeout, "TLS handshake within 100ms").await;
+    }
+
+    #[tokio::test]
+    async fn every_address_is_tried_before_giving_up() {
+        // `localhost` is both loopbacks; the server is on the second one, or on the first where there is no IPv6.
+        let listener = match TcpListener::bind("[::1]:0").await {
+            Ok(listener) => listener,
+            Err(_) => TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
+        let port = listener.local_addr().unwrap().port();
+        plain(&format!("http://api.localhost:{port}"), AMPLE).connect().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_costs_one_stagger() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        // A listener whose queue is full answers nothing: the kernel drops the handshakes.
+        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        full.listen(0).unwrap();
+        let black_hole = full.local_addr().unwrap().as_socket().unwrap();
+        let mut fill = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(STAGGER, TcpStream::connect(black_hole)).await {
+            fill.push(stream);
+        }
+        let started = Instant::now();
+        let stream = race(&[black_hole, good]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn addresses_that_last_worked_serve_while_name_service_fails() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connector = plain(&format!("http://nowhere.invalid:{}", address.port()), AMPLE);
+        check_refused(&connector, ConnectFailure::Name, "nowhere.invalid").await;
+        *connector.last_good.lock().unwrap() = vec![address];
+        connector.clone().connect().await.unwrap();
+    }
+
+    #[test]
+    fn families_take_turns_and_nothing_is_tried_twice() {
+        let check = |found: &[&str], wanted: &[&str]| {
+            let parse = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
+            assert_eq!(interleave(parse(found).into_iter()), parse(wanted), "{found:?}");
+        };
+        check(&[], &[]);
+        check(&["1.1.1.1:1", "1.1.1.1:1", "2.2.2.2:1"], &["1.1.1.1:1", "2.2.2.2:1"]);
+        check(&["[::2]:1", "[::3]:1", "1.1.1.1:1"], &["[::2]:1", "1.1.1.1:1", "[::3]:1"]);
+        check(&["1.1.1.1:1", "[::2]:1", "[::3]:1"], &["1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+    }
+
+    #[test]
+    fn localhost_never_needs_name_service() {
+        let check = |host: &str, wanted: Option<usize>| {
+            assert_eq!(addresses_without_lookup(host, 80).map(|found| found.len()), wanted, "{host}");
+        };
+        check("localhost", Some(2));
+        check("auth.localhost", Some(2));
+        check("127.0.0.1", Some(1));
+        check("::1", Some(1));
+        check("localhost.example.com", None);
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_can_carry_is_refused_for_https_alone() {
+        let origin = |url: &str| Origin::of(&url.parse().unwrap()).unwrap();
+        let tls = tls::client_config(&ClientSettings::default()).unwrap();
+        assert!(Connector::new(origin("https://a_-.b!c"), tls.clone(), None, AMPLE).is_err());
+        assert!(Connector::new(origin("http://a.example"), tls.clone(), Some("not a name"), AMPLE).is_ok());
+        assert!(Connector::new(origin("https://a.example"), tls, Some("not a name"), AMPLE).is_err());
     }
 }
