@@ -1,6 +1,7 @@
 //! bearerd.
 pub mod clock;
 pub mod config;
+pub mod guard;
 pub mod metrics;
 pub mod oauth;
 pub mod proxy;
