@@ -4,7 +4,7 @@
 //! of a request may take from its first byte. Bodies are not our business: whoever reads one knows whether it is
 //! wanted. When a timer fires the stream ends, and hyper closes the connection.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub(super) struct Patience<S> {
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: Cell<Phase>,
-    reader: Cell<Option<Waker>>,
+    reader: RefCell<Option<Waker>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ enum Phase {
 
 impl<S> Patience<S> {
     pub(super) fn new(stream: S, settings: Settings) -> Self {
-        let activity = Activity { phase: Cell::new(Phase::Idle(Instant::now())), reader: Cell::new(None) };
+        let activity = Activity { phase: Cell::new(Phase::Idle(Instant::now())), reader: RefCell::new(None) };
         Self { stream, settings, activity: Rc::new(activity), timer: None }
     }
 
@@ -57,7 +57,7 @@ impl<S> Patience<S> {
     fn poll_out_of_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (since, patience) = match self.activity.phase.get() {
             Phase::Busy => {
-                self.activity.reader.set(Some(cx.waker().clone()));
+                self.activity.reader.replace(Some(cx.waker().clone()));
                 self.timer = None;
                 return Poll::Pending;
             }

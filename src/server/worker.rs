@@ -62,7 +62,8 @@ pub fn start<H: Handler>(
         let (incoming, accepted) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         desks.push(Desk { incoming, connections: Arc::clone(&connections) });
-        let runtime = move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+        let runtime =
+            move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         let (make_handler, draining, ending) = (make_handler.clone(), draining.clone(), ending.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let runtime: LocalRuntime = match runtime() {

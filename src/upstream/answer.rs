@@ -8,27 +8,17 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pool::{Connection, Pool};
+use super::pool::{Connection, Outbound, Pool};
 
 /// An answer's body. Read to its end it returns the connection to the pool; dropped before, it closes the connection.
 #[derive(Debug)]
-pub struct AnswerBody<B>
-where
-    B: Body + 'static,
-    B::Data: 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub struct AnswerBody<B: Outbound> {
     incoming: Incoming,
     lease: Option<(Connection<B>, Rc<Pool<B>>)>,
     forfeited: bool,
 }
 
-impl<B> AnswerBody<B>
-where
-    B: Body + 'static,
-    B::Data: 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+impl<B: Outbound> AnswerBody<B> {
     pub(super) fn new(incoming: Incoming, connection: Connection<B>, pool: Rc<Pool<B>>) -> Self {
         let mut body = Self { incoming, lease: Some((connection, pool)), forfeited: false };
         body.release_at_end();
@@ -55,12 +45,7 @@ where
     }
 }
 
-impl<B> Body for AnswerBody<B>
-where
-    B: Body + 'static,
-    B::Data: 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+impl<B: Outbound> Body for AnswerBody<B> {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -84,10 +69,4 @@ where
 }
 
 // The fields are moved out of, never pinned through.
-impl<B> Unpin for AnswerBody<B>
-where
-    B: Body + 'static,
-    B::Data: 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-}
+impl<B: Outbound> Unpin for AnswerBody<B> {}

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
 use http_body::Body;
 use hyper::client::conn::http1;
@@ -24,6 +25,11 @@ const HEAD_LIMIT: usize = 64 * 1024;
 const FIELD_LIMIT: usize = 256;
 /// Most idle connections kept for one upstream by one worker.
 const IDLE_LIMIT: usize = 512;
+
+/// The body of a request that goes upstream.
+pub trait Outbound: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static {}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static> Outbound for B {}
 
 /// The connections of one worker to one upstream.
 #[derive(Debug)]
@@ -64,12 +70,7 @@ pub struct SendError {
     pub error: hyper::Error,
 }
 
-impl<B> Pool<B>
-where
-    B: Body + 'static,
-    B::Data: 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+impl<B: Outbound> Pool<B> {
     /// An empty pool. Idle connections are closed after `idle_timeout`; `None` keeps none.
     pub fn new(connector: Connector, idle_timeout: Option<Duration>) -> Rc<Self> {
         Rc::new(Self { connector, idle_timeout, idle: RefCell::default(), sweeping: Cell::new(false) })
