@@ -141,9 +141,17 @@ async fn sleep_on_timerfd(deadline: Moment) -> io::Result<()> {
     };
     let interval = Timespec { tv_sec: 0, tv_nsec: 0 };
     timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: interval, it_value: value })?;
-    let timer: AsyncFd<OwnedFd> = AsyncFd::new(timer)?;
+    let timer = watch(timer)?;
     timer.readable().await?.retain_ready();
     Ok(())
+}
+
+#[expect(
+    deprecated,
+    reason = "the successor is unsafe for types that may swap their descriptor; an OwnedFd keeps its own"
+)]
+fn watch(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(timer)
 }
 
 #[cfg(test)]

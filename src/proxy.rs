@@ -1,2 +1,174 @@
-//! One request from head to tail.
+//! One request from head to tail: checked, routed, stripped, authorized, sent, cured, answered.
+//!
+//! Owns what happens between a caller's request and the answer it gets. Knows tokens only through [`crate::token::Reader`]:
+//! it can read, wait and report, and has no way to fetch. Refuses what is ambiguous instead of repairing it.
+
+mod attempt;
+mod budget;
+mod challenge;
+mod cycle;
+mod entry;
+mod gate;
+mod headers;
+mod held;
+mod intake;
+mod links;
+mod outbound;
+mod problem;
+mod readings;
+mod rejection;
+mod reply;
+pub mod route;
 pub mod settings;
+mod target;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HeaderValue, VIA};
+use http::{Request, Response};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+pub use budget::Budget;
+pub use reply::ReplyBody;
+
+use crate::guard::HostRules;
+use crate::metrics::Metrics;
+use crate::server::{CallerBody, ConnectionInfo, Handler};
+use crate::upstream::{Connector, Pool};
+use attempt::Attempt;
+use gate::Gate;
+use intake::{Handling, Intake, RequestBody};
+use outbound::Sanitized;
+use problem::Problem;
+use reply::Account;
+use route::{Route, Table};
+
+/// How long a body that nobody wants may pause before its connection is closed.
+const DISCARD_PAUSE: Duration = Duration::from_secs(5);
+/// How long such a body is read at most.
+const DISCARD_TIME: Duration = Duration::from_secs(30);
+
+/// What all workers share: immutable.
+#[derive(Debug)]
+pub struct Gateway {
+    /// All routes; the table answers with positions in here.
+    pub routes: Vec<Arc<Route>>,
+    /// A connector for each route, in the same order.
+    pub connectors: Vec<Connector>,
+    /// Which route a request belongs to.
+    pub table: Table,
+    /// Which `Host` values are allowed.
+    pub hosts: HostRules,
+    /// Who may call on listeners beyond loopback; `None` lets nobody in there.
+    pub from: Option<Vec<ipnet::IpNet>>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// Memory for kept bodies.
+    pub budget: Arc<Budget>,
+    /// Our entry in `Via`, by which we know requests that come back to us.
+    pub via: HeaderValue,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Whether each request is logged.
+    pub access_log: bool,
+}
+
+/// The deadlines of the request path; `None` where off.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Between two pieces of a request's body.
+    pub request_body_idle: Option<Duration>,
+    /// From the request being sent to the answer's head.
+    pub response_head: Option<Duration>,
+    /// How long an idle upstream connection is kept.
+    pub upstream_idle: Option<Duration>,
+}
+
+/// One worker's share: the gateway, and upstream connections of its own.
+#[derive(Debug)]
+pub struct Proxy {
+    gateway: Arc<Gateway>,
+    pools: Vec<Rc<Pool<RequestBody>>>,
+    discard: mpsc::UnboundedSender<CallerBody>,
+}
+
+impl Proxy {
+    /// A worker's proxy. Call it on the worker's own runtime.
+    pub fn new(gateway: Arc<Gateway>) -> Self {
+        let pool = |connector: &Connector| Pool::new(connector.clone(), gateway.timeouts.upstream_idle);
+        let pools = gateway.connectors.iter().map(pool).collect();
+        let (discard, unwanted) = mpsc::unbounded_channel();
+        tokio::task::spawn_local(discard_bodies(unwanted));
+        Self { gateway, pools, discard }
+    }
+
+    async fn serve(
+        &self,
+        info: ConnectionInfo,
+        request: Request<CallerBody>,
+        account: &mut Account,
+    ) -> Result<Response<held::Held>, Problem> {
+        let gateway = &self.gateway;
+        let (parts, body) = request.into_parts();
+        let entry = entry::admit(gateway, info, &parts)?;
+        let route = gateway.routes.get(entry.route).ok_or_else(entry::no_route)?;
+        let pool = self.pools.get(entry.route).ok_or_else(entry::no_route)?;
+        account.assign(route);
+
+        let gate = (entry.expects_continue && !http_body::Body::is_end_stream(&body)).then(Gate::new);
+        let intake = Intake::new(body, self.handling(route), gate);
+        let request = Sanitized::new(parts, route, &gateway.via, !intake.is_empty());
+        let response_head = gateway.timeouts.response_head;
+        let attempt = Attempt { route, pool, request: &request, intake: &intake, response_head };
+        let mut response = cycle::send_and_cure(attempt).await?;
+
+        headers::strip_hop_by_hop(response.headers_mut());
+        response.headers_mut().remove(http::header::TE);
+        response.headers_mut().remove(http::header::CONNECTION);
+        response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
+        links::rewrite(response.headers_mut(), route, &entry.authority);
+        Ok(response)
+    }
+
+    fn handling(&self, route: &Route) -> Handling {
+        Handling {
+            keep: Some(route.settings.rejection.replay_body_limit),
+            budget: Arc::clone(&self.gateway.budget),
+            idle: self.gateway.timeouts.request_body_idle,
+            inject: route.credential.is_some().then(|| route.settings.inject.header.clone()),
+            discard: self.discard.clone(),
+        }
+    }
+}
+
+impl Handler for Proxy {
+    type Body = ReplyBody;
+
+    async fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> Response<ReplyBody> {
+        let (parts, body) = request.into_parts();
+        let mut account = Account::open(&self.gateway.metrics, &parts, self.gateway.access_log);
+        match self.serve(info, Request::from_parts(parts, body), &mut account).await {
+            Ok(response) => account.pass(response),
+            Err(problem) => account.refuse(problem),
+        }
+    }
+}
+
+/// Reads bodies whose requests are answered and throws them away, so that callers come to read their answers.
+async fn discard_bodies(mut unwanted: mpsc::UnboundedReceiver<CallerBody>) {
+    while let Some(mut body) = unwanted.recv().await {
+        tokio::task::spawn_local(async move {
+            use http_body_util::BodyExt as _;
+            let until = Instant::now() + DISCARD_TIME;
+            while Instant::now() < until {
+                match timeout(DISCARD_PAUSE, body.frame()).await {
+                    Ok(Some(Ok(_))) => (),
+                    _ => return,
+                }
+            }
+        });
+    }
+}

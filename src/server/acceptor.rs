@@ -1,11 +1,12 @@
 //! The one accept loop: small and forgiving.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::listener::Listener;
 use super::worker::Workers;
@@ -13,13 +14,11 @@ use crate::shutdown::Shutdown;
 
 /// How long to wait when the system has no descriptor or memory left for another connection.
 const BREATH: Duration = Duration::from_millis(50);
-/// Connections taken in one turn before others get theirs.
-const BATCH: usize = 64;
 
 /// A caller's connection on its way to a worker.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) socket: TcpStream,
+    pub(super) socket: std::net::TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) group: usize,
@@ -30,49 +29,50 @@ pub(super) struct Accepted {
 /// # Errors
 /// If the socket cannot be watched; nothing that a caller does ends the loop.
 pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown) -> io::Result<()> {
-    let (local, group) = (listener.address(), listener.group());
-    let socket = AsyncFd::with_interest(listener.into_socket(), Interest::READABLE)?;
+    let group = listener.group();
+    let listener = TcpListener::from_std(listener.into_socket())?;
     loop {
-        let mut ready = tokio::select! {
-            ready = socket.readable() => ready?,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = shutdown.fired() => break,
         };
-        match take_batch(socket.get_ref(), local, group, &workers) {
-            Ok(Batch::More) => tokio::task::yield_now().await,
-            Ok(Batch::Empty) => ready.clear_ready(),
+        match accepted {
+            Ok((stream, peer)) => hand_over(stream, peer, group, &workers),
+            // The caller was gone before we looked; the next one may be there.
+            Err(error) if is_of_one_connection(&error) => (),
             Err(error) => {
-                tracing::warn!(%error, address = %local, "cannot accept a connection");
+                tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(BREATH).await;
             }
         }
     }
-    while let Ok(Batch::More) = take_batch(socket.get_ref(), local, group, &workers) {}
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        hand_over(stream, peer, group, &workers);
+    }
     Ok(())
 }
 
-enum Batch {
-    More,
-    Empty,
+fn hand_over(stream: TcpStream, peer: SocketAddr, group: usize, workers: &Workers) {
+    // On a wildcard address only the connection knows the address it came in on.
+    if let Ok(local) = stream.local_addr()
+        && let Ok(socket) = stream.into_std()
+    {
+        workers.hand_over(Accepted { socket, peer, local, group });
+    }
 }
 
-fn take_batch(socket: &TcpListener, local: SocketAddr, group: usize, workers: &Workers) -> io::Result<Batch> {
-    for _ in 0..BATCH {
-        match socket.accept() {
-            Ok((accepted, peer)) => {
-                // On a wildcard address the connection came in on a more precise one.
-                let local = accepted.local_addr().unwrap_or(local);
-                if accepted.set_nonblocking(true).is_ok() {
-                    workers.hand_over(Accepted { socket: accepted, peer, local, group });
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Batch::Empty),
-            // The caller was gone before we looked; the next one may be there.
-            Err(error) if is_of_one_connection(&error) => (),
-            Err(error) => return Err(error),
+/// What a future has to say without waiting.
+trait NowOrNever: Future + Sized {
+    fn now_or_never(self) -> Option<Self::Output> {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(self).as_mut().poll(&mut context) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
         }
     }
-    Ok(Batch::More)
 }
+
+impl<F: Future> NowOrNever for F {}
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;

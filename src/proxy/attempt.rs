@@ -1,0 +1,174 @@
+//! One attempt to have a request answered: a connection, a token that is valid at that moment, the head of the answer.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Response};
+use tokio::time::Instant;
+
+use super::held::Held;
+use super::intake::{Intake, Lost, RequestBody};
+use super::outbound::Sanitized;
+use super::problem::Problem;
+use super::rejection::is_idempotent;
+use super::route::Route;
+use crate::reason::Reason;
+use crate::token::AccessToken;
+use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError};
+
+/// What every attempt of one request needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) route: &'a Route,
+    pub(super) pool: &'a Rc<Pool<RequestBody>>,
+    pub(super) request: &'a Sanitized,
+    pub(super) intake: &'a Rc<Intake>,
+    pub(super) response_head: Option<Duration>,
+}
+
+/// An answer and the token that it answers to.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) response: Response<Held>,
+    pub(super) token: Option<Arc<AccessToken>>,
+}
+
+impl Attempt<'_> {
+    /// Sends the request with the current token, or with `replacement` while that is fresh.
+    ///
+    /// A connection that was kept from an earlier request may be closed by the upstream at the very moment we use it; then the
+    /// request goes out once more on a fresh one, if nothing of it was sent or nothing can have been done twice.
+    ///
+    /// # Errors
+    /// [`Problem`] if there is no answer. Nothing has reached the caller.
+    pub(super) async fn send(&self, replacement: Option<Arc<AccessToken>>) -> Result<Answered, Problem> {
+        // Without a token no connection is opened.
+        let mut token = self.token(replacement).await?;
+        let mut connection = match self.pool.take_idle() {
+            Some(kept) => kept,
+            None => self.connect().await?,
+        };
+        loop {
+            let reused = connection.is_reused();
+            token = self.token(token).await?;
+            let body = self.intake.body().ok_or_else(cannot_repeat)?;
+            match self.exchange(connection, token.as_deref(), body).await {
+                Ok(response) => return Ok(Answered { response, token }),
+                Err(Failure::Unanswered(error)) if reused && self.may_go_again(&error) => {
+                    tracing::debug!(error = %error.error, "kept connection was closed; sending again on a fresh one");
+                    connection = self.connect().await?;
+                }
+                Err(failure) => return Err(self.problem(&failure)),
+            }
+        }
+    }
+
+    /// `candidate` if it is still fresh, else whatever is, within the credential's wait.
+    async fn token(&self, candidate: Option<Arc<AccessToken>>) -> Result<Option<Arc<AccessToken>>, Problem> {
+        let Some(credential) = &self.route.credential else { return Ok(None) };
+        if let Some(token) = candidate.filter(|token| credential.reader.is_fresh(token)) {
+            return Ok(Some(token));
+        }
+        credential.reader.usable().await.map(Some).map_err(|unavailable| Problem::no_token(&unavailable))
+    }
+
+    async fn connect(&self) -> Result<Connection<RequestBody>, Problem> {
+        self.pool.connect().await.map_err(|error| {
+            let reason = match error.failure {
+                ConnectFailure::Name => Reason::UpstreamName,
+                ConnectFailure::Connect => Reason::UpstreamConnect,
+                ConnectFailure::Timeout => Reason::UpstreamConnectTime,
+                ConnectFailure::Tls => Reason::UpstreamTls,
+            };
+            self.failed(reason, &connect_text(&error))
+        })
+    }
+
+    async fn exchange(
+        &self,
+        connection: Connection<RequestBody>,
+        token: Option<&AccessToken>,
+        body: RequestBody,
+    ) -> Result<Response<Held>, Failure> {
+        let header = token.map(|token| token.header_value(&self.route.settings.inject.scheme));
+        let mut request = self.request.authorize(self.route, header.map(sensitive)).with_body(body);
+        if let Some(key) = self.intake.gate().map(super::gate::Gate::key) {
+            hyper::ext::on_informational(&mut request, move |informational| {
+                if informational.status() == http::StatusCode::CONTINUE {
+                    key.turn();
+                }
+            });
+        }
+        let began = Instant::now();
+        let answer = tokio::select! {
+            answer = self.pool.send(connection, request) => answer.map_err(Failure::Unanswered)?,
+            () = self.out_of_patience() => return Err(Failure::Silent),
+        };
+        self.route.metrics.upstream_took(began.elapsed());
+        let mut answer = answer.map(Held::new);
+        if self.intake.gate().is_some_and(|gate| !gate.is_open()) {
+            // The upstream did not want the body, so the request on this connection has no end.
+            answer.body_mut().forfeit_connection();
+        }
+        Ok(answer)
+    }
+
+    /// Ends when the upstream has had the whole request for `response_head`.
+    async fn out_of_patience(&self) {
+        self.intake.sent().await;
+        match self.response_head {
+            Some(patience) => tokio::time::sleep(patience).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn may_go_again(&self, error: &SendError) -> bool {
+        let nothing_sent = !error.sent;
+        let harmless = is_idempotent(self.request.method());
+        (nothing_sent || harmless)
+            && (self.intake.is_untouched() || self.intake.has_ended())
+            && self.intake.body().is_some()
+    }
+
+    fn problem(&self, failure: &Failure) -> Problem {
+        match (failure, self.intake.fault()) {
+            (_, Some(Lost::Stalled)) => Problem::new(Reason::BodyTimeout, "the request's body stalled"),
+            (_, Some(_)) => Problem::new(Reason::CallerGone, "the request's body broke off"),
+            (Failure::Silent, None) => self.failed(Reason::UpstreamSilent, "no answer in time"),
+            (Failure::Unanswered(SendError { error, .. }), None) if error.is_parse() => {
+                self.failed(Reason::UpstreamMalformed, &error.to_string())
+            }
+            (Failure::Unanswered(SendError { error, .. }), None) => self.failed(
+                Reason::UpstreamClosed,
+                &format!("connection closed by the upstream before answering ({error})"),
+            ),
+        }
+    }
+
+    fn failed(&self, reason: Reason, text: &str) -> Problem {
+        let origin = &self.route.settings.origin;
+        Problem::new(reason, format!("{origin}: {text}"))
+    }
+}
+
+/// A request that was sent, or may have been, and brought no head of an answer.
+#[derive(Debug)]
+enum Failure {
+    Silent,
+    Unanswered(SendError),
+}
+
+fn cannot_repeat() -> Problem {
+    Problem::new(Reason::UpstreamClosed, "the request cannot be sent again")
+}
+
+fn sensitive(mut value: HeaderValue) -> HeaderValue {
+    // Kept out of `Debug` output and of HPACK's tables (RFC 7541 §7.1.3).
+    value.set_sensitive(true);
+    value
+}
+
+fn connect_text(error: &ConnectError) -> String {
+    format!("{error} ({})", error.source)
+}

@@ -1,0 +1,159 @@
+//! What is taken out of a message's fields before it goes on, in either direction.
+//!
+//! Pure functions on header maps. The order is fixed elsewhere (`outbound`): strip first, then set.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Fields that end at this hop whether or not `Connection` names them (RFC 9110 §7.6.1, RFC 9113 §8.2.2).
+static HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Fields that must not come as trailers: they frame, route or authenticate (RFC 9110 §6.5.1).
+static NEVER_TRAILERS: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::CONTENT_LENGTH,
+    header::COOKIE,
+    header::HOST,
+    header::SET_COOKIE,
+    header::TRAILER,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::CONTENT_RANGE,
+];
+
+/// Takes out everything that is meant for this hop alone, also what **any** `Connection` line names.
+///
+/// `TE: trailers` is a wish of the whole chain (RFC 9110 §10.1.4) and is said anew, with the `Connection` option it needs.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let wants_trailers = lists(headers, &header::TE, "trailers");
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+    if wants_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Takes out every field that an upstream might read as `injected`: itself and its underscore aliases, which CGI and WSGI
+/// servers cannot tell apart.
+pub(super) fn strip_injected(headers: &mut HeaderMap, injected: &HeaderName) {
+    headers.remove(injected);
+    let aliases: Vec<HeaderName> = headers.keys().filter(|name| is_alias(name, injected)).cloned().collect();
+    for alias in aliases {
+        headers.remove(alias);
+    }
+}
+
+/// Takes out of trailers what has no business there.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap, injected: Option<&HeaderName>) {
+    strip_hop_by_hop(trailers);
+    for name in &NEVER_TRAILERS {
+        trailers.remove(name);
+    }
+    // Said anew by `strip_hop_by_hop` for heads; in trailers it means nothing.
+    trailers.remove(header::TE);
+    trailers.remove(header::CONNECTION);
+    if let Some(injected) = injected {
+        strip_injected(trailers, injected);
+    }
+}
+
+/// Whether a comma-separated field has this member, parameters aside.
+pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, member: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|item| item.split(|byte| *byte == b';').next())
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
+}
+
+fn is_alias(name: &HeaderName, injected: &HeaderName) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    let (name, injected) = (name.as_str().as_bytes(), injected.as_str().as_bytes());
+    name.len() == injected.len() && name.iter().zip(injected).all(|(a, b)| fold(*a) == fold(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let parse = |(name, value): &(&str, &str)| {
+            (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.iter().map(parse) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    #[test]
+    fn fields_named_in_every_connection_line_are_removed() {
+        let mut headers = map(&[
+            ("connection", "close, x-one"),
+            ("connection", "X-Two,"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("x", "3"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("x", "3")]));
+    }
+
+    #[test]
+    fn hop_by_hop_fields_go_even_if_nobody_names_them() {
+        let mut headers = map(&[
+            ("keep-alive", "timeout=5"),
+            ("proxy-authorization", "Basic x"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAAA"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
+    }
+
+    #[test]
+    fn the_wish_for_trailers_is_said_anew() {
+        let mut headers = map(&[("te", "gzip, trailers;q=1"), ("connection", "te")]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("te", "trailers"), ("connection", "te")]));
+    }
+
+    #[test]
+    fn the_injected_field_and_its_aliases_are_removed() {
+        let injected = HeaderName::from_static("x-api-key");
+        let mut headers = map(&[("x-api-key", "a"), ("x_api_key", "b"), ("x_api-key", "c"), ("x-api-keys", "d")]);
+        strip_injected(&mut headers, &injected);
+        assert_eq!(headers, map(&[("x-api-keys", "d")]));
+    }
+
+    #[test]
+    fn trailers_cannot_authenticate() {
+        let mut trailers =
+            map(&[("authorization", "Bearer EVIL"), ("x-api_key", "e"), ("te", "trailers"), ("sum", "1")]);
+        strip_trailers(&mut trailers, Some(&HeaderName::from_static("x-api-key")));
+        assert_eq!(trailers, map(&[("sum", "1")]));
+    }
+}

@@ -1,0 +1,121 @@
+//! An answer's body, part of which may have been read before the caller gets any of it.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use super::headers;
+use super::intake::RequestBody;
+use crate::upstream::AnswerBody;
+
+/// A body with what was read ahead of it. To whoever reads it, the body as it came.
+#[derive(Debug)]
+pub(super) struct Held {
+    ahead: VecDeque<Bytes>,
+    ahead_bytes: usize,
+    trailers: Option<HeaderMap>,
+    failed: Option<hyper::Error>,
+    rest: Option<AnswerBody<RequestBody>>,
+    declared: SizeHint,
+}
+
+impl Held {
+    /// Nothing read ahead yet.
+    pub(super) fn new(rest: AnswerBody<RequestBody>) -> Self {
+        let declared = rest.size_hint();
+        Self { ahead: VecDeque::new(), ahead_bytes: 0, trailers: None, failed: None, rest: Some(rest), declared }
+    }
+
+    /// The length that the answer declared, in bytes.
+    pub(super) fn declared_length(&self) -> Option<u64> {
+        self.declared.exact()
+    }
+
+    /// Has the connection closed after this answer.
+    pub(super) fn forfeit_connection(&mut self) {
+        if let Some(rest) = &mut self.rest {
+            rest.forfeit();
+        }
+    }
+
+    /// Reads ahead until the end or until `limit` bytes are held. Cancel-safe.
+    pub(super) async fn fill(&mut self, limit: usize) {
+        while self.ahead_bytes < limit && self.rest.is_some() {
+            std::future::poll_fn(|cx| self.poll_ahead(cx)).await;
+        }
+    }
+
+    /// Whether what was read ahead contains `text`.
+    pub(super) fn contains(&self, text: &[u8]) -> bool {
+        let whole: Vec<u8> = self.ahead.iter().flatten().copied().collect();
+        text.is_empty() || whole.windows(text.len()).any(|window| window == text)
+    }
+
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(rest) = &mut self.rest else { return Poll::Ready(()) };
+        match ready!(Pin::new(rest).poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    self.ahead_bytes += data.len();
+                    self.ahead.push_back(data);
+                    if self.rest.as_ref().is_some_and(Body::is_end_stream) {
+                        self.rest = None;
+                    }
+                }
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
+            },
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                self.rest = None;
+            }
+            None => self.rest = None,
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(data) = self.ahead.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        if let Some(rest) = &mut self.rest {
+            let mut frame = ready!(Pin::new(rest).poll_frame(cx));
+            if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
+                headers::strip_trailers(trailers, None);
+            }
+            return Poll::Ready(frame);
+        }
+        Poll::Ready(self.trailers.take().map(|mut trailers| {
+            headers::strip_trailers(&mut trailers, None);
+            Ok(Frame::trailers(trailers))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty()
+            && self.failed.is_none()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead: u64 = self.ahead.iter().map(|data| data.len() as u64).sum();
+        match &self.rest {
+            // A body that was read to its end without a declared length may still have trailers to send.
+            None if self.declared.exact().is_none() => SizeHint::default(),
+            None => SizeHint::with_exact(ahead),
+            Some(rest) => rest.size_hint().exact().map_or_else(SizeHint::default, |n| SizeHint::with_exact(n + ahead)),
+        }
+    }
+}

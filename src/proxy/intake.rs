@@ -1,0 +1,358 @@
+//! The body of a caller's request on its way through: never delayed, copied while it may be needed again.
+//!
+//! Owns the one reader of the caller's body. The first attempt streams it upstream ([`RequestBody::Live`]) and leaves a copy
+//! here, within the route's limit and the process's budget; a replay sends the copy. What an answered request has left unread
+//! is read and thrown away for a while, so that the caller gets to read the answer.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName};
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+
+use super::budget::Budget;
+use super::gate::Gate;
+use super::headers;
+use crate::server::CallerBody;
+
+/// How the body of one request is treated.
+#[derive(Clone, Debug)]
+pub(super) struct Handling {
+    /// The longest body that is kept, in bytes; `None` keeps none.
+    pub(super) keep: Option<usize>,
+    /// Where the kept bytes are accounted for.
+    pub(super) budget: Arc<Budget>,
+    /// The longest pause of the caller within its body.
+    pub(super) idle: Option<Duration>,
+    /// The header that carries the token; no trailer may be called so.
+    pub(super) inject: Option<HeaderName>,
+    /// Takes bodies that nobody reads any more.
+    pub(super) discard: mpsc::UnboundedSender<CallerBody>,
+}
+
+/// One request's body, shared by the attempts to send it.
+#[derive(Debug)]
+pub(super) struct Intake {
+    state: RefCell<State>,
+    handling: Handling,
+    gate: Option<Gate>,
+    /// How long the body is, as declared; unknown for a chunked one.
+    declared: SizeHint,
+    began_empty: bool,
+    progress: Cell<Progress>,
+}
+
+#[derive(Debug)]
+struct State {
+    source: Option<CallerBody>,
+    kept: Kept,
+    reserved: usize,
+    parked: bool,
+    /// Wakes whoever waits for the end of the body.
+    at_end: Option<Waker>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Untouched,
+    Reading,
+    Ended,
+    Stalled,
+    Failed,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Copy { data: BytesMut, trailers: Option<HeaderMap> },
+    Lost(Lost),
+}
+
+/// Why a body cannot be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// Longer than the route keeps.
+    TooLong,
+    /// The process's budget is spent.
+    OverBudget,
+    /// The caller stopped sending.
+    Stalled,
+    /// The caller went away.
+    Failed,
+}
+
+/// The caller's body ended badly; hyper hands this on to whoever sent the request.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(super) enum IntakeError {
+    /// It paused for too long.
+    #[error("the caller's request body stalled")]
+    Stalled,
+    /// It broke off.
+    #[error("the caller's request body broke off")]
+    Failed,
+}
+
+impl Intake {
+    /// Takes over a caller's body. With a gate nothing is read until it opens.
+    pub(super) fn new(source: CallerBody, handling: Handling, gate: Option<Gate>) -> Rc<Self> {
+        let declared = source.size_hint();
+        let began_empty = source.is_end_stream();
+        let kept = match handling.keep {
+            Some(limit) if declared.lower() <= limit as u64 => Kept::Copy { data: BytesMut::new(), trailers: None },
+            _ => Kept::Lost(Lost::TooLong),
+        };
+        let progress = if began_empty { Progress::Ended } else { Progress::Untouched };
+        let source = (!began_empty).then_some(source);
+        let state = State { source, kept, reserved: 0, parked: false, at_end: None, pause: None };
+        Rc::new(Self {
+            state: RefCell::new(state),
+            handling,
+            gate,
+            declared,
+            began_empty,
+            progress: Cell::new(progress),
+        })
+    }
+
+    /// Whether there is no body at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.began_empty
+    }
+
+    /// Whether not one byte of it has been asked for.
+    pub(super) fn is_untouched(&self) -> bool {
+        matches!(self.progress.get(), Progress::Untouched) || self.began_empty
+    }
+
+    /// Whether all of it has been read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.progress.get() == Progress::Ended
+    }
+
+    /// Whether the caller's side is at fault for a request that was not sent, and how.
+    pub(super) fn fault(&self) -> Option<Lost> {
+        match self.progress.get() {
+            Progress::Stalled => Some(Lost::Stalled),
+            Progress::Failed => Some(Lost::Failed),
+            Progress::Untouched | Progress::Reading | Progress::Ended => None,
+        }
+    }
+
+    /// The gate that holds the body back, if the caller waits for `100 Continue`.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    /// The body for an attempt: live while nothing has been read, the copy afterwards; `None` if it cannot be sent again.
+    pub(super) fn body(self: &Rc<Self>) -> Option<RequestBody> {
+        if self.began_empty {
+            return Some(RequestBody::Empty);
+        }
+        let mut state = self.state.borrow_mut();
+        if self.progress.get() == Progress::Untouched {
+            state.parked = false;
+            return Some(RequestBody::Live(Rc::clone(self)));
+        }
+        match &state.kept {
+            Kept::Copy { data, trailers } if self.has_ended() => {
+                Some(RequestBody::Kept { data: Some(Bytes::copy_from_slice(data)), trailers: trailers.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Stops the attempt that streams the body: it gets nothing more. Returns whether there was more to come.
+    pub(super) fn park(&self) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.parked = true;
+        state.source.is_some()
+    }
+
+    /// Reads what the caller still sends, so that all of it can be sent again. A body that waits behind its gate is left there.
+    ///
+    /// # Errors
+    /// [`Lost`] as soon as it is clear that the body cannot be sent again.
+    pub(super) async fn complete(&self) -> Result<(), Lost> {
+        if self.is_untouched() && self.gate.is_some() {
+            return Ok(());
+        }
+        std::future::poll_fn(|cx| {
+            loop {
+                if let Kept::Lost(lost) = self.state.borrow().kept {
+                    return Poll::Ready(Err(lost));
+                }
+                match ready!(self.poll_source(cx)) {
+                    Some(Ok(_)) => (),
+                    None => return Poll::Ready(Ok(())),
+                    Some(Err(IntakeError::Stalled)) => return Poll::Ready(Err(Lost::Stalled)),
+                    Some(Err(IntakeError::Failed)) => return Poll::Ready(Err(Lost::Failed)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Waits until the whole body has been handed to the upstream's connection.
+    pub(super) async fn sent(&self) {
+        std::future::poll_fn(|cx| {
+            if self.has_ended() {
+                return Poll::Ready(());
+            }
+            self.state.borrow_mut().at_end = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The next piece from the caller, copied while it may be needed again.
+    fn poll_source(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IntakeError>>> {
+        let mut state = self.state.borrow_mut();
+        let Some(source) = state.source.as_mut() else { return Poll::Ready(None) };
+        if self.progress.get() == Progress::Untouched {
+            self.progress.set(Progress::Reading);
+        }
+        match Pin::new(source).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                state.pause = None;
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::strip_trailers(trailers, self.handling.inject.as_ref());
+                }
+                self.keep(&mut state, &frame);
+                if state.source.as_ref().is_some_and(Body::is_end_stream) {
+                    self.end(&mut state, Progress::Ended);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.end(&mut state, Progress::Ended);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "request body of a caller broke off");
+                self.end(&mut state, Progress::Failed);
+                Poll::Ready(Some(Err(IntakeError::Failed)))
+            }
+            Poll::Pending => {
+                ready!(poll_pause(&mut state.pause, self.handling.idle, cx));
+                self.end(&mut state, Progress::Stalled);
+                Poll::Ready(Some(Err(IntakeError::Stalled)))
+            }
+        }
+    }
+
+    fn keep(&self, state: &mut State, frame: &Frame<Bytes>) {
+        let Kept::Copy { data, trailers } = &mut state.kept else { return };
+        if let Some(piece) = frame.data_ref() {
+            let lost = if data.len() + piece.len() > self.handling.keep.unwrap_or(0) {
+                Lost::TooLong
+            } else if !self.handling.budget.reserve(piece.len()) {
+                Lost::OverBudget
+            } else {
+                data.extend_from_slice(piece);
+                state.reserved += piece.len();
+                return;
+            };
+            state.kept = Kept::Lost(lost);
+            self.handling.budget.release(std::mem::take(&mut state.reserved));
+        } else if let Some(came) = frame.trailers_ref() {
+            *trailers = Some(came.clone());
+        }
+    }
+
+    fn end(&self, state: &mut State, how: Progress) {
+        state.source = None;
+        state.pause = None;
+        self.progress.set(how);
+        if let Some(waiting) = state.at_end.take() {
+            waiting.wake();
+        }
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        self.handling.budget.release(state.reserved);
+        // Behind a closed gate the caller has been promised nothing and sends nothing.
+        let invited = self.gate.as_ref().is_none_or(Gate::is_open);
+        if let Some(source) = state.source.take()
+            && invited
+        {
+            // A worker that has ended discards the body by dropping it.
+            let _ = self.handling.discard.send(source);
+        }
+    }
+}
+
+/// The body of one attempt.
+#[derive(Debug)]
+pub(super) enum RequestBody {
+    /// There is none.
+    Empty,
+    /// Streamed from the caller.
+    Live(Rc<Intake>),
+    /// Sent again.
+    Kept {
+        /// All of it, in one piece.
+        data: Option<Bytes>,
+        /// What followed it.
+        trailers: Option<HeaderMap>,
+    },
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = IntakeError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IntakeError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Live(intake) => {
+                if intake.state.borrow().parked {
+                    // Its connection is closed when the answer has been read; nothing wakes this again.
+                    return Poll::Pending;
+                }
+                if let Some(gate) = &intake.gate {
+                    ready!(gate.poll_open(cx));
+                }
+                intake.poll_source(cx)
+            }
+            Self::Kept { data, trailers } => {
+                if let Some(data) = data.take().filter(|data| !data.is_empty()) {
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Live(intake) => intake.has_ended(),
+            Self::Kept { data, trailers } => data.as_ref().is_none_or(Bytes::is_empty) && trailers.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Live(intake) => intake.declared.clone(),
+            // Trailers need chunks, so the length stays unsaid.
+            Self::Kept { trailers: Some(_), .. } => SizeHint::default(),
+            Self::Kept { data, trailers: None } => SizeHint::with_exact(data.as_ref().map_or(0, |d| d.len() as u64)),
+        }
+    }
+}
+
+fn poll_pause(pause: &mut Option<Pin<Box<Sleep>>>, patience: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
+    let Some(patience) = patience else { return Poll::Pending };
+    pause.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience))).as_mut().poll(cx)
+}

@@ -1,0 +1,138 @@
+//! References in an answer that point to the upstream, turned to where the caller came in.
+//!
+//! A caller that followed them as they are would leave the proxy, and with it the token. References to anywhere else, and
+//! those that no caller's path of this route reaches, stay as they are.
+
+use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, REFRESH};
+use http::{Uri, uri::Authority};
+
+use super::route::Route;
+use crate::upstream::Origin;
+
+/// Rewrites `Location`, `Content-Location`, `Link` and `Refresh`. `caller_authority` is the host and port that the caller used.
+pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller_authority: &Authority) {
+    let turn = |reference: &str| turned(reference, route, caller_authority);
+    for name in [LOCATION, CONTENT_LOCATION] {
+        rewrite_field(headers, &name, &turn);
+    }
+    rewrite_field(headers, &REFRESH, |value| {
+        let at = value.to_ascii_lowercase().find("url=")? + 4;
+        let (before, reference) = value.split_at_checked(at)?;
+        let quote = reference
+            .chars()
+            .next()
+            .filter(|c| matches!(c, '"' | '\''))
+            .map_or("", |c| if c == '"' { "\"" } else { "'" });
+        let bare = reference.trim_matches(['"', '\'']);
+        Some(format!("{before}{quote}{}{quote}", turn(bare)?))
+    });
+    rewrite_field(headers, &LINK, |value| {
+        let mut rewritten = String::new();
+        let mut rest = value;
+        while let Some((before, tail)) = rest.split_once('<') {
+            let (reference, after) = tail.split_once('>')?;
+            let target = turn(reference).unwrap_or_else(|| reference.to_owned());
+            rewritten.push_str(&format!("{before}<{target}>"));
+            rest = after;
+        }
+        rewritten.push_str(rest);
+        Some(rewritten)
+    });
+}
+
+fn rewrite_field(headers: &mut HeaderMap, name: &HeaderName, turn: impl Fn(&str) -> Option<String>) {
+    if !headers.contains_key(name) {
+        return;
+    }
+    let values: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+    headers.remove(name);
+    for value in values {
+        let turned = value.to_str().ok().and_then(&turn).and_then(|text| HeaderValue::try_from(text).ok());
+        headers.append(name, turned.unwrap_or(value));
+    }
+}
+
+/// The reference as the caller must write it; `None` if it is to stay.
+fn turned(reference: &str, route: &Route, caller_authority: &Authority) -> Option<String> {
+    let (path, absolute) = if reference.starts_with('/') && !reference.starts_with("//") {
+        (reference, false)
+    } else {
+        (path_at(reference, &route.settings.origin)?, true)
+    };
+    let rest = path.strip_prefix(route.base_path.as_str())?;
+    if !(rest.is_empty() || rest.starts_with(['/', '?', '#'])) {
+        return None;
+    }
+    // With `strip_path = false` the upstream's path still begins with the prefix.
+    let prefix = if route.strips() { route.prefix.as_str() } else { "" };
+    let slash = if prefix.is_empty() && !rest.starts_with('/') { "/" } else { "" };
+    if absolute {
+        Some(format!("http://{caller_authority}{prefix}{slash}{rest}"))
+    } else {
+        Some(format!("{prefix}{slash}{rest}"))
+    }
+}
+
+/// What follows the authority, if the reference is absolute (or begins with `//`) and its authority is the origin's.
+fn path_at<'a>(reference: &'a str, origin: &Origin) -> Option<&'a str> {
+    let rest = match reference.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(origin.scheme().as_str()) => rest,
+        Some(_) => return None,
+        None => reference.strip_prefix("//")?,
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end)?;
+    let uri: Uri = format!("{}://{authority}/", origin.scheme().as_str()).parse().ok()?;
+    let named = Origin::of(&uri).ok()?;
+    (named.host().eq_ignore_ascii_case(origin.host()) && named.port() == origin.port()).then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::route::tests::route;
+
+    fn at(upstream: &str, prefix: &str) -> Route {
+        let mut settings = route(prefix, None);
+        settings.upstream = upstream.parse().unwrap();
+        settings.origin = Origin::of(&settings.upstream).unwrap();
+        Route::for_tests(settings)
+    }
+
+    #[test]
+    fn references_to_the_upstream_are_turned_to_where_the_caller_came_in() {
+        let check = |upstream: &str, prefix: &str, reference: &str, wanted: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, reference.parse().unwrap());
+            rewrite(&mut headers, &at(upstream, prefix), &Authority::from_static("localhost:8080"));
+            assert_eq!(headers[LOCATION], wanted, "{upstream} {prefix} {reference}");
+        };
+        check("https://a.test", "/", "https://a.test/x?y#z", "http://localhost:8080/x?y#z");
+        check("https://a.test", "/", "https://A.test:443/x", "http://localhost:8080/x");
+        check("https://a.test", "/", "https://a.test", "http://localhost:8080/");
+        check("https://a.test", "/", "//a.test/x", "http://localhost:8080/x");
+        check("https://a.test", "/", "/x", "/x");
+        check("https://a.test/v2", "/api", "https://a.test/v2/x", "http://localhost:8080/api/x");
+        check("https://a.test/v2", "/api", "https://a.test/v2", "http://localhost:8080/api");
+        check("https://a.test/v2", "/api", "/v2/x?y", "/api/x?y");
+        check("https://a.test/v2", "/api", "/v22/x", "/v22/x");
+        check("https://a.test/v2", "/", "/v2", "/");
+        check("https://a.test", "/", "https://evil.test/x", "https://evil.test/x");
+        check("https://a.test", "/", "https://a.test.evil/x", "https://a.test.evil/x");
+        check("https://a.test", "/", "https://a.test@evil.test/x", "https://a.test@evil.test/x");
+        check("https://a.test", "/", "http://a.test/x", "http://a.test/x");
+        check("https://a.test", "/", "x/y", "x/y");
+    }
+
+    #[test]
+    fn links_and_refreshes_are_turned_too() {
+        let route = at("https://a.test/v2", "/api");
+        let mut headers = HeaderMap::new();
+        let links = "<https://a.test/v2/i?page=2>; rel=\"next\", <https://else.test/>; rel=\"x\"";
+        headers.insert(LINK, links.parse().unwrap());
+        headers.insert(REFRESH, "5; URL=https://a.test/v2/x".parse().unwrap());
+        rewrite(&mut headers, &route, &Authority::from_static("localhost:1"));
+        assert_eq!(headers[LINK], "<http://localhost:1/api/i?page=2>; rel=\"next\", <https://else.test/>; rel=\"x\"");
+        assert_eq!(headers[REFRESH], "5; URL=http://localhost:1/api/x");
+    }
+}

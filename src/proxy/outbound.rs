@@ -1,0 +1,82 @@
+//! The request as the upstream gets it, in two steps that cannot change places.
+//!
+//! [`Sanitized`] is made from the caller's request and has lost everything that ends here; [`Authorized`] is made from it
+//! alone and carries exactly one value of the injected field. Only an [`Authorized`] can be sent.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+
+use super::headers;
+use super::intake::RequestBody;
+use super::route::Route;
+use super::target;
+
+/// A caller's request without anything that is not the upstream's business.
+#[derive(Debug)]
+pub(super) struct Sanitized {
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+}
+
+/// A request that carries the token (or needs none) and goes to its route's upstream.
+#[derive(Debug)]
+pub(super) struct Authorized(Request<()>);
+
+impl Sanitized {
+    /// Strips a caller's request and points it at the route's upstream. `via` is our own entry (RFC 9110 §7.6.3);
+    /// `has_body` decides what is said about a body's length.
+    pub(super) fn new(parts: Parts, route: &Route, via: &HeaderValue, has_body: bool) -> Self {
+        let target = target::upstream_target(&parts.uri, route);
+        let mut headers = parts.headers;
+        let own_host = headers.remove(header::HOST);
+        // Framing is said anew by our own client; an empty body that was announced stays announced.
+        let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body;
+        headers::strip_hop_by_hop(&mut headers);
+        if route.credential.is_some() {
+            headers::strip_injected(&mut headers, &route.settings.inject.header);
+        }
+        if announced_empty {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        if !has_body {
+            headers.remove(header::EXPECT);
+        }
+        let host = own_host.filter(|_| route.settings.keep_host).unwrap_or_else(|| route.host_value.clone());
+        headers.insert(header::HOST, host);
+        headers.append(header::VIA, via.clone());
+        Self { method: parts.method, target, headers }
+    }
+
+    /// Its method.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path at the upstream.
+    pub(super) fn path(&self) -> &str {
+        self.target.path()
+    }
+
+    /// Sets the token, as often as there are attempts.
+    pub(super) fn authorize(&self, route: &Route, token: Option<HeaderValue>) -> Authorized {
+        let mut request = Request::new(());
+        *request.method_mut() = self.method.clone();
+        // Origin-form: scheme and authority are those of the connection, which only the configuration chooses.
+        *request.uri_mut() = Uri::from(self.target.clone());
+        *request.headers_mut() = self.headers.clone();
+        if let Some(token) = token {
+            request.headers_mut().insert(route.settings.inject.header.clone(), token);
+        }
+        Authorized(request)
+    }
+}
+
+impl Authorized {
+    /// The request with its body, ready to be written.
+    pub(super) fn with_body(self, body: RequestBody) -> Request<RequestBody> {
+        self.0.map(|()| body)
+    }
+}

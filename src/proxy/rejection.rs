@@ -1,0 +1,131 @@
+//! Whether an answer rejects the token (DESIGN section 2, `[*.rejection]`), and what that allows.
+
+use http::StatusCode;
+use http::header::{CONTENT_ENCODING, HeaderMap};
+
+use super::challenge;
+use super::held::Held;
+use super::settings::{Rejection, Replay};
+
+/// The longest body that is searched for a text, in bytes.
+pub(super) const SEARCHED: usize = 16 * 1024;
+
+/// What an answer says of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// Nothing against it.
+    Accepted,
+    /// It was rejected, and the request certainly not applied (a 401, RFC 9110 §15.5.2) or the operator says so.
+    Rejected,
+    /// It was rejected, but only an idempotent request may be sent again.
+    RejectedMaybeApplied,
+}
+
+/// Judges an answer. Reads its body only where a rule looks into it; what was read stays in `held`.
+pub(super) async fn judge(rules: &Rejection, status: StatusCode, headers: &HeaderMap, held: &mut Held) -> Judgement {
+    let by_head = judge_head(rules, status, headers);
+    if by_head != Judgement::Accepted || !has_body_rule(rules, status) {
+        return by_head;
+    }
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+    let searchable = held.declared_length().is_some_and(|length| length <= SEARCHED as u64);
+    if encoded || !searchable || challenge::bearer_errors(headers).iter().any(|e| e == "insufficient_scope") {
+        return Judgement::Accepted;
+    }
+    held.fill(SEARCHED).await;
+    let mut rules = rules.body.iter().filter(|rule| rule.status == status.as_u16());
+    if rules.any(|rule| held.contains(rule.contains.as_bytes())) { Judgement::Rejected } else { Judgement::Accepted }
+}
+
+/// Whether a request with this method may be sent again after such a judgement.
+pub(super) fn may_replay(rules: &Rejection, judgement: Judgement, method: &http::Method) -> bool {
+    let idempotent_only = rules.replay == Replay::Idempotent || judgement == Judgement::RejectedMaybeApplied;
+    !idempotent_only || is_idempotent(method)
+}
+
+/// RFC 9110 §9.2.2.
+pub(super) fn is_idempotent(method: &http::Method) -> bool {
+    use http::Method;
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE)
+}
+
+fn judge_head(rules: &Rejection, status: StatusCode, headers: &HeaderMap) -> Judgement {
+    let code = status.as_u16();
+    let status_rejects = rules.status.contains(&code);
+    let grpc_rejects =
+        !rules.grpc_status.is_empty() && grpc_status(headers).is_some_and(|s| rules.grpc_status.contains(&s));
+    if !status_rejects && !status.is_client_error() && !grpc_rejects {
+        return Judgement::Accepted;
+    }
+    let errors = challenge::bearer_errors(headers);
+    if errors.iter().any(|error| error == "insufficient_scope") {
+        return Judgement::Accepted;
+    }
+    let challenge_rejects =
+        status.is_client_error() && errors.iter().any(|error| rules.www_authenticate_error.contains(error));
+    if status_rejects || grpc_rejects || (challenge_rejects && status == StatusCode::UNAUTHORIZED) {
+        Judgement::Rejected
+    } else if challenge_rejects {
+        Judgement::RejectedMaybeApplied
+    } else {
+        Judgement::Accepted
+    }
+}
+
+fn has_body_rule(rules: &Rejection, status: StatusCode) -> bool {
+    rules.body.iter().any(|rule| rule.status == status.as_u16())
+}
+
+/// `grpc-status` in a head means that there is nothing but the head ("trailers-only").
+fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::route::tests::route;
+    use http::Method;
+    use http::header::WWW_AUTHENTICATE;
+
+    #[test]
+    fn a_rejection_is_told_from_a_refusal_that_no_token_cures() {
+        let rules = Rejection { grpc_status: vec![16], ..route("/", None).rejection };
+        let check = |status: u16, challenge: &str, grpc: &str, wanted: Judgement| {
+            let mut headers = HeaderMap::new();
+            if !challenge.is_empty() {
+                headers.insert(WWW_AUTHENTICATE, challenge.parse().unwrap());
+            }
+            if !grpc.is_empty() {
+                headers.insert("grpc-status", grpc.parse().unwrap());
+            }
+            let judged = judge_head(&rules, StatusCode::from_u16(status).unwrap(), &headers);
+            assert_eq!(judged, wanted, "{status} {challenge} {grpc}");
+        };
+        use Judgement::*;
+        check(401, "", "", Rejected);
+        check(401, "Basic", "", Rejected);
+        check(401, r#"Bearer error="insufficient_scope""#, "", Accepted);
+        check(403, "", "", Accepted);
+        check(403, r#"Bearer error="insufficient_scope""#, "", Accepted);
+        check(403, r#"Bearer error="invalid_token""#, "", RejectedMaybeApplied);
+        check(400, r#"Bearer error="invalid_token""#, "", RejectedMaybeApplied);
+        check(200, r#"Bearer error="invalid_token""#, "", Accepted);
+        check(500, r#"Bearer error="invalid_token""#, "", Accepted);
+        check(200, "", "16", Rejected);
+        check(200, "", "0", Accepted);
+        check(200, "", "", Accepted);
+    }
+
+    #[test]
+    fn methods_that_change_things_are_repeated_only_where_nothing_was_applied() {
+        let mut rules = route("/", None).rejection;
+        assert!(may_replay(&rules, Judgement::Rejected, &Method::POST));
+        assert!(!may_replay(&rules, Judgement::RejectedMaybeApplied, &Method::POST));
+        assert!(may_replay(&rules, Judgement::RejectedMaybeApplied, &Method::PUT));
+        rules.replay = Replay::Idempotent;
+        assert!(!may_replay(&rules, Judgement::Rejected, &Method::POST));
+        assert!(!may_replay(&rules, Judgement::Rejected, &Method::PATCH));
+        assert!(may_replay(&rules, Judgement::Rejected, &Method::DELETE));
+    }
+}

@@ -1,0 +1,151 @@
+//! The answer as the caller gets it: whoever gave it, and the account of the request that ends with it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::held::Held;
+use super::problem::Problem;
+use super::route::Route;
+use crate::metrics::{AnsweredBy, Metrics};
+use crate::reason::Reason;
+
+/// A body on its way to the caller.
+#[derive(Debug)]
+pub struct ReplyBody {
+    content: Content,
+    account: Option<Account>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Own(Option<Bytes>),
+    Upstream(Held),
+}
+
+/// One request being served: counted in flight until dropped, then timed and, if asked for, logged.
+#[derive(Debug)]
+pub(super) struct Account {
+    metrics: Arc<Metrics>,
+    route: Option<Arc<Route>>,
+    began: Instant,
+    access: Option<Access>,
+}
+
+/// What the access log says of a request. No query: it may hold secrets.
+#[derive(Debug)]
+struct Access {
+    method: http::Method,
+    path: String,
+    status: Option<StatusCode>,
+    bytes: u64,
+}
+
+impl Account {
+    /// Opens the account of a request.
+    pub(super) fn open(metrics: &Arc<Metrics>, request: &http::request::Parts, log_access: bool) -> Self {
+        metrics.requests_in_flight.inc();
+        let access = log_access.then(|| Access {
+            method: request.method.clone(),
+            path: request.uri.path().to_owned(),
+            status: None,
+            bytes: 0,
+        });
+        Self { metrics: Arc::clone(metrics), route: None, began: Instant::now(), access }
+    }
+
+    /// Notes which route it is.
+    pub(super) fn assign(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// An answer of our own.
+    pub(super) fn refuse(mut self, problem: Problem) -> Response<ReplyBody> {
+        self.metrics.refuse(problem.reason);
+        self.answered(problem.status(), AnsweredBy::Bearerd);
+        problem.into_response().map(|body| ReplyBody { content: Content::Own(Some(body)), account: Some(self) })
+    }
+
+    /// The upstream's answer.
+    pub(super) fn pass(mut self, response: Response<Held>) -> Response<ReplyBody> {
+        self.answered(response.status(), AnsweredBy::Upstream);
+        response.map(|held| ReplyBody { content: Content::Upstream(held), account: Some(self) })
+    }
+
+    fn answered(&mut self, status: StatusCode, by: AnsweredBy) {
+        if let Some(route) = &self.route {
+            route.metrics.answered(status, by);
+        }
+        if let Some(access) = &mut self.access {
+            access.status = Some(status);
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.metrics.requests_in_flight.dec();
+        let took = self.began.elapsed();
+        if let Some(route) = &self.route {
+            route.metrics.took(took);
+        }
+        if let Some(access) = &self.access {
+            let route = self.route.as_ref().map(|route| route.settings.name.as_str());
+            // A caller that left before the head gets the code of that, as there is no status.
+            let status = access.status.map_or(Reason::CallerGone.code().to_owned(), |s| s.as_u16().to_string());
+            tracing::info!(
+                target: "access",
+                method = %access.method,
+                path = %access.path.escape_default(),
+                status,
+                route,
+                bytes = access.bytes,
+                milliseconds = took.as_secs_f64() * 1e3,
+                "request"
+            );
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = match &mut self.content {
+            Content::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Content::Upstream(held) => ready!(Pin::new(held).poll_frame(cx)),
+        };
+        if let Some(access) = self.account.as_mut().and_then(|account| account.access.as_mut())
+            && let Some(Ok(frame)) = &frame
+        {
+            access.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        if let Some(Err(error)) = &frame {
+            tracing::debug!(%error, "upstream broke off its answer");
+        }
+        if frame.is_none() || self.is_end_stream() {
+            self.account = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Own(bytes) => bytes.is_none(),
+            Content::Upstream(held) => held.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Content::Upstream(held) => held.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Which route a request belongs to: by listener, host and longest path prefix.
+//!
+//! The structure is walked from the longest possible prefix of the path to the shortest, so that its cost grows with the
+//! segments of the path and not with the number of routes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::readings;
+use super::settings;
+use crate::metrics::{CredentialMetrics, RouteMetrics};
+use crate::token::Reader;
+
+/// One route, with everything that serving a request needs.
+#[derive(Debug)]
+pub struct Route {
+    /// As configured.
+    pub settings: settings::Route,
+    /// The read half of its credential, if it has one.
+    pub credential: Option<Credential>,
+    /// Where it counts.
+    pub metrics: Arc<RouteMetrics>,
+    /// The path prefix without a trailing slash: `""` for `/`.
+    pub(super) prefix: String,
+    /// The upstream's base path without a trailing slash.
+    pub(super) base_path: String,
+    /// What `Host` says to the upstream.
+    pub(super) host_value: HeaderValue,
+}
+
+/// The credential of a route.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Where its token is read.
+    pub reader: Reader,
+    /// Where its rejections are counted.
+    pub metrics: CredentialMetrics,
+}
+
+impl Route {
+    /// A route as configured, with its credential and metrics.
+    pub fn new(settings: settings::Route, credential: Option<Credential>, metrics: Arc<RouteMetrics>) -> Self {
+        let prefix = settings.path.trim_end_matches('/').to_owned();
+        let base_path = settings.upstream.path().trim_end_matches('/').to_owned();
+        // An authority that was parsed from a URI is visible ASCII, which every header value may be.
+        let host_value = HeaderValue::from_str(settings.origin.authority().as_str())
+            .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+        Self { settings, credential, metrics, prefix, base_path, host_value }
+    }
+
+    /// Whether the matched prefix is taken off the path.
+    pub(super) fn strips(&self) -> bool {
+        self.settings.strip_path && !self.prefix.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(settings: settings::Route) -> Self {
+        let metrics = Arc::new(crate::metrics::Metrics::new().route(&settings.name));
+        Self::new(settings, None, metrics)
+    }
+}
+
+/// The routes of all listeners.
+#[derive(Debug, Default)]
+pub struct Table {
+    groups: HashMap<usize, Group>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    by_host: HashMap<String, Paths>,
+    any_host: Paths,
+}
+
+#[derive(Debug, Default)]
+struct Paths(HashMap<String, usize>);
+
+/// No single route can be named for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoMatch {
+    /// None matches.
+    None,
+    /// Different readings of the path match different ones.
+    Ambiguous,
+}
+
+impl Table {
+    /// Adds a route that listeners of `group` serve; `index` is what [`Table::find`] answers.
+    pub fn insert(&mut self, group: usize, host: Option<&str>, path: &str, index: usize) {
+        let group = self.groups.entry(group).or_default();
+        let paths = match host {
+            Some(host) => group.by_host.entry(host.to_ascii_lowercase()).or_default(),
+            None => &mut group.any_host,
+        };
+        paths.0.insert(path.trim_end_matches('/').to_owned(), index);
+    }
+
+    /// The route of a request: routes of its host first, then the longest path. `host` is lower case, without port.
+    ///
+    /// # Errors
+    /// [`NoMatch`] if there is none, or if it depends on how the path is read.
+    pub fn find(&self, group: usize, host: &str, path: &str) -> Result<usize, NoMatch> {
+        let group = self.groups.get(&group).ok_or(NoMatch::None)?;
+        let found = group.find(host, path);
+        if readings::is_plain(path) {
+            return found.ok_or(NoMatch::None);
+        }
+        for reading in readings::of(path) {
+            if group.find(host, &reading) != found {
+                return Err(NoMatch::Ambiguous);
+            }
+        }
+        found.ok_or(NoMatch::None)
+    }
+}
+
+impl Group {
+    fn find(&self, host: &str, path: &str) -> Option<usize> {
+        self.by_host.get(host).and_then(|paths| paths.find(path)).or_else(|| self.any_host.find(path))
+    }
+}
+
+impl Paths {
+    fn find(&self, path: &str) -> Option<usize> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut prefix = path;
+        loop {
+            if let Some(index) = self.0.get(prefix.trim_end_matches('/')) {
+                return Some(*index);
+            }
+            let end = prefix.rfind('/')?;
+            prefix = prefix.get(..end)?;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::proxy::settings::{Inject, Rejection, Replay};
+    use crate::upstream::Origin;
+
+    pub(crate) fn route(path: &str, host: Option<&str>) -> settings::Route {
+        let upstream: http::Uri = "https://api.example".parse().unwrap();
+        settings::Route {
+            name: "api".to_owned(),
+            host: host.map(str::to_owned),
+            path: path.to_owned(),
+            origin: Origin::of(&upstream).unwrap(),
+            upstream,
+            credential: None,
+            strip_path: true,
+            keep_host: false,
+            rejection: Rejection {
+                status: vec![401],
+                www_authenticate_error: vec!["invalid_token".to_owned()],
+                body: Vec::new(),
+                grpc_status: Vec::new(),
+                replay: Replay::All,
+                replay_body_limit: 64 * 1024,
+            },
+            inject: Inject { header: http::header::AUTHORIZATION, scheme: "Bearer".to_owned() },
+        }
+    }
+
+    fn table() -> Table {
+        let mut table = Table::default();
+        table.insert(0, None, "/", 0);
+        table.insert(0, None, "/billing", 1);
+        table.insert(0, None, "/billing/v2/", 2);
+        table.insert(0, Some("Billing.localhost"), "/", 3);
+        table.insert(0, Some("items.localhost"), "/items", 4);
+        table.insert(1, None, "/only", 5);
+        table
+    }
+
+    #[test]
+    fn host_routes_come_first_and_then_the_longest_prefix_at_a_segment_boundary() {
+        let table = table();
+        let check = |group, host: &str, path: &str, wanted| {
+            assert_eq!(table.find(group, host, path), wanted, "{group} {host} {path}");
+        };
+        check(0, "localhost", "/", Ok(0));
+        check(0, "localhost", "*", Err(NoMatch::None));
+        check(0, "localhost", "/billing", Ok(1));
+        check(0, "localhost", "/billing/", Ok(1));
+        check(0, "localhost", "/billing/x", Ok(1));
+        check(0, "localhost", "/billingx", Ok(0));
+        check(0, "localhost", "/billing/v2", Ok(2));
+        check(0, "localhost", "/billing/v2/x/y", Ok(2));
+        check(0, "billing.localhost", "/billing/v2", Ok(3));
+        check(0, "items.localhost", "/items/1", Ok(4));
+        check(0, "items.localhost", "/other", Ok(0));
+        check(1, "localhost", "/only/x", Ok(5));
+        check(1, "localhost", "/", Err(NoMatch::None));
+        check(7, "localhost", "/", Err(NoMatch::None));
+    }
+
+    #[test]
+    fn a_path_whose_readings_pick_different_routes_is_ambiguous() {
+        let table = table();
+        let check = |path: &str, wanted| assert_eq!(table.find(0, "localhost", path), wanted, "{path}");
+        check("/x/../billing", Err(NoMatch::Ambiguous));
+        check("/x/%2e%2e/billing", Err(NoMatch::Ambiguous));
+        check("/x/..;a=b/billing", Err(NoMatch::Ambiguous));
+        check("/billing/..%2fx", Err(NoMatch::Ambiguous));
+        check("/bill%69ng", Err(NoMatch::Ambiguous));
+        check("/billing%2fv2", Err(NoMatch::Ambiguous));
+        check("//billing", Err(NoMatch::Ambiguous));
+        check("/x\\..\\billing", Err(NoMatch::Ambiguous));
+        check("/bill%2569ng", Err(NoMatch::Ambiguous));
+        check("/billing/a%20b", Ok(1));
+        check("/billing/./a", Ok(1));
+        check("/a/../b%2Fc", Ok(0));
+    }
+}

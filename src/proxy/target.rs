@@ -1,0 +1,67 @@
+//! From the caller's path to the upstream's, byte for byte.
+
+use http::Uri;
+use http::uri::PathAndQuery;
+
+use super::route::Route;
+
+/// The upstream's path: base path, and the caller's path less the route's prefix. The query goes through unchanged.
+pub(super) fn upstream_target(caller: &Uri, route: &Route) -> PathAndQuery {
+    let whole = || caller.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if caller.path() == "*" || (route.base_path.is_empty() && !route.strips()) {
+        return whole();
+    }
+    let rest = if route.strips() { strip_prefix(caller.path(), &route.prefix) } else { caller.path() };
+    let target = join(&route.base_path, rest, caller.query());
+    // Both parts come from parsed URIs, so that joining them gives no new characters.
+    PathAndQuery::try_from(target).unwrap_or_else(|_| whole())
+}
+
+/// The path below a prefix that it begins with; the whole path otherwise.
+fn strip_prefix<'a>(path: &'a str, prefix: &str) -> &'a str {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/')).unwrap_or(path)
+}
+
+fn join(base: &str, rest: &str, query: Option<&str>) -> String {
+    let mut target = String::with_capacity(base.len() + rest.len() + query.map_or(0, str::len) + 2);
+    target.push_str(base);
+    target.push_str(rest);
+    if target.is_empty() {
+        target.push('/');
+    }
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::route::tests::route;
+
+    #[test]
+    fn the_upstream_path_is_base_plus_path_less_prefix() {
+        let check = |upstream: &str, prefix: &str, strip: bool, caller: &str, wanted: &str| {
+            let mut settings = route(prefix, None);
+            settings.upstream = upstream.parse().unwrap();
+            settings.strip_path = strip;
+            let got = upstream_target(&caller.parse().unwrap(), &Route::for_tests(settings));
+            assert_eq!(got.as_str(), wanted, "{upstream} {prefix} strip={strip} {caller}");
+        };
+        check("https://a", "/", true, "/x?y=1", "/x?y=1");
+        check("https://a/", "/", true, "/", "/");
+        check("https://a/v2", "/", true, "/x", "/v2/x");
+        check("https://a/v2/", "/", true, "/x", "/v2/x");
+        check("https://a/v2", "/billing", true, "/billing/x?q", "/v2/x?q");
+        check("https://a/v2", "/billing", false, "/billing/x", "/v2/billing/x");
+        check("https://a", "/billing", true, "/billing", "/");
+        check("https://a", "/billing", true, "/billing?q", "/?q");
+        check("https://a/v2", "/billing", true, "/billing", "/v2");
+        check("https://a", "/billing/", true, "/billing/x", "/x");
+        check("https://a", "/", true, "/a%2Fb//c/../d;x=1", "/a%2Fb//c/../d;x=1");
+        check("https://a", "/", true, "http://localhost:8080/x?y", "/x?y");
+        check("https://a/v2", "/", true, "*", "*");
+    }
+}
