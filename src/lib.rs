@@ -2,6 +2,7 @@
 pub mod clock;
 pub mod config;
 pub mod guard;
+pub mod log;
 pub mod metrics;
 pub mod oauth;
 pub mod proxy;
