@@ -1,4 +1,5 @@
 //! bearerd.
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod guard;
