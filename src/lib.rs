@@ -1,7 +1,9 @@
 //! bearerd.
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod guard;
+pub mod log;
 pub mod metrics;
 pub mod oauth;
 pub mod proxy;

@@ -1,0 +1,175 @@
+//! Seeing how a running bearerd does: health, metrics, status, and the one thing to do about it, `retry`.
+//!
+//! Owns the admin listener and the probe listener. Answers from memory alone: it never dials anybody and waits for nothing, so a
+//! probe costs no token request and cannot hang. Shows nothing secret: every answer is built from the fields of [`health`] and
+//! [`status`], never from a configuration, the environment or a token. The admin listener checks `Host` and cross-site marks
+//! like the proxy does; the probe listener answers anybody, and so has neither status nor retry.
+
+mod answer;
+mod health;
+mod status;
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::clock::{Clock, Moment};
+use crate::guard::HostRules;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::token;
+use crate::upstream::Origin;
+
+/// Connections that are open at once; one more ends the oldest, so that idle ones never keep a probe out.
+const CONNECTIONS: usize = 64;
+/// From a connection's start, or the end of its last answer, to the end of the next head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest head that is read, in bytes. hyper takes no less.
+const HEAD_SIZE: usize = 8192;
+/// How long to wait when the system has no descriptor left for another connection.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// All that the listeners answer from.
+pub struct Admin {
+    /// The credentials, in the order of the configuration.
+    pub credentials: Vec<Box<dyn Credential>>,
+    /// The routes, in the order of the configuration.
+    pub routes: Vec<RouteSummary>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// The clock of `started`.
+    pub clock: Clock,
+    /// When the process started.
+    pub started: Moment,
+    /// Fired as soon as shutdown is asked for: readiness is false from then on.
+    pub draining: Shutdown,
+    /// Which `Host` values the admin listener allows.
+    pub hosts: HostRules,
+    /// Whether `POST /retry/NAME` is served.
+    pub retry: bool,
+}
+
+/// What the admin listener needs of a credential.
+pub trait Credential {
+    /// Where it stands.
+    fn status(&self) -> token::Status;
+    /// Ends a latch or a wait. Returns whether there was one.
+    fn retry(&self) -> bool;
+}
+
+impl Credential for token::Reader {
+    fn status(&self) -> token::Status {
+        self.status()
+    }
+
+    fn retry(&self) -> bool {
+        self.retry()
+    }
+}
+
+/// What the status page shows of a route.
+#[derive(Clone, Debug)]
+pub struct RouteSummary {
+    /// Its name.
+    pub name: String,
+    /// Where it listens, as bound.
+    pub listen: Vec<String>,
+    /// The host that it is limited to.
+    pub host: Option<String>,
+    /// Its path prefix.
+    pub path: String,
+    /// Where it goes to. An origin, not a URL, because a path or query may hold a key.
+    pub upstream: Origin,
+    /// Its credential.
+    pub credential: Option<String>,
+}
+
+/// Which of the two listeners it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// `admin.listen`: everything, for those whom [`HostRules`] allow.
+    Admin,
+    /// `admin.probe_listen`: probes and metrics, for anybody.
+    Probes,
+}
+
+/// Serves until `shutdown`, which is the end of draining, not its begin: probes want to hear that we drain. To be run in a
+/// `LocalRuntime`.
+///
+/// # Errors
+/// If the listener has no address; nothing that a caller does ends it.
+pub async fn serve(listener: TcpListener, admin: Rc<Admin>, face: Face, mut shutdown: Shutdown) -> io::Result<()> {
+    let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+    let mut open = Open::default();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.fired() => return Ok(()),
+        };
+        match accepted.and_then(|(socket, _)| socket.local_addr().map(|local| (socket, local.ip()))) {
+            Ok((socket, local)) => open.take(socket, Rc::clone(&admin), Door { face, local, is_loopback }),
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a connection on the admin listener");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+/// Where a request came in.
+#[derive(Clone, Copy, Debug)]
+struct Door {
+    face: Face,
+    local: IpAddr,
+    is_loopback: bool,
+}
+
+/// The open connections, oldest first. They end with it.
+#[derive(Default)]
+struct Open {
+    tasks: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Open {
+    fn take(&mut self, socket: TcpStream, admin: Rc<Admin>, door: Door) {
+        while self.tasks.try_join_next().is_some() {}
+        self.oldest_first.retain(|task| !task.is_finished());
+        if self.oldest_first.len() >= CONNECTIONS
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        self.oldest_first.push_back(self.tasks.spawn_local(serve_connection(socket, admin, door)));
+    }
+}
+
+async fn serve_connection(socket: TcpStream, admin: Rc<Admin>, door: Door) {
+    let service = service_fn(|request| {
+        let response = answer::answer(&admin, door, &request);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        // Without a timer the timeout silently does nothing (RELIABILITY item 7).
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_SIZE)
+        .serve_connection(TokioIo::new(socket), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection of the admin listener ended");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! One request to the admin or the probe listener, answered from memory.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+
+use super::health::{Live, Ready, Started};
+use super::status::Status;
+use super::{Admin, Door, Face};
+use crate::guard::{self, Refusal};
+use crate::reason::Reason;
+
+type Answer = Response<Full<Bytes>>;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page<'a> {
+    Index,
+    Live,
+    Ready,
+    Started,
+    Metrics,
+    Status,
+    Retry(&'a str),
+}
+
+/// Answers one request. Pure but for `retry` and for the count of refusals.
+pub(super) fn answer<B>(admin: &Admin, door: Door, request: &Request<B>) -> Answer {
+    if door.face == Face::Admin
+        && let Err(refusal) = check(admin, door, request)
+    {
+        return refuse(admin, &refusal);
+    }
+    let Some(page) = Page::of(request.uri().path(), door.face) else {
+        return text(StatusCode::NOT_FOUND, format!("there is nothing at this path\n\n{}", index(admin, door.face)));
+    };
+    let allowed = if matches!(page, Page::Retry(_)) { "POST" } else { "GET, HEAD" };
+    if !allowed.split(", ").any(|method| request.method() == method) {
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("this path wants {allowed}\n"));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+        return answer;
+    }
+    show(admin, door.face, page)
+}
+
+fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
+    match page {
+        Page::Index => text(StatusCode::OK, index(admin, face)),
+        Page::Live => json(StatusCode::OK, &Live::of(admin)),
+        Page::Ready => {
+            let ready = Ready::of(admin, face);
+            json(ok_if(ready.ready), &ready)
+        }
+        Page::Started => {
+            let started = Started::of(admin);
+            json(ok_if(started.started), &started)
+        }
+        Page::Metrics => finish(StatusCode::OK, PROMETHEUS, admin.metrics.render()),
+        Page::Status => json(StatusCode::OK, &Status::of(admin)),
+        Page::Retry(name) => retry(admin, name),
+    }
+}
+
+fn retry(admin: &Admin, name: &str) -> Answer {
+    if !admin.retry {
+        return text(StatusCode::FORBIDDEN, "retry is switched off by [admin]: retry = false\n".to_owned());
+    }
+    let name = percent_decode_str(name).decode_utf8_lossy();
+    let names: Vec<_> = admin.credentials.iter().map(|credential| credential.status().name).collect();
+    let found = admin.credentials.iter().zip(&names).find(|(_, known)| **known == name);
+    let Some((credential, known)) = found else {
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return text(StatusCode::NOT_FOUND, format!("there is no credential of this name; there are: {names}\n"));
+    };
+    if credential.retry() {
+        tracing::info!(credential = known, "asked by hand to try again");
+        text(StatusCode::OK, format!("{known}: asking the token endpoint again now; /status shows what comes of it\n"))
+    } else {
+        text(StatusCode::OK, format!("{known}: neither latched nor waiting, so there is nothing to try again\n"))
+    }
+}
+
+/// The rules of DESIGN section 7: 421 by `Host`, then 403 for what a browser marks as another site's.
+fn check<B>(admin: &Admin, door: Door, request: &Request<B>) -> Result<(), Refusal> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        let message = "a request needs exactly one Host".to_owned();
+        return Err(Refusal { reason: Reason::BadRequest, message });
+    };
+    let host = String::from_utf8_lossy(host.as_bytes());
+    admin.hosts.check_host(&host, door.local, door.is_loopback)?;
+    // The authority of an absolute-form target stands above Host (RFC 9112 §3.2.2), so it must be allowed as well.
+    let authority = request.uri().authority().map_or(&*host, |authority| authority.as_str());
+    admin.hosts.check_host(authority, door.local, door.is_loopback)?;
+    guard::check_cross_site(request.headers(), authority)
+}
+
+fn refuse(admin: &Admin, refusal: &Refusal) -> Answer {
+    admin.metrics.refuse(refusal.reason);
+    let status = match refusal.reason {
+        Reason::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
+        Reason::CrossSite => StatusCode::FORBIDDEN,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    text(status, format!("{refusal}\n"))
+}
+
+impl<'a> Page<'a> {
+    /// The usual spellings of others lead to the same page. `/health` alone is liveness: a process must not be restarted, and
+    /// its passwords tried anew, because a token endpoint is away.
+    fn of(path: &'a str, face: Face) -> Option<Self> {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        Some(match trimmed {
+            "" => Self::Index,
+            "/livez" | "/live" | "/liveness" | "/alive" | "/healthz" | "/health" | "/health/live" | "/healthz/live"
+            | "/-/healthy" => Self::Live,
+            "/readyz" | "/ready" | "/readiness" | "/health/ready" | "/healthz/ready" | "/-/ready" => Self::Ready,
+            "/startupz" | "/startup" | "/started" | "/health/startup" | "/health/started" | "/healthz/startup"
+            | "/-/started" => Self::Started,
+            "/metrics" => Self::Metrics,
+            "/status" if face == Face::Admin => Self::Status,
+            _ if face == Face::Admin => Self::Retry(trimmed.strip_prefix("/retry/")?),
+            _ => return None,
+        })
+    }
+}
+
+fn index(admin: &Admin, face: Face) -> String {
+    let mut lines = vec![
+        "GET  /livez       200 while the process answers",
+        "GET  /readyz      200 while every required credential has a usable token and nothing drains",
+        "GET  /startupz    200 once the first token requests have been answered",
+        "GET  /metrics     for Prometheus",
+    ];
+    if face == Face::Admin {
+        lines.push("GET  /status      routes and credentials, as JSON");
+        if admin.retry {
+            lines.push("POST /retry/NAME  a latched or waiting credential asks again");
+        }
+    }
+    format!("bearerd {}\n{}\n", env!("CARGO_PKG_VERSION"), lines.join("\n"))
+}
+
+fn ok_if(well: bool) -> StatusCode {
+    if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// Indented, since people read it with curl.
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    match serde_json::to_string_pretty(value) {
+        Ok(body) => finish(status, JSON, body + "\n"),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("this page cannot be written: {error}\n")),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Answer {
+    finish(status, TEXT, body)
+}
+
+fn finish(status: StatusCode, content_type: HeaderValue, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_spellings_lead_to_the_same_page() {
+        let check = |path: &str, wanted: Option<Page<'_>>| {
+            assert_eq!(Page::of(path, Face::Admin), wanted, "{path}");
+        };
+        for path in ["/livez", "/healthz", "/health", "/live", "/-/healthy", "/health/live", "/livez/"] {
+            check(path, Some(Page::Live));
+        }
+        for path in ["/readyz", "/ready", "/-/ready", "/health/ready"] {
+            check(path, Some(Page::Ready));
+        }
+        for path in ["/startupz", "/startup", "/started", "/health/started"] {
+            check(path, Some(Page::Started));
+        }
+        check("/", Some(Page::Index));
+        check("/retry/api", Some(Page::Retry("api")));
+        check("/livez/x", None);
+        check("/LIVEZ", None);
+        check("/retry", None);
+        check("/env.json", None);
+        check("/debug/pprof", None);
+    }
+
+    #[test]
+    fn the_probe_listener_has_probes_and_metrics_alone() {
+        assert_eq!(Page::of("/readyz", Face::Probes), Some(Page::Ready));
+        assert_eq!(Page::of("/metrics", Face::Probes), Some(Page::Metrics));
+        assert_eq!(Page::of("/status", Face::Probes), None);
+        assert_eq!(Page::of("/retry/api", Face::Probes), None);
+    }
+}
