@@ -1,4 +1,5 @@
 //! bearerd.
+pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod metrics;
