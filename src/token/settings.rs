@@ -17,6 +17,8 @@ pub struct Settings {
     pub lockout: bool,
     /// The most that the gap after useless re-authentication grows to.
     pub gap: Duration,
+    /// Whether a refresh token that came is used (RFC 6749 §6).
+    pub use_refresh_token: bool,
     /// Scheme of the header that carries the token; empty for the bare token.
     pub scheme: String,
 }

@@ -1,0 +1,220 @@
+//! The gap: no forced fetch for a while after a new token proved useless (DESIGN section 5, point 3).
+//!
+//! Owns the answer to one question: may this rejection force a fetch? All of it is atomics, shared by the workers.
+//! While the gap is open it remembers which requests the current token satisfied; a rejection of one of those is
+//! news, not the old story, and ends the gap. It goes on for the requests that it had turned away, as they would only
+//! prove the same again.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::RequestHash;
+use crate::backoff::doubling;
+use crate::clock::Moment;
+
+const FIRST: Duration = Duration::from_secs(1);
+const SETS: usize = 256;
+const WAYS: usize = 4;
+
+/// The gap of one credential.
+#[derive(Debug)]
+pub(super) struct Gap {
+    most: Duration,
+    /// Closed to every rejection, or (once narrow) to those it turned away.
+    general: Window,
+    narrow: AtomicBool,
+    /// The last generation that a rejected replay has proved useless.
+    useless: AtomicU64,
+    /// Paces forced fetches for rejections that are not replayed and thus can prove nothing.
+    unreplayed: Window,
+    satisfied: RequestSet,
+    turned_away: RequestSet,
+    /// The generation whose rejection ended the gap last. Its successor stands for that exception.
+    ended_for: AtomicU64,
+}
+
+impl Gap {
+    /// A closed gap that grows to `most`.
+    pub(super) fn new(most: Duration) -> Self {
+        Self {
+            most,
+            general: Window::default(),
+            narrow: AtomicBool::new(false),
+            useless: AtomicU64::new(0),
+            unreplayed: Window::default(),
+            satisfied: RequestSet::new(),
+            turned_away: RequestSet::new(),
+            ended_for: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Whether a rejection of `request`, sent with the token of `generation`, may force a fetch.
+    pub(super) fn admits(&self, request: RequestHash, generation: u64, now: Moment) -> bool {
+        let Some(opening) = self.general.opening(now) else { return true };
+        if self.ended_for.load(Ordering::Acquire) == generation {
+            // The gap is over for this token: whoever else it failed joins the same fetch.
+            return true;
+        }
+        if self.satisfied.contains(request, generation) {
+            self.ended_for.store(generation, Ordering::Release);
+            return true;
+        }
+        if self.narrow.load(Ordering::Acquire) && !self.turned_away.contains(request, opening) {
+            return true;
+        }
+        self.turned_away.insert(request, opening);
+        false
+    }
+
+    /// As [`Gap::admits`], for a rejection that will not be replayed. An admitted one opens a window of its own, since no
+    /// replay will tell whether the fetch was of use.
+    pub(super) fn admits_unreplayed(&self, request: RequestHash, generation: u64, now: Moment) -> bool {
+        if self.unreplayed.opening(now).is_some() || !self.admits(request, generation, now) {
+            return false;
+        }
+        self.unreplayed.widen(now, self.most);
+        true
+    }
+
+    /// Notes that the token of `generation` was good for `request`. One load while the gap is closed.
+    pub(super) fn satisfied(&self, request: RequestHash, generation: u64, now: impl FnOnce() -> Moment) {
+        if self.general.may_be_open() && self.general.opening(now()).is_some() {
+            self.satisfied.insert(request, generation);
+        }
+    }
+
+    /// A replay with the token of `generation` was accepted. Closes the gap; if it was a remembered request that had
+    /// ended it, then not for those it turned away.
+    pub(super) fn useful(&self, generation: u64) {
+        if self.ended_for.load(Ordering::Acquire).wrapping_add(1) == generation {
+            self.narrow.store(true, Ordering::Release);
+        } else {
+            self.general.close();
+        }
+    }
+
+    /// A replay with the token of `generation` was rejected, too. Opens the gap, once for each generation, and returns
+    /// for how long.
+    pub(super) fn useless(&self, generation: u64, now: Moment) -> Option<Duration> {
+        if self.useless.fetch_max(generation, Ordering::AcqRel) >= generation {
+            return None;
+        }
+        self.widen(now)
+    }
+
+    /// A forced fetch brought the token that was rejected. Opens the gap, as nothing is replayed that could.
+    pub(super) fn same_again(&self, now: Moment) -> Option<Duration> {
+        self.widen(now)
+    }
+
+    fn widen(&self, now: Moment) -> Option<Duration> {
+        // A narrow gap let this request through: it has to become a whole one again.
+        if self.narrow.swap(false, Ordering::AcqRel) {
+            self.general.close();
+        }
+        self.general.widen(now, self.most)
+    }
+}
+
+/// A time during which something is not done, twice as long each time it opens again soon after.
+#[derive(Debug, Default)]
+struct Window {
+    /// Milliseconds on the clock of the credential; 0 while closed.
+    until: AtomicU64,
+    /// The end as it was planned, kept after closing early.
+    ended: AtomicU64,
+    openings: AtomicU64,
+    doublings: AtomicU64,
+}
+
+impl Window {
+    fn may_be_open(&self) -> bool {
+        self.until.load(Ordering::Relaxed) != 0
+    }
+
+    /// The number of the current opening, while it is open.
+    fn opening(&self, now: Moment) -> Option<u64> {
+        let until = self.until.load(Ordering::Acquire);
+        if until == 0 {
+            return None;
+        }
+        if now.as_millis() >= until {
+            // So that `may_be_open` is cheap again. A widening that came in between stays.
+            let _ = self.until.compare_exchange(until, 0, Ordering::AcqRel, Ordering::Relaxed);
+            return None;
+        }
+        Some(self.openings.load(Ordering::Acquire))
+    }
+
+    fn close(&self) {
+        self.until.store(0, Ordering::Release);
+    }
+
+    /// Opens it, unless it is open. The next time is twice as long if it comes within as long after the planned end as
+    /// it was to last; after a longer peace it starts small.
+    fn widen(&self, now: Moment, most: Duration) -> Option<Duration> {
+        if self.opening(now).is_some() {
+            return None;
+        }
+        let before = self.doublings.load(Ordering::Acquire);
+        let last = before.checked_sub(1).map(|tries| width(tries, most));
+        let peace = now.as_millis().saturating_sub(self.ended.load(Ordering::Acquire));
+        let tries = if last.is_some_and(|last| u128::from(peace) <= last.as_millis()) { before } else { 0 };
+        let width = width(tries, most);
+        let until = (now + width).as_millis();
+        self.doublings.store(tries + 1, Ordering::Release);
+        self.openings.fetch_add(1, Ordering::AcqRel);
+        self.ended.store(until, Ordering::Release);
+        self.until.store(until, Ordering::Release);
+        Some(width)
+    }
+}
+
+/// About a thousand requests, each in the context of a generation or an opening. The oldest of a set gives way.
+#[derive(Debug)]
+struct RequestSet {
+    slots: Box<[[AtomicU64; WAYS]]>,
+    next: AtomicUsize,
+}
+
+impl RequestSet {
+    fn new() -> Self {
+        let slots = (0..SETS).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect();
+        Self { slots, next: AtomicUsize::new(0) }
+    }
+
+    fn contains(&self, request: RequestHash, context: u64) -> bool {
+        let key = key(request, context);
+        self.set(key).iter().any(|slot| slot.load(Ordering::Relaxed) == key)
+    }
+
+    fn insert(&self, request: RequestHash, context: u64) {
+        let key = key(request, context);
+        let set = self.set(key);
+        if set.iter().any(|slot| slot.load(Ordering::Relaxed) == key) {
+            return;
+        }
+        let free = set.iter().find(|slot| slot.load(Ordering::Relaxed) == 0);
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(slot) = free.or_else(|| set.get(turn % WAYS)) {
+            slot.store(key, Ordering::Relaxed);
+        }
+    }
+
+    fn set(&self, key: u64) -> &[AtomicU64] {
+        let index = usize::try_from(key >> 32).unwrap_or(0) % SETS;
+        self.slots.get(index).map_or(&[], |set| set.as_slice())
+    }
+}
+
+fn width(tries: u64, most: Duration) -> Duration {
+    doubling(FIRST, u32::try_from(tries).unwrap_or(u32::MAX), most)
+}
+
+/// Never zero, which marks a free slot. The mixing is that of SplitMix64.
+fn key(request: RequestHash, context: u64) -> u64 {
+    let mut mixed = request.0 ^ context.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (mixed ^ (mixed >> 31)).max(1)
+}

@@ -1,0 +1,206 @@
+//! The write half: every change of a credential's state, with its metrics and its log line.
+//!
+//! Owns the only way to replace the snapshot; there is one publisher per credential. One line per token event, and
+//! of equal failures in a row the first, then one a minute with their number. Nothing here decides anything.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::AccessToken;
+use super::schedule::Next;
+use super::shared::{Failure, Phase, Shared};
+use crate::clock::Moment;
+use crate::oauth::{Class, FetchError};
+use crate::reason::Reason;
+
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+
+/// The only writer of a credential's state. Dropping it tells all readers that no token will come.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    shared: Arc<Shared>,
+    complaint: Option<Complaint>,
+    expiry_reported: bool,
+}
+
+/// The last failure that was logged.
+#[derive(Debug)]
+struct Complaint {
+    reason: Reason,
+    message: String,
+    logged_at: Moment,
+    silent: u32,
+}
+
+impl Publisher {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, complaint: None, expiry_reported: true }
+    }
+
+    /// A token request begins.
+    pub(super) fn asking(&self) {
+        self.set_phase(Phase::Asking);
+    }
+
+    /// A token request ended, well or badly, after `took`.
+    pub(super) fn count(&self, outcome: Result<(), Class>, took: Duration) {
+        let metrics = &self.shared.metrics;
+        metrics.request_duration.observe(took.as_secs_f64());
+        match outcome {
+            Ok(()) => metrics.success.inc(),
+            Err(Class::Transient) => metrics.transient.inc(),
+            Err(Class::Refused) => metrics.refused.inc(),
+            Err(Class::Permanent) => metrics.permanent.inc(),
+        }
+    }
+
+    /// There is a token: another one, or the same with its lifetime as the endpoint sees it now.
+    pub(super) fn issued(&mut self, token: AccessToken, lifetime: Duration, renew_at: Moment) {
+        let now = self.shared.clock.now();
+        let again = self.shared.snapshot().generation() == token.generation();
+        let credential = &self.shared.settings.name;
+        tracing::info!(
+            credential,
+            generation = token.generation(),
+            lifetime = %readable(lifetime),
+            renews_in = %readable(renew_at.since(now)),
+            "{}", if again { "token endpoint handed out the same token again" } else { "token issued" }
+        );
+        let metrics = &self.shared.metrics;
+        metrics.expiry.set(epoch_seconds(token.expires_wall));
+        metrics.last_success.set(epoch_seconds(self.shared.clock.wall()));
+        metrics.valid.set(i64::from(now < token.expires_at()));
+        metrics.latched.set(0);
+        self.complaint = None;
+        self.expiry_reported = false;
+        self.shared.replace(|snapshot| {
+            snapshot.token = Some(Arc::new(token));
+            snapshot.phase = Phase::Resting(renew_at);
+            snapshot.settled += 1;
+            snapshot.settled_once = true;
+            snapshot.failure = None;
+            snapshot.last_success = Some(now);
+        });
+    }
+
+    /// Asking brought no token; `next` is what follows. The old token stays until it expires.
+    pub(super) fn failed(&mut self, error: &FetchError, next: Next) {
+        self.log_failure(error, next);
+        self.shared.metrics.latched.set(i64::from(next == Next::Latched));
+        let failure = Failure { reason: error.reason, message: error.message.clone() };
+        self.shared.replace(|snapshot| {
+            snapshot.phase = next.into();
+            snapshot.settled += 1;
+            snapshot.settled_once = true;
+            snapshot.failure = Some(failure);
+        });
+    }
+
+    /// An earlier run was refused, and what it was refused with has not changed.
+    pub(super) fn restored(&self, reason: Reason, next: Next) {
+        let name = &self.shared.settings.name;
+        let cure = cure(next, self.shared.clock.now(), name);
+        tracing::warn!(credential = name, code = %reason, "{reason} {name}: {} before the restart; {cure}", reason.title());
+        self.shared.metrics.latched.set(i64::from(next == Next::Latched));
+        let message = format!("{} before the restart", reason.title());
+        self.shared.replace(|snapshot| {
+            snapshot.phase = next.into();
+            snapshot.settled_once = true;
+            snapshot.failure = Some(Failure { reason, message });
+        });
+    }
+
+    /// The time may have come for the token to expire: says so once.
+    pub(super) fn notice_expiry(&mut self) {
+        let now = self.shared.clock.now();
+        if self.expiry_reported || self.shared.snapshot().fresh_token(now).is_some() {
+            return;
+        }
+        self.expiry_reported = true;
+        let credential = &self.shared.settings.name;
+        tracing::warn!(credential, "token has expired before another could be had");
+        self.shared.metrics.valid.set(0);
+        self.shared.metrics.expiry.set(0.0);
+        self.shared.bell.send_replace(());
+    }
+
+    /// When the expiry has to be noticed; `None` if it has been, or there is no token.
+    pub(super) fn expiry(&self) -> Option<Moment> {
+        let snapshot = self.shared.snapshot();
+        snapshot.token.as_ref().filter(|_| !self.expiry_reported).map(|token| token.expires_at())
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.shared.replace(|snapshot| snapshot.phase = phase);
+    }
+
+    fn log_failure(&mut self, error: &FetchError, next: Next) {
+        let now = self.shared.clock.now();
+        let name = &self.shared.settings.name;
+        let same = |last: &&mut Complaint| last.reason == error.reason && last.message == error.message;
+        let mut repeated = String::new();
+        if let Some(last) = self.complaint.as_mut().filter(same) {
+            // The latch is news even if the words are the same.
+            if now.since(last.logged_at) < REPEAT_AFTER && next != Next::Latched {
+                last.silent += 1;
+                return;
+            }
+            repeated = format!(" ({} times since)", last.silent + 1);
+        }
+        let (code, title) = (error.reason, error.reason.title());
+        let cure = cure(next, now, name);
+        let serves = self.shared.snapshot().fresh_token(now).map_or_else(String::new, |token| {
+            format!("; the current token serves for another {}", readable(token.expires_at().since(now)))
+        });
+        tracing::warn!(credential = name, %code, "{code} {name}: {title} ({}){repeated}; {cure}{serves}", error.message);
+        let (reason, message) = (error.reason, error.message.clone());
+        self.complaint = Some(Complaint { reason, message, logged_at: now, silent: 0 });
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.set_phase(Phase::Stopped);
+    }
+}
+
+/// Says that a new token was rejected like the one before, and what follows.
+pub(super) fn report_useless_token(name: &str, width: Duration) {
+    let reason = Reason::TokenNotAccepted;
+    tracing::warn!(
+        credential = name, code = %reason,
+        "{reason} {name}: {}; for the next {} such answers pass without asking for a token",
+        reason.title(), readable(width)
+    );
+}
+
+fn cure(next: Next, now: Moment, name: &str) -> String {
+    match next {
+        Next::Renew(at) | Next::Retry(at) => format!("trying again in {}", readable(at.since(now))),
+        Next::Held(at) => format!(
+            "not tried again for {}, unless the configuration or a secret changes, or: bearerd retry {name}",
+            readable(at.since(now))
+        ),
+        Next::Confirm(at) => format!(
+            "tried once more in {} to be sure, or as soon as the configuration or a secret changes",
+            readable(at.since(now))
+        ),
+        Next::Latched => {
+            format!("not tried again until the configuration or a secret changes, or: bearerd retry {name}")
+        }
+    }
+}
+
+/// Whole seconds, or milliseconds below one.
+fn readable(time: Duration) -> humantime::FormattedDuration {
+    let exact = if time < Duration::from_secs(1) {
+        Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(0))
+    } else {
+        Duration::from_secs(time.as_secs())
+    };
+    humantime::format_duration(exact)
+}
+
+fn epoch_seconds(at: SystemTime) -> f64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}

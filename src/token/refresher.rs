@@ -1,0 +1,341 @@
+//! The background task of one credential: asks, publishes, rests, asks again.
+//!
+//! Owns the only copy of the refresh token and the count of what went wrong. When to ask is decided in `schedule`; what is
+//! seen of it, in `publish`. Nobody can cancel a token request but the end of the process.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::latch::{Digest, Latch, Record};
+use super::publish::{Publisher, report_useless_token};
+use super::schedule::{
+    Circumstances, FLOOR, History, LONGEST_LIFE, Next, SECRET_POLL, SECRET_SETTLES, ask_again_after, floor_after,
+    is_short, renew_after,
+};
+use super::shared::Shared;
+use super::{AccessToken, Reader, Settings, Source};
+use crate::clock::{Clock, Moment};
+use crate::metrics::CredentialMetrics;
+use crate::oauth::{Class, FetchError, Grant, Issued};
+use crate::reason::Reason;
+use crate::secret::Secret;
+use crate::shutdown::Shutdown;
+
+/// The write half: the background task of one credential, and the only owner of its state.
+#[derive(Debug)]
+pub struct Refresher<S> {
+    source: S,
+    shared: Arc<Shared>,
+    publisher: Publisher,
+    state_directory: Option<PathBuf>,
+    latch: Latch,
+    history: History,
+    refresh_token: Option<Secret>,
+    /// When the last token request was sent.
+    last_sent: Option<Moment>,
+    floor: Duration,
+    /// Tokens in a row that lived under ten seconds.
+    short_lives: u32,
+    /// What was asked with when it was refused. `None` if it could not be read then.
+    refused: Option<Digest>,
+    /// Whether there is a record on disk.
+    recorded: bool,
+}
+
+/// A token and the moment its request was sent, from which its lifetime counts.
+struct Sent {
+    issued: Issued,
+    at: Moment,
+    wall: std::time::SystemTime,
+}
+
+impl<S: Source> Refresher<S> {
+    /// A credential that has not asked yet, and its read half. `state_directory` is where a latch survives a restart.
+    pub fn new(
+        settings: Settings,
+        source: S,
+        clock: Clock,
+        metrics: CredentialMetrics,
+        state_directory: Option<PathBuf>,
+    ) -> (Self, Reader) {
+        let shared = Arc::new(Shared::new(settings, clock, metrics));
+        let refresher = Self {
+            source,
+            publisher: Publisher::new(shared.clone()),
+            state_directory,
+            latch: Latch::open(None, ""),
+            history: History::default(),
+            refresh_token: None,
+            last_sent: None,
+            floor: FLOOR,
+            short_lives: 0,
+            refused: None,
+            recorded: false,
+            shared: shared.clone(),
+        };
+        (refresher, Reader::new(shared))
+    }
+
+    /// Fetches, publishes and renews until shutdown. A panic in a token request is one more way for it to fail.
+    pub async fn run(mut self, mut shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.fired() => {}
+            never = self.live() => match never {},
+        }
+    }
+
+    async fn live(&mut self) -> Infallible {
+        let mut next = self.remember().await;
+        loop {
+            self.rest(next).await;
+            next = self.ask().await;
+        }
+    }
+
+    /// Waits until it is time, somebody needs a token, or a secret has changed.
+    async fn rest(&mut self, next: Next) {
+        let settled = self.shared.snapshot().settled;
+        let mut look_at = next.watches_secrets().then(|| self.shared.clock.now() + SECRET_POLL);
+        loop {
+            let now = self.shared.clock.now();
+            self.publisher.notice_expiry();
+            let wanted = matches!(next, Next::Renew(_)) && self.shared.is_wanted(settled);
+            if wanted || self.shared.is_insisted(settled) || next.due().is_some_and(|due| due <= now) {
+                return;
+            }
+            if look_at.is_some_and(|at| at <= now) {
+                if self.secret_has_changed().await {
+                    return self.start_over();
+                }
+                look_at = Some(self.shared.clock.now() + SECRET_POLL);
+            }
+            let until = [next.due(), self.publisher.expiry(), look_at].into_iter().flatten().min();
+            let due = async {
+                match until {
+                    Some(until) => self.shared.clock.sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = self.shared.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Asks for a token, with the refresh token first, and publishes how it ended.
+    async fn ask(&mut self) -> Next {
+        self.publisher.asking();
+        // Read before the request: if a secret changes in between, the new one is tried once more, not forgotten.
+        let asked_with = self.digest().await;
+        match self.request_by_any_grant().await.and_then(|sent| self.accept(sent)) {
+            Ok(next) => {
+                self.forget().await;
+                next
+            }
+            Err(error) => self.give_way(&error, asked_with).await,
+        }
+    }
+
+    /// A refresh token is sent once, whatever becomes of it: a server that rotates them takes a second use for theft and
+    /// revokes everything (RFC 9700 §4.14.2). If no other comes with the answer it stays in use (RFC 6749 §6).
+    async fn request_by_any_grant(&mut self) -> Result<Sent, FetchError> {
+        if let Some(token) = self.refresh_token.take() {
+            match self.request(Grant::Refresh(token.clone())).await {
+                Ok(sent) => {
+                    self.refresh_token = Some(token);
+                    return Ok(sent);
+                }
+                // The endpoint asks for peace, which goes before haste.
+                Err(error) if error.retry_after.is_some() => return Err(error),
+                Err(error) => {
+                    let credential = &self.shared.settings.name;
+                    tracing::info!(credential, code = %error.reason, error = %error.message, "refresh token failed");
+                }
+            }
+        }
+        self.request(Grant::Configured).await
+    }
+
+    async fn request(&mut self, grant: Grant) -> Result<Sent, FetchError> {
+        if let Some(last) = self.last_sent {
+            self.shared.clock.sleep_until(last + self.floor).await;
+        }
+        let at = self.shared.clock.now();
+        let wall = self.shared.clock.wall();
+        self.last_sent = Some(at);
+        let outcome = match caught(self.source.fetch(grant)).await {
+            Some(outcome) => outcome,
+            None => Err(self.panicked()),
+        };
+        let counted = outcome.as_ref().map(|_| ()).map_err(|error| error.class);
+        self.publisher.count(counted, self.shared.clock.now().since(at));
+        outcome.map(|issued| Sent { issued, at, wall })
+    }
+
+    fn accept(&mut self, sent: Sent) -> Result<Next, FetchError> {
+        let Sent { issued, at, wall } = sent;
+        let settings = &self.shared.settings;
+        let lifetime = issued.lifetime.min(LONGEST_LIFE);
+        let (again, generation) = {
+            let snapshot = self.shared.snapshot();
+            let again = snapshot.token.as_ref().is_some_and(|token| token.value == issued.access_token);
+            (again, snapshot.generation() + u64::from(!again))
+        };
+        let token = AccessToken::new(generation, issued.access_token, &settings.scheme, at, wall, lifetime)
+            .map_err(|_| failure(Class::Transient, Reason::TokenIllegal, "the token is no legal header value"))?;
+        self.short_lives = if is_short(lifetime) { self.short_lives.saturating_add(1) } else { 0 };
+        self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));
+        let after = if again { ask_again_after } else { renew_after };
+        let renew_at = at + after(lifetime, settings.early, fastrand::f64()).max(self.floor);
+        if settings.use_refresh_token {
+            self.refresh_token = issued.refresh_token.or(self.refresh_token.take());
+        } else {
+            self.refresh_token = None;
+        }
+        self.history = History::default();
+        self.notice_useless_fetch(again);
+        self.publisher.issued(token, lifetime, renew_at);
+        Ok(Next::Renew(renew_at))
+    }
+
+    /// A fetch that a rejection forced, and that brought the same token: doing so once a second would cure nothing.
+    fn notice_useless_fetch(&self, again: bool) {
+        let snapshot = self.shared.snapshot();
+        let now = self.shared.clock.now();
+        let forced = self.shared.is_wanted(snapshot.settled) && snapshot.fresh_token(now).is_some();
+        if again
+            && forced
+            && let Some(width) = self.shared.gap.same_again(now)
+        {
+            report_useless_token(&self.shared.settings.name, width);
+        }
+    }
+
+    async fn give_way(&mut self, error: &FetchError, asked_with: Option<Digest>) -> Next {
+        let now = self.shared.clock.now();
+        let circumstances = Circumstances {
+            now,
+            valid_until: self.shared.snapshot().fresh_token(now).map(|token| token.expires_at()),
+            lockout: self.shared.settings.lockout,
+            sample: fastrand::f64(),
+        };
+        let next = self.history.after_failure(error, circumstances);
+        if next.watches_secrets() {
+            self.refused = asked_with;
+            self.record(error.reason, next).await;
+        }
+        self.publisher.failed(error, next);
+        next
+    }
+
+    /// A password tried by a parser that panics was tried all the same, and may be tried too often.
+    fn panicked(&self) -> FetchError {
+        let class = if self.shared.settings.lockout { Class::Refused } else { Class::Transient };
+        failure(class, Reason::TokenMalformed, "the token request ended in a panic")
+    }
+
+    fn start_over(&mut self) {
+        let credential = &self.shared.settings.name;
+        tracing::info!(credential, "the configuration or a secret has changed; asking for a token again");
+        self.history = History::default();
+    }
+
+    async fn secret_has_changed(&self) -> bool {
+        let Some(digest) = self.digest().await.filter(|digest| Some(*digest) != self.refused) else { return false };
+        self.shared.clock.sleep_until(self.shared.clock.now() + SECRET_SETTLES).await;
+        self.digest().await == Some(digest)
+    }
+
+    async fn digest(&self) -> Option<Digest> {
+        let fingerprint = caught(self.source.fingerprint()).await.flatten()?;
+        Some(self.latch.digest(&fingerprint))
+    }
+
+    /// Takes up what an earlier run left. Anything but the same refused secrets means a fresh start.
+    async fn remember(&mut self) -> Next {
+        let now = self.shared.clock.now();
+        let (directory, name) = (self.state_directory.take(), self.shared.settings.name.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let latch = Latch::open(directory.as_deref(), &name);
+            let record = latch.load();
+            (latch, record)
+        });
+        let Ok((latch, record)) = opened.await else { return Next::Renew(now) };
+        self.latch = latch;
+        let Some(record) = record else { return Next::Renew(now) };
+        self.recorded = true;
+        // A secret that cannot be read just now is no reason to believe that it has changed.
+        if self.digest().await.is_some_and(|digest| digest != record.digest) {
+            return Next::Renew(now);
+        }
+        let wall = self.shared.clock.wall();
+        // The wall clock may have been wrong: no wait is longer than the longest that is ever decided.
+        let left = |until: std::time::SystemTime| until.duration_since(wall).unwrap_or_default().min(FLOOR * 3600);
+        let due = record.until.map(|until| now + left(until));
+        let next = match due {
+            None => Next::Latched,
+            Some(due) if record.permanent => Next::Confirm(due),
+            Some(due) => Next::Held(due),
+        };
+        self.history = History::restored(record.refusals, record.server_errors, record.permanent, due.unwrap_or(now));
+        self.refused = Some(record.digest);
+        self.publisher.restored(record.reason, next);
+        next
+    }
+
+    /// Only what protects an account, or says that asking is useless, must outlive the process.
+    async fn record(&mut self, reason: Reason, next: Next) {
+        let protects = self.shared.settings.lockout || !matches!(next, Next::Held(_));
+        let Some(digest) = self.refused.filter(|_| protects && self.latch.is_kept()) else { return };
+        let now = self.shared.clock.now();
+        let record = Record {
+            digest,
+            until: next.due().map(|due| self.shared.clock.wall() + due.since(now)),
+            permanent: self.history.permanent_since.is_some(),
+            refusals: self.history.refusals,
+            server_errors: self.history.server_errors,
+            reason,
+        };
+        let latch = self.latch.clone();
+        self.recorded = true;
+        match tokio::task::spawn_blocking(move || latch.store(&record)).await {
+            Ok(Err(error)) => {
+                let credential = &self.shared.settings.name;
+                tracing::warn!(credential, %error, "latch cannot be written; a restart would try again");
+            }
+            Ok(Ok(())) | Err(_) => {}
+        }
+    }
+
+    async fn forget(&mut self) {
+        self.refused = None;
+        if std::mem::take(&mut self.recorded) {
+            let latch = self.latch.clone();
+            // An error here means that the runtime is ending.
+            let _ = tokio::task::spawn_blocking(move || latch.clear()).await;
+        }
+    }
+}
+
+fn failure(class: Class, reason: Reason, message: &str) -> FetchError {
+    FetchError { class, reason, status: None, retry_after: None, message: message.to_owned() }
+}
+
+/// What the future returns; `None` if it panics, which must not end the renewal of tokens (RELIABILITY T41).
+async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
