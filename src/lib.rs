@@ -1,5 +1,6 @@
 //! bearerd.
 pub mod admin;
+pub mod app;
 pub mod backoff;
 pub mod clock;
 pub mod config;

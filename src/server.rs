@@ -14,7 +14,7 @@ pub use acceptor::accept;
 pub use connection::{CallerBody, ConnectionInfo, Handler};
 pub use listener::{Address, Listener, bind};
 pub use patience::Watched;
-pub use worker::{Workers, start};
+pub use worker::{Threads, Workers, start};
 
 use std::time::Duration;
 

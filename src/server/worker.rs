@@ -1,5 +1,6 @@
 //! Worker threads: each a runtime of its own that serves the connections it is given.
 
+use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
@@ -35,10 +37,25 @@ impl Workers {
             let _ = desk.incoming.send(accepted);
         }
     }
+}
 
-    /// Open connections of all workers.
-    pub fn connections(&self) -> usize {
-        self.0.iter().map(|desk| desk.connections.load(Ordering::Relaxed)).sum()
+/// The workers' threads, to be waited for.
+#[derive(Debug)]
+pub struct Threads {
+    handles: Vec<JoinHandle<()>>,
+    /// Each thread holds a sender; when none is left, all have ended.
+    alive: mpsc::Receiver<Infallible>,
+}
+
+impl Threads {
+    /// Waits until every worker has ended. Cancel-safe.
+    pub async fn ended(&mut self) {
+        while self.alive.recv().await.is_some() {}
+        for handle in self.handles.drain(..) {
+            if handle.join().is_err() {
+                tracing::error!("a worker ended with a panic");
+            }
+        }
     }
 }
 
@@ -55,9 +72,11 @@ pub fn start<H: Handler>(
     make_handler: impl Fn() -> H + Clone + Send + 'static,
     draining: &Shutdown,
     ending: &Shutdown,
-) -> io::Result<(Workers, Vec<JoinHandle<()>>)> {
+    gauge: &IntGauge,
+) -> io::Result<(Workers, Threads)> {
     let mut desks = Vec::new();
-    let mut threads = Vec::new();
+    let mut handles = Vec::new();
+    let (living, alive) = mpsc::channel(1);
     for number in 0..count.max(1) {
         let (incoming, accepted) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -65,25 +84,31 @@ pub fn start<H: Handler>(
         let runtime =
             move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         let (make_handler, draining, ending) = (make_handler.clone(), draining.clone(), ending.clone());
+        let (living, gauge) = (living.clone(), gauge.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let runtime: LocalRuntime = match runtime() {
                 Ok(runtime) => runtime,
                 Err(error) => return tracing::error!(%error, "a worker cannot start"),
             };
-            let worker = Worker { settings, handler: Rc::new(make_handler()), connections, draining, ending };
-            runtime.block_on(worker.run(accepted));
+            // The handler may spawn tasks as it is made.
+            runtime.block_on(async move {
+                let handler = Rc::new(make_handler());
+                Worker { settings, handler, connections, gauge, draining, ending }.run(accepted).await;
+            });
             // Requests that outlived the deadline are dropped here; nothing waits for blocking tasks.
             runtime.shutdown_timeout(Duration::ZERO);
+            drop(living);
         })?;
-        threads.push(thread);
+        handles.push(thread);
     }
-    Ok((Workers(desks.into()), threads))
+    Ok((Workers(desks.into()), Threads { handles, alive }))
 }
 
 struct Worker<H> {
     settings: Settings,
     handler: Rc<H>,
     connections: Arc<AtomicUsize>,
+    gauge: IntGauge,
     draining: Shutdown,
     ending: Shutdown,
 }
@@ -108,7 +133,8 @@ impl<H: Handler> Worker<H> {
     }
 
     fn serve(&mut self, accepted: Accepted, open: &mut tokio::task::JoinSet<()>) {
-        let counted = Counted(Arc::clone(&self.connections));
+        self.gauge.inc();
+        let counted = Counted(Arc::clone(&self.connections), self.gauge.clone());
         let Ok(stream) = tokio::net::TcpStream::from_std(accepted.socket) else { return };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch off delays of small packets");
@@ -124,10 +150,11 @@ impl<H: Handler> Worker<H> {
 }
 
 /// Takes its connection off the worker's count, however it ends.
-struct Counted(Arc<AtomicUsize>);
+struct Counted(Arc<AtomicUsize>, IntGauge);
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+        self.1.dec();
     }
 }

@@ -1,0 +1,284 @@
+//! Building the parts and joining them: one function for each kind, none sees the whole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use tokio::task::JoinSet;
+
+use super::{App, Bound, StartError};
+use crate::admin::{self, Admin, Face, RouteSummary};
+use crate::clock::Clock;
+use crate::config::{Credential, ListenAddress, Route, Settings};
+use crate::guard::HostRules;
+use crate::metrics::Metrics;
+use crate::oauth::TokenEndpoint;
+use crate::proxy::route::{self, Table};
+use crate::proxy::{Budget, Gateway, Proxy, Timeouts};
+use crate::server::{self, Listener, Workers};
+use crate::shutdown::{self, Shutdown};
+use crate::tls;
+use crate::token::{Reader, Refresher};
+use crate::upstream::{Connector, Origin};
+
+/// Starts everything, in the order in which it can fail.
+pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError> {
+    let metrics = Arc::new(Metrics::new());
+    let sockets = Sockets::bind(&settings)?;
+    let refreshers = make_refreshers(&settings, &clock, &metrics)?;
+    let readers: BTreeMap<_, _> = refreshers.iter().map(|(_, r)| (r.name().to_owned(), r.clone())).collect();
+    let gateway = Arc::new(make_gateway(&settings, &sockets, &readers, &metrics)?);
+    let bound = sockets.bound(&settings);
+    announce(&settings, &bound);
+
+    let (unready, is_unready) = shutdown::channel();
+    let (draining, is_draining) = shutdown::channel();
+    let (ending, is_ending) = shutdown::channel();
+    let patience =
+        server::Settings { request_head: settings.timeouts.request_head, keep_alive: settings.timeouts.keep_alive };
+    let make_proxy = move || Proxy::new(Arc::clone(&gateway));
+    let gauge = &metrics.connections;
+    let (workers, threads) = server::start(settings.workers, patience, make_proxy, &is_draining, &is_ending, gauge)?;
+
+    let mut background = JoinSet::new();
+    for (refresher, _) in refreshers {
+        background.spawn_local(refresher.run(is_ending.clone()));
+    }
+    let admin = Rc::new(make_admin(&settings, &bound, &readers, &metrics, &clock, is_unready));
+    for (listener, face) in sockets.admin {
+        let serving =
+            admin::serve(tokio::net::TcpListener::from_std(listener)?, Rc::clone(&admin), face, is_ending.clone());
+        background.spawn_local(report("the admin listener ended", serving));
+    }
+    let acceptors = start_acceptors(sockets.proxy, workers, &is_draining);
+    metrics.config_last_success.set(seconds_since_epoch(&clock));
+    let timeouts = settings.timeouts;
+    Ok(App {
+        bound,
+        metrics,
+        readers,
+        drain_delay: timeouts.drain_delay,
+        drain: timeouts.drain,
+        unready,
+        draining,
+        ending,
+        acceptors,
+        background,
+        threads,
+    })
+}
+
+/// Every socket, bound and not yet served.
+struct Sockets {
+    proxy: Vec<Listener>,
+    admin: Vec<(TcpListener, Face)>,
+    /// The addresses of the configuration; their positions are the groups of routes.
+    groups: Vec<ListenAddress>,
+}
+
+impl Sockets {
+    fn bind(settings: &Settings) -> Result<Self, StartError> {
+        let mut groups: Vec<ListenAddress> = Vec::new();
+        for address in settings.routes.iter().flat_map(|route| listens(route, settings)) {
+            if !groups.contains(address) {
+                groups.push(*address);
+            }
+        }
+        let mut proxy = Vec::new();
+        for (group, address) in groups.iter().enumerate() {
+            for socket in bind(*address)? {
+                proxy.push(Listener::new(socket, group)?);
+            }
+        }
+        let mut admin = Vec::new();
+        for (address, face) in [(settings.admin.listen, Face::Admin), (settings.admin.probe_listen, Face::Probes)] {
+            if let Some(address) = address {
+                admin.extend(bind(address)?.into_iter().map(|socket| (socket, face)));
+            }
+        }
+        Ok(Self { proxy, admin, groups })
+    }
+
+    fn groups_of<'a>(&'a self, route: &'a Route, settings: &'a Settings) -> impl Iterator<Item = usize> {
+        listens(route, settings).iter().filter_map(|address| self.groups.iter().position(|group| group == address))
+    }
+
+    fn bound(&self, settings: &Settings) -> Bound {
+        let addresses = |route: &Route| {
+            let groups: Vec<_> = self.groups_of(route, settings).collect();
+            self.proxy.iter().filter(|l| groups.contains(&l.group())).map(Listener::address).collect()
+        };
+        let first = |wanted: Face| {
+            self.admin.iter().find(|(_, face)| *face == wanted).and_then(|(socket, _)| socket.local_addr().ok())
+        };
+        Bound {
+            routes: settings.routes.iter().map(|route| (route.route.name.clone(), addresses(route))).collect(),
+            admin: first(Face::Admin),
+            probe: first(Face::Probes),
+        }
+    }
+}
+
+/// The addresses on which a route is served.
+fn listens<'a>(route: &'a Route, settings: &'a Settings) -> &'a [ListenAddress] {
+    if route.listen.is_empty() { &settings.listen } else { &route.listen }
+}
+
+fn bind(address: ListenAddress) -> Result<Vec<TcpListener>, StartError> {
+    server::bind(address.into()).map_err(|source| StartError::Bind { address, source })
+}
+
+type Refreshing = (Refresher<TokenEndpoint>, Reader);
+
+fn make_refreshers(settings: &Settings, clock: &Clock, metrics: &Metrics) -> Result<Vec<Refreshing>, StartError> {
+    settings.credentials.iter().map(|credential| make_refresher(credential, settings, clock, metrics)).collect()
+}
+
+fn make_refresher(
+    credential: &Credential,
+    settings: &Settings,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<Refreshing, StartError> {
+    let endpoint = token_endpoint(credential, settings, clock)?;
+    let counters = metrics.credential(&credential.token.name);
+    let directory = settings.state_directory.clone();
+    Ok(Refresher::new(credential.token.clone(), endpoint, clock.clone(), counters, directory))
+}
+
+/// The token endpoint of a credential, ready to be asked.
+///
+/// # Errors
+/// [`StartError`] if a TLS file cannot be used or the host is no name.
+pub fn token_endpoint(
+    credential: &Credential,
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<TokenEndpoint, StartError> {
+    let origin = Origin::of(&credential.oauth.endpoint).map_err(io::Error::other)?;
+    let connector = connector(origin, &credential.tls, settings)?;
+    Ok(TokenEndpoint::new(Arc::new(credential.oauth.clone()), connector, clock.clone()))
+}
+
+/// A connector to an origin with these TLS settings.
+///
+/// # Errors
+/// [`StartError`] if a TLS file cannot be used or the host is no name.
+pub fn connector(origin: Origin, tls: &tls::ClientSettings, settings: &Settings) -> Result<Connector, StartError> {
+    let config = tls::client_config(tls)?;
+    Ok(Connector::new(origin, config, tls.server_name.as_deref(), settings.timeouts.connect)?)
+}
+
+fn make_gateway(
+    settings: &Settings,
+    sockets: &Sockets,
+    readers: &BTreeMap<String, Reader>,
+    metrics: &Arc<Metrics>,
+) -> Result<Gateway, StartError> {
+    let mut table = Table::default();
+    let mut routes = Vec::new();
+    let mut connectors = Vec::new();
+    for (index, configured) in settings.routes.iter().enumerate() {
+        let named = &configured.route;
+        for group in sockets.groups_of(configured, settings) {
+            table.insert(group, named.host.as_deref(), &named.path, index);
+        }
+        let reader = named.credential.as_ref().and_then(|name| readers.get(name));
+        let credential = reader
+            .map(|reader| route::Credential { reader: reader.clone(), metrics: metrics.credential(reader.name()) });
+        connectors.push(connector(named.origin.clone(), &configured.tls, settings)?);
+        routes.push(Arc::new(route::Route::new(named.clone(), credential, Arc::new(metrics.route(&named.name)))));
+    }
+    Ok(Gateway {
+        routes,
+        connectors,
+        table,
+        hosts: host_rules(settings),
+        from: settings.from.clone(),
+        metrics: Arc::clone(metrics),
+        budget: Arc::new(Budget::new(settings.replay_memory, metrics.replay_memory.clone())),
+        via: via(),
+        timeouts: Timeouts {
+            request_body_idle: settings.timeouts.request_body_idle,
+            response_head: settings.timeouts.response_head,
+            upstream_idle: settings.timeouts.upstream_idle,
+        },
+        access_log: settings.log.access,
+    })
+}
+
+/// `1.1 bearerd-…`: a name of this process alone, so that another bearerd in the chain is no loop (RFC 9110 §7.6.3).
+fn via() -> HeaderValue {
+    HeaderValue::try_from(format!("1.1 bearerd-{:08x}", fastrand::u32(..)))
+        .unwrap_or_else(|_| HeaderValue::from_static("1.1 bearerd"))
+}
+
+fn host_rules(settings: &Settings) -> HostRules {
+    let of_routes = settings.routes.iter().filter_map(|route| route.route.host.as_deref());
+    HostRules::new(of_routes.chain(settings.hosts.iter().map(String::as_str)))
+}
+
+fn make_admin(
+    settings: &Settings,
+    bound: &Bound,
+    readers: &BTreeMap<String, Reader>,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    draining: Shutdown,
+) -> Admin {
+    let in_order = settings.credentials.iter().filter_map(|credential| readers.get(&credential.token.name));
+    let summary = |route: &Route, listen: &[SocketAddr]| RouteSummary {
+        name: route.route.name.clone(),
+        listen: listen.iter().map(SocketAddr::to_string).collect(),
+        host: route.route.host.clone(),
+        path: route.route.path.clone(),
+        upstream: route.route.origin.clone(),
+        credential: route.route.credential.clone(),
+    };
+    Admin {
+        credentials: in_order.map(|reader| Box::new(reader.clone()) as Box<dyn admin::Credential>).collect(),
+        routes: settings.routes.iter().zip(&bound.routes).map(|(route, (_, listen))| summary(route, listen)).collect(),
+        metrics: Arc::clone(metrics),
+        clock: clock.clone(),
+        started: clock.now(),
+        draining,
+        hosts: host_rules(settings),
+        retry: settings.admin.retry,
+    }
+}
+
+fn start_acceptors(listeners: Vec<Listener>, workers: Workers, draining: &Shutdown) -> JoinSet<()> {
+    let mut acceptors = JoinSet::new();
+    for listener in listeners {
+        let accepting = server::accept(listener, workers.clone(), draining.clone());
+        acceptors.spawn_local(report("a listener ended", accepting));
+    }
+    acceptors
+}
+
+async fn report(what: &'static str, task: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "{what}");
+    }
+}
+
+/// One line for each route: what goes where.
+fn announce(settings: &Settings, bound: &Bound) {
+    for (route, (name, addresses)) in settings.routes.iter().zip(&bound.routes) {
+        let address = addresses.first().map(SocketAddr::to_string);
+        tracing::info!(route = %name, address, to = route.summary(listens(route, settings)), "listening");
+    }
+    if let Some(address) = bound.admin {
+        tracing::info!(%address, "admin listening");
+    }
+    if let Some(address) = bound.probe {
+        tracing::info!(%address, "probes listening");
+    }
+}
+
+fn seconds_since_epoch(clock: &Clock) -> f64 {
+    clock.wall().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
