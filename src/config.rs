@@ -4,14 +4,50 @@
 //! as needed, in the types of the parts that use them. Nothing outside this room sees TOML. A configuration with one mistake
 //! yields no settings at all.
 
+mod admin;
+mod callers;
+mod client;
+mod credential;
+mod document;
+mod environment;
+mod inject;
+mod limits;
+mod listen;
+mod log;
+mod mistake;
+pub(crate) mod overlay;
+mod permanent;
+mod rejection;
+mod response;
+mod root;
+mod route;
+mod schedule;
+mod secret;
+mod tables;
+mod timeouts;
+mod tls;
+mod value;
+mod words;
+
+use std::fmt;
+use std::io::Read;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use crate::oauth;
 use crate::proxy;
-use crate::tls;
+use crate::reason::Reason;
+use crate::tls::ClientSettings;
 use crate::token;
+
+pub use environment::Environment;
+pub use mistake::{Mistake, Mistakes, Place};
+pub use overlay::Given;
+
+use document::{Context, Table};
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug)]
@@ -50,7 +86,7 @@ pub struct Route {
     /// What the proxy needs to know of it.
     pub route: proxy::settings::Route,
     /// TLS towards the upstream.
-    pub tls: tls::ClientSettings,
+    pub tls: ClientSettings,
 }
 
 /// One `[credentials.*]`.
@@ -61,7 +97,7 @@ pub struct Credential {
     /// Its life.
     pub token: token::Settings,
     /// TLS towards the token endpoint.
-    pub tls: tls::ClientSettings,
+    pub tls: ClientSettings,
 }
 
 /// An address to listen on.
@@ -71,6 +107,33 @@ pub enum ListenAddress {
     Localhost(u16),
     /// One address.
     Address(SocketAddr),
+}
+
+impl ListenAddress {
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(self) -> bool {
+        match self {
+            Self::Localhost(_) => true,
+            Self::Address(address) => address.ip().to_canonical().is_loopback(),
+        }
+    }
+
+    /// Its port; 0 asks for a free one.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Localhost(port) => port,
+            Self::Address(address) => address.port(),
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Localhost(port) => write!(f, "localhost:{port}"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
 }
 
 /// `[admin]`.
@@ -127,4 +190,97 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// Where a configuration comes from. Flags win over the environment, the environment over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file. Without one, flags and variables describe the route and the credential `default`.
+    pub file: Option<PathBuf>,
+    /// Flags, in the order given.
+    pub flags: Vec<Given>,
+    /// Variables: `BEARERD_…`, those that secrets refer to, and systemd's.
+    pub environment: Environment,
+    /// Whether a key that is not known becomes a warning.
+    pub ignore_unknown_keys: bool,
+}
+
+/// More is no configuration but a wrong file name.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// Reads, checks and completes a configuration; reads every secret and CA file once.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
+    let Some(path) = &sources.file else {
+        return build(Table::default(), Path::new(""), sources);
+    };
+    let text = read_file(path).map_err(|mistake| Mistakes::new(vec![mistake]))?;
+    load_text(&text, path, sources)
+}
+
+/// Checks a configuration given as text, as if it stood in the file `path`: relative paths are relative to its directory.
+/// The environment is empty.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn load_str(text: &str, path: &Path) -> Result<Settings, Mistakes> {
+    load_text(text, path, &Sources { file: Some(path.to_owned()), ..Sources::default() })
+}
+
+fn load_text(text: &str, path: &Path, sources: &Sources) -> Result<Settings, Mistakes> {
+    let table = document::parse(text, &path.to_string_lossy()).map_err(Mistakes::new)?;
+    build(table, path, sources)
+}
+
+fn build(mut table: Table, path: &Path, sources: &Sources) -> Result<Settings, Mistakes> {
+    let base = path.parent().map(Path::to_owned).unwrap_or_default();
+    let whole = if sources.file.is_some() { document::whole(path) } else { Place::CommandLine };
+    let context = Context::new(&sources.environment, base, sources.ignore_unknown_keys);
+    overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some(), sources.ignore_unknown_keys);
+    let settings = root::read(&context, &table, &whole);
+    let (mistakes, mut warnings) = context.finish();
+    match settings {
+        Some(settings) if mistakes.is_empty() => {
+            warnings.sort_by(|a, b| a.place.cmp(&b.place));
+            Ok(Settings { warnings: warnings.iter().map(ToString::to_string).collect(), ..settings })
+        }
+        // A part that is missing has recorded why; should one have forgotten, better no proxy than half of one.
+        _ if mistakes.is_empty() => {
+            let message = "a part of the configuration could not be read".to_owned();
+            Err(Mistakes::new(vec![Mistake {
+                place: whole,
+                reason: Reason::ConfigUnreadable,
+                key: String::new(),
+                message,
+            }]))
+        }
+        _ => Err(Mistakes::new(mistakes)),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<String>, Mistake> {
+    let mistake =
+        |reason, message: String| Mistake { place: document::whole(path), reason, key: String::new(), message };
+    let unreadable = |error: std::io::Error| mistake(Reason::ConfigUnreadable, format!("cannot be read: {error}"));
+    let mut bytes = Zeroizing::new(Vec::new());
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(mistake(Reason::ConfigUnreadable, "is larger than 4 MiB, which no configuration is".to_owned()));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(error) => {
+            let message = format!("is not UTF-8 text (at byte {})", error.valid_up_to());
+            Err(mistake(Reason::ConfigSyntax, message))
+        }
+    }
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

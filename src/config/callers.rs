@@ -1,0 +1,55 @@
+//! `[callers]`: who may use the proxy.
+
+use ipnet::IpNet;
+
+use super::document::{Keys, Reader};
+use super::value;
+use crate::reason::Reason;
+
+pub(super) const KEYS: Keys = Keys {
+    name: "[callers]",
+    obeyed: &["hosts", "from"],
+    later: &["uids", "gids", "key", "key_header", "client_names"],
+    // Whatever a newer version knows here, it keeps somebody out.
+    protective: &["*"],
+};
+
+/// `[callers]`, read.
+pub(super) struct Callers {
+    pub(super) hosts: Vec<String>,
+    /// `None` if not written.
+    pub(super) from: Option<Vec<IpNet>>,
+}
+
+pub(super) fn read(reader: &Reader<'_>) -> Callers {
+    let hosts = reader.parsed_items("hosts", value::host).unwrap_or_default();
+    let from = reader.parsed_items("from", ranges);
+    if reader.items("from").is_some_and(<[_]>::is_empty) {
+        reader.reject(
+            "from",
+            Reason::ConfigWrongValue,
+            "would let nobody in; leave it out to listen on loopback alone",
+        );
+    }
+    Callers {
+        hosts: hosts.into_iter().map(|(host, _)| host).collect(),
+        from: from.map(|from| from.into_iter().flat_map(|(ranges, _)| ranges).collect()),
+    }
+}
+
+fn ranges(text: &str) -> Result<Vec<IpNet>, String> {
+    let words = match text {
+        "any" => &["0.0.0.0/0", "::/0"][..],
+        "loopback" => &["127.0.0.0/8", "::1/128"],
+        other => &[other],
+    };
+    let parse = |word: &&str| {
+        let range = word.parse::<IpNet>().or_else(|error| match word.parse::<std::net::IpAddr>() {
+            Ok(address) => Ok(IpNet::from(address)),
+            Err(_) => Err(error),
+        });
+        range.map(|range| range.trunc())
+    };
+    let parsed: Result<Vec<_>, _> = words.iter().map(parse).collect();
+    parsed.map_err(|_| "must be address ranges such as \"10.0.0.0/8\", \"loopback\", or \"any\"".to_owned())
+}

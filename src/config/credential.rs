@@ -1,0 +1,291 @@
+//! `[credentials.*]`: one configured way to get tokens.
+
+use std::time::Duration;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Uri};
+
+use super::document::{Entry, Keys, Reader, Value, dotted};
+use super::mistake::Place;
+use super::{client, inject, permanent, rejection, response, schedule, secret, tls, value};
+use crate::oauth::settings::{ClientAuthentication, Encoding, GrantType, Param};
+use crate::proxy::settings::{Inject, Rejection};
+use crate::reason::Reason;
+use crate::secret::SecretSource;
+use crate::upstream::{Origin, Scheme};
+use crate::{oauth, token};
+
+pub(super) const KEYS: Keys = Keys {
+    name: "[credentials.NAME]",
+    obeyed: &[
+        "token_endpoint",
+        "allow_plain_http",
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "client_authentication",
+        "basic_encoding",
+        "username",
+        "password",
+        "scope",
+        "audience",
+        "resource",
+        "params",
+        "headers",
+        "method",
+        "encoding",
+        "use_refresh_token",
+        "required",
+        "lockout",
+        "response",
+        "permanent",
+        "refresh",
+        "rejection",
+        "inject",
+        "tls",
+    ],
+    later: &["issuer", "proxy"],
+    protective: &[],
+};
+
+/// A credential, and what its routes inherit.
+pub(super) struct Credential {
+    pub(super) name: String,
+    pub(super) place: Place,
+    /// `None` if it has mistakes.
+    pub(super) settings: Option<super::Credential>,
+    pub(super) rejection: Rejection,
+    pub(super) inject: Inject,
+}
+
+/// One entry of `credentials`.
+pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> Credential {
+    let rejections = reader.table("rejection", &rejection::KEYS);
+    let inject = inject::read(&reader.table("inject", &inject::KEYS), &inject::default());
+    let oauth = oauth_settings(reader, token_request);
+    let token = token_settings(reader, name, rejection::gap(&rejections), &inject);
+    let tls = tls::read(&reader.table("tls", &tls::KEYS));
+    Credential {
+        name: name.to_owned(),
+        place: reader.place().clone(),
+        settings: oauth.map(|oauth| super::Credential { oauth, token, tls }),
+        rejection: rejection::read(&rejections, &rejection::default()),
+        inject,
+    }
+}
+
+fn token_settings(reader: &Reader<'_>, name: &str, gap: Duration, inject: &Inject) -> token::Settings {
+    let (early, wait) = schedule::read(&reader.table("refresh", &schedule::KEYS));
+    token::Settings {
+        name: name.to_owned(),
+        early,
+        wait,
+        required: reader.boolean("required").unwrap_or(true),
+        lockout: reader.boolean("lockout").unwrap_or(reader.has("password")),
+        gap,
+        scheme: inject.scheme.clone(),
+    }
+}
+
+fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Settings> {
+    let endpoint = server_url(reader, "token_endpoint", "https://login.example.com/oauth/token");
+    let grant = grant(reader);
+    let client = client::read(reader);
+    let encodings = &[
+        ("form", Encoding::Form),
+        ("json", Encoding::Json),
+        ("multipart", Encoding::Multipart),
+        ("query", Encoding::Query),
+    ];
+    let encoding = reader.choice("encoding", encodings, &[]).unwrap_or(Encoding::Form);
+    let username = secret::non_empty(reader, "username");
+    let password = secret::read(reader, "password");
+    let params = params(reader, grant, client.as_ref());
+    let headers = headers(reader, client.as_ref());
+    let method = method(reader, encoding);
+    let response = response::read(&reader.table("response", &response::KEYS));
+    let permanent = reader.tables("permanent", &permanent::KEYS);
+    let resource = reader.parsed_items("resource", |text| Ok(text.to_owned())).unwrap_or_default();
+    let use_refresh_token = reader.boolean("use_refresh_token");
+    Some(oauth::Settings {
+        endpoint: endpoint?.0,
+        method,
+        encoding,
+        grant: grant?,
+        client: client?,
+        username,
+        password,
+        scope: reader.text("scope").map(str::to_owned),
+        audience: reader.text("audience").map(str::to_owned),
+        resource: resource.into_iter().map(|(resource, _)| resource).collect(),
+        params,
+        headers,
+        response,
+        permanent: permanent.iter().map(permanent::read).collect(),
+        use_refresh_token: use_refresh_token.unwrap_or(grant? != GrantType::None),
+        // Known only once the routes are: `root` sets it.
+        token_is_b64: true,
+        timeout,
+    })
+}
+
+/// A required URL of a server, with the fence against plain http.
+pub(super) fn server_url(reader: &Reader<'_>, key: &str, example: &str) -> Option<(Uri, Origin)> {
+    let allow_plain_http = reader.boolean("allow_plain_http").unwrap_or(false);
+    if !reader.has(key) {
+        reader.reject(key, Reason::ConfigMissing, format!("is required: {key} = \"{example}\""));
+        return None;
+    }
+    let (uri, origin) = reader.parsed(key, value::url)?;
+    if origin.scheme() == Scheme::Http && !origin.is_loopback() && !allow_plain_http {
+        let cure = match reader.node(key).map(|node| &node.place) {
+            Some(Place::Flag(_) | Place::Variable(_)) => "--allow-plain-http",
+            _ => "allow_plain_http = true beside it",
+        };
+        let message = format!(
+            "plain http beyond this machine would show secrets and tokens to the network; write https://, or \
+             add {cure}"
+        );
+        reader.reject(key, Reason::ConfigPlainHttp, message);
+    }
+    Some((uri, origin))
+}
+
+/// What is written, else inferred: `password` if there is one, else `client_credentials`.
+fn grant(reader: &Reader<'_>) -> Option<GrantType> {
+    const KNOWN: &[(&str, GrantType)] = &[
+        ("client_credentials", GrantType::ClientCredentials),
+        ("password", GrantType::Password),
+        ("none", GrantType::None),
+    ];
+    const LATER: &[&str] = &[
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "jwt-bearer",
+        "token-exchange",
+    ];
+    let grant = match reader.has("grant_type") {
+        true => reader.choice("grant_type", KNOWN, LATER)?,
+        false if reader.has("password") => GrantType::Password,
+        false => GrantType::ClientCredentials,
+    };
+    if grant == GrantType::Password {
+        for key in ["username", "password"].into_iter().filter(|key| !reader.has(key)) {
+            reader.reject(key, Reason::ConfigMissing, "is required by the grant \"password\"");
+        }
+    }
+    Some(grant)
+}
+
+fn method(reader: &Reader<'_>, encoding: Encoding) -> Method {
+    let parse = |text: &str| match text.parse::<Method>() {
+        Ok(Method::CONNECT | Method::TRACE | Method::HEAD) => Err(format!("cannot be {text}")),
+        Ok(method) if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) => {
+            Err(format!("must be in capitals: \"{}\"", text.to_ascii_uppercase()))
+        }
+        Ok(method) => Ok(method),
+        Err(_) => Err("must be a method, such as \"POST\"".to_owned()),
+    };
+    let method = reader.parsed("method", parse).unwrap_or(Method::POST);
+    if method == Method::GET && encoding != Encoding::Query {
+        let message = "most servers ignore the body of a GET; encoding = \"query\" puts the fields where they are read";
+        reader.warn("method", Reason::ConfigContradiction, message);
+    }
+    method
+}
+
+fn params(
+    reader: &Reader<'_>,
+    grant: Option<GrantType>,
+    client: Option<&ClientAuthentication>,
+) -> Vec<(String, Param)> {
+    let path = reader.dotted("params");
+    let read = |entry: &Entry| {
+        let key = dotted(&path, &entry.key);
+        if let Some(message) = taken(&entry.key, grant, client) {
+            reader.context().mistake(entry.key_place.clone(), Reason::ConfigContradiction, key, message);
+            return None;
+        }
+        Some((entry.key.clone(), param(reader, entry, &key)?))
+    };
+    reader.entries("params").iter().filter_map(read).collect()
+}
+
+/// Why a field cannot be written in `params`: bearerd sends it itself.
+fn taken(field: &str, grant: Option<GrantType>, client: Option<&ClientAuthentication>) -> Option<String> {
+    let is_own_key = matches!(field, "username" | "password" | "scope" | "audience" | "resource" | "client_secret");
+    let in_body = match client {
+        Some(ClientAuthentication::Public { .. } | ClientAuthentication::Post { .. }) => true,
+        // Some servers want the id in the body too, beside HTTP Basic.
+        Some(ClientAuthentication::Basic { .. } | ClientAuthentication::Anonymous) | None => false,
+    };
+    match field {
+        _ if is_own_key => Some(format!("has a key of its own: write {field} beside params, not in it")),
+        "client_id" if in_body => Some("is sent already, as client_id says".to_owned()),
+        "grant_type" if grant != Some(GrantType::None) => {
+            Some("is sent already, as grant_type says; grant_type = \"none\" leaves it out".to_owned())
+        }
+        "refresh_token" => Some("is sent by bearerd when a server has given it one".to_owned()),
+        _ => None,
+    }
+}
+
+fn param(reader: &Reader<'_>, entry: &Entry, key: &str) -> Option<Param> {
+    let number = match &entry.node.value {
+        Value::Boolean(value) => Some(serde_json::Value::from(*value)),
+        Value::Integer(value) => {
+            i64::try_from(*value).map(serde_json::Value::from).or_else(|_| u64::try_from(*value).map(Into::into)).ok()
+        }
+        Value::Float(value) => serde_json::Number::from_f64(*value).map(serde_json::Value::Number),
+        _ => return secret::from_node(reader.context(), &entry.node, key).map(Param::Text),
+    };
+    if number.is_none() {
+        let message = "is a number that JSON cannot hold; write it as a string";
+        reader.context().mistake(entry.node.place.clone(), Reason::ConfigWrongValue, key, message);
+    }
+    number.map(Param::Json)
+}
+
+/// Fields that bearerd sets itself in every token request.
+const OWN_HEADERS: &[HeaderName] = &[
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::ACCEPT_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+];
+
+fn headers(reader: &Reader<'_>, client: Option<&ClientAuthentication>) -> Vec<(HeaderName, SecretSource)> {
+    let path = reader.dotted("headers");
+    let context = reader.context();
+    let is_basic = matches!(client, Some(ClientAuthentication::Basic { .. }));
+    let mut found: Vec<(HeaderName, SecretSource)> = Vec::new();
+    for entry in reader.entries("headers") {
+        let key = dotted(&path, &entry.key);
+        let mistake = |place: &Place, reason, message: &str| context.mistake(place.clone(), reason, &*key, message);
+        let Ok(name) = inject::header_name(&entry.key) else {
+            mistake(&entry.key_place, Reason::ConfigWrongValue, "is no legal name of a header field");
+            continue;
+        };
+        if OWN_HEADERS.contains(&name) {
+            mistake(&entry.key_place, Reason::ConfigContradiction, "is set by bearerd itself");
+        } else if name == header::AUTHORIZATION && is_basic {
+            let message = "is set by client_authentication = \"client_secret_basic\" already";
+            mistake(&entry.key_place, Reason::ConfigContradiction, message);
+        } else if found.iter().any(|(other, _)| *other == name) {
+            mistake(&entry.key_place, Reason::ConfigContradiction, "is written twice");
+        }
+        let Some(source) = secret::from_node(context, &entry.node, &key) else { continue };
+        if source.read_now().is_ok_and(|value| HeaderValue::from_str(value.expose()).is_err()) {
+            mistake(&entry.node.place, Reason::ConfigWrongValue, "holds characters that no header field can");
+        }
+        found.push((name, source));
+    }
+    found
+}

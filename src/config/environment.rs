@@ -1,0 +1,41 @@
+//! The process's environment as it was at start.
+//!
+//! Owns the captured variables, so that nothing below `cli` ever asks the system for one. Values count as secrets.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::secret::Secret;
+
+/// The variables of the environment. Cloning shares the values.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, Option<Secret>>);
+
+impl Environment {
+    /// Takes variables as the system gives them (`std::env::vars_os`). A name that is not UTF-8 is none that a
+    /// configuration could write; a value that is not UTF-8 is remembered as such.
+    pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let capture = |(name, value): (OsString, OsString)| {
+            let value = value.into_string().ok().map(Secret::new);
+            Some((name.into_string().ok()?, value))
+        };
+        Self(variables.into_iter().filter_map(capture).collect())
+    }
+
+    /// What a variable holds: `None` if it is not set, `Some(None)` if it is not UTF-8.
+    pub(super) fn value(&self, name: &str) -> Option<Option<&Secret>> {
+        self.0.get(name).map(Option::as_ref)
+    }
+
+    /// The names that begin with `BEARERD_`, in alphabetical order.
+    pub(super) fn our_names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str).filter(|name| name.starts_with("BEARERD_"))
+    }
+
+    /// Where systemd put the credentials of the service.
+    pub(super) fn credentials_directory(&self) -> Option<PathBuf> {
+        let value = self.value("CREDENTIALS_DIRECTORY")??;
+        Some(PathBuf::from(value.expose()))
+    }
+}

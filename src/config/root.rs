@@ -1,0 +1,179 @@
+//! The top level: the tables put together, and the checks that concern several of them.
+
+use std::path::PathBuf;
+
+use super::document::{Context, Keys, Reader, Table};
+use super::listen::Listener;
+use super::mistake::Place;
+use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, value};
+use crate::reason::Reason;
+
+pub(super) const KEYS: Keys = Keys {
+    name: "the top level",
+    obeyed: &[
+        "listen",
+        "workers",
+        "state_directory",
+        "admin",
+        "routes",
+        "credentials",
+        "callers",
+        "timeouts",
+        "limits",
+        "log",
+    ],
+    later: &["watch", "include", "tls", "store"],
+    protective: &["tls"],
+};
+
+const LISTEN: ListenAddress = ListenAddress::Localhost(8080);
+
+/// More workers than this are a slip of the finger.
+const MOST_WORKERS: i128 = 1024;
+
+/// The whole document. `None` if a part has mistakes; mistakes may have been recorded in either case.
+pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Option<Settings> {
+    let reader = Reader::new(context, Some(table), whole.clone(), "", &KEYS);
+    let timeouts = timeouts::read(&reader.table("timeouts", &timeouts::KEYS));
+    let credentials = credentials(&reader, timeouts.token_request);
+    let routes = routes(&reader, &credentials);
+    let callers = callers::read(&reader.table("callers", &callers::KEYS));
+    let (admin, admin_listeners) = admin::read(&reader.table("admin", &admin::KEYS));
+    let shared = shared_listeners(&reader, &routes);
+    check_listeners(context, &shared, &routes, &admin, &admin_listeners, callers.from.is_some());
+    route::check_duplicates(context, &routes, &shared);
+    let replay_memory = limits::read(&reader.table("limits", &limits::KEYS));
+    let workers = workers(&reader);
+    let state_directory = state_directory(&reader);
+    let log = log::read(&reader.table("log", &log::KEYS));
+    check_unused(context, &credentials, &routes);
+    Some(Settings {
+        listen: shared.iter().map(|listener| listener.address).collect(),
+        workers,
+        state_directory,
+        admin,
+        credentials: finish_credentials(credentials, &routes)?,
+        routes: routes.into_iter().map(|route| route.settings).collect::<Option<_>>()?,
+        hosts: callers.hosts,
+        from: callers.from,
+        timeouts,
+        replay_memory,
+        log,
+        warnings: Vec::new(),
+    })
+}
+
+fn credentials(reader: &Reader<'_>, token_request: std::time::Duration) -> Vec<credential::Credential> {
+    let read = |entry| {
+        let reader = named(reader, "credentials", entry, &credential::KEYS);
+        if entry.key == "none" {
+            let message = "cannot be called \"none\", which stands for no credential";
+            reader.context().mistake(entry.key_place.clone(), Reason::ConfigWrongValue, reader.path(), message);
+        }
+        credential::read(&reader, &entry.key, token_request)
+    };
+    reader.entries("credentials").iter().map(read).collect()
+}
+
+fn routes(reader: &Reader<'_>, credentials: &[credential::Credential]) -> Vec<route::Route> {
+    let entries = reader.entries("routes");
+    let is_table = reader.node("routes").is_none_or(|node| matches!(node.value, super::document::Value::Table(_)));
+    if entries.is_empty() && is_table {
+        let message = "at least one is required: [routes.api] with upstream = \"https://api.example.com\"";
+        reader.reject("routes", Reason::ConfigMissing, message);
+    }
+    let read = |entry| route::read(&named(reader, "routes", entry, &route::KEYS), &entry.key, credentials);
+    entries.iter().map(read).collect()
+}
+
+fn named<'a>(reader: &Reader<'a>, of: &str, entry: &'a super::document::Entry, keys: &'static Keys) -> Reader<'a> {
+    let path = super::document::dotted(of, &entry.key);
+    if let Err(message) = value::name(&entry.key) {
+        reader.context().mistake(entry.key_place.clone(), Reason::ConfigWrongValue, &*path, message);
+    }
+    Reader::of_node(reader.context(), &entry.node, entry.key_place.clone(), path, keys)
+}
+
+/// The listeners at the top; none if every route has its own.
+fn shared_listeners(reader: &Reader<'_>, routes: &[route::Route]) -> Vec<Listener> {
+    let is_used = routes.is_empty() || routes.iter().any(|route| route.listeners.is_empty());
+    if reader.has("listen") {
+        if !is_used {
+            reader.warn("listen", Reason::ConfigContradiction, "is not listened on: every route has its own listen");
+        }
+        let written = listen::read(reader, "listen").unwrap_or_default();
+        return if is_used { written } else { Vec::new() };
+    }
+    let default = Listener { address: LISTEN, place: reader.place().clone(), key: "listen".to_owned() };
+    if is_used { vec![default] } else { Vec::new() }
+}
+
+fn check_listeners(
+    context: &Context<'_>,
+    shared: &[Listener],
+    routes: &[route::Route],
+    admin: &super::AdminSettings,
+    admin_listeners: &[Listener],
+    has_caller_rule: bool,
+) {
+    let own = routes.iter().flat_map(|route| &route.listeners);
+    let proxy: Vec<_> = shared.iter().chain(own).cloned().collect();
+    listen::check_overlaps(context, &proxy, admin_listeners);
+    if has_caller_rule {
+        return;
+    }
+    listen::check_exposure(context, &proxy);
+    // `probe_listen` is meant for anybody; `listen` beside it is not.
+    let guarded = admin_listeners.iter().filter(|listener| Some(listener.address) == admin.listen);
+    let guarded: Vec<_> = guarded.filter(|listener| listener.key == "admin.listen").cloned().collect();
+    listen::check_exposure(context, &guarded);
+}
+
+fn workers(reader: &Reader<'_>) -> usize {
+    let written = reader.integer("workers", 1..=MOST_WORKERS).and_then(|workers| usize::try_from(workers).ok());
+    // The standard library asks the affinity mask and the cgroup's quota.
+    let available = || std::thread::available_parallelism().map_or(1, |cpus| cpus.get().min(4));
+    written.unwrap_or_else(available)
+}
+
+fn state_directory(reader: &Reader<'_>) -> Option<PathBuf> {
+    let written = reader.non_empty("state_directory")?;
+    let directory = reader.context().resolve(&written, &reader.node("state_directory")?.place);
+    match std::fs::metadata(&directory) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => {
+            reader.reject("state_directory", Reason::ConfigFile, format!("{} is no directory", directory.display()));
+        }
+        Err(error) => {
+            let message = format!("{} cannot be used: {error}", directory.display());
+            reader.reject("state_directory", Reason::ConfigFile, message);
+        }
+    }
+    Some(directory)
+}
+
+fn check_unused(context: &Context<'_>, credentials: &[credential::Credential], routes: &[route::Route]) {
+    let is_used = |name: &str| routes.iter().any(|route| route.credential.as_deref() == Some(name));
+    for credential in credentials.iter().filter(|credential| !is_used(&credential.name)) {
+        let key = format!("credentials.{}", credential.name);
+        context.warning(credential.place.clone(), Reason::ConfigContradiction, key, "no route uses it");
+    }
+}
+
+/// A token that some route sends with the scheme Bearer must be a b64token (RFC 6750 §2.1).
+fn finish_credentials(
+    credentials: Vec<credential::Credential>,
+    routes: &[route::Route],
+) -> Option<Vec<super::Credential>> {
+    let finish = |credential: credential::Credential| {
+        let mut settings = credential.settings?;
+        let users = routes.iter().filter(|route| route.credential.as_ref() == Some(&credential.name));
+        let mut schemes: Vec<_> = users.map(|route| route.scheme.as_str()).collect();
+        if schemes.is_empty() {
+            schemes.push(&credential.inject.scheme);
+        }
+        settings.oauth.token_is_b64 = schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+        Some(settings)
+    };
+    credentials.into_iter().map(finish).collect()
+}

@@ -1,0 +1,167 @@
+//! `[routes.*]`: what is forwarded where, with which token.
+
+use super::credential::{Credential, server_url};
+use super::document::{Context, Keys, Reader};
+use super::listen::{self, Listener};
+use super::mistake::Place;
+use super::{inject, rejection, tls, value, words};
+use crate::proxy::settings;
+use crate::reason::Reason;
+
+pub(super) const KEYS: Keys = Keys {
+    name: "[routes.NAME]",
+    obeyed: &[
+        "listen",
+        "path",
+        "host",
+        "upstream",
+        "allow_plain_http",
+        "credential",
+        "strip_path",
+        "keep_host",
+        "rejection",
+        "inject",
+        "tls",
+    ],
+    later: &["upstream_protocol", "header_case", "proxy", "headers", "timeouts", "callers"],
+    protective: &["callers"],
+};
+
+/// A route, and what the checks over all routes need.
+pub(super) struct Route {
+    pub(super) name: String,
+    pub(super) place: Place,
+    /// `None` if it has mistakes.
+    pub(super) settings: Option<super::Route>,
+    /// Its own listeners; empty if it uses those at the top.
+    pub(super) listeners: Vec<Listener>,
+    /// What tells it from others on the same listener.
+    pub(super) host: Option<String>,
+    pub(super) path: String,
+    pub(super) credential: Option<String>,
+    pub(super) scheme: String,
+}
+
+/// One entry of `routes`.
+pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential]) -> Route {
+    let chosen = credential(reader, credentials);
+    let credential = chosen.flatten();
+    let base_rejection = credential.map_or_else(rejection::default, |credential| credential.rejection.clone());
+    let base_inject = credential.map_or_else(inject::default, |credential| credential.inject.clone());
+    let rejections = reader.table("rejection", &rejection::KEYS);
+    rejection::refuse_gap(&rejections);
+    let rejection = rejection::read(&rejections, &base_rejection);
+    let inject = inject::read(&reader.table("inject", &inject::KEYS), &base_inject);
+    if matches!(chosen, Some(None)) {
+        refuse_token_tables(reader);
+    }
+    let listeners = listen::read(reader, "listen").unwrap_or_default();
+    let upstream = upstream(reader);
+    let tls = tls::read(&reader.table("tls", &tls::KEYS));
+    let host = reader.parsed("host", value::host);
+    let path = reader.parsed("path", value::route_path).unwrap_or_else(|| "/".to_owned());
+    let strip_path = reader.boolean("strip_path").unwrap_or(true);
+    let keep_host = reader.boolean("keep_host").unwrap_or(false);
+    let credential = credential.map(|credential| credential.name.clone());
+    let listen: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+    let scheme = inject.scheme.clone();
+    let settings = upstream.map(|(upstream, origin)| settings::Route {
+        name: name.to_owned(),
+        host: host.clone(),
+        path: path.clone(),
+        upstream,
+        origin,
+        credential: credential.clone(),
+        strip_path,
+        keep_host,
+        rejection,
+        inject,
+    });
+    Route {
+        name: name.to_owned(),
+        place: reader.place().clone(),
+        settings: settings.map(|route| super::Route { listen, route, tls }),
+        listeners,
+        host,
+        path,
+        credential,
+        scheme,
+    }
+}
+
+/// `Some(None)` for `"none"`; `None` if no choice could be made out, which has been recorded.
+fn credential<'c>(reader: &Reader<'_>, all: &'c [Credential]) -> Option<Option<&'c Credential>> {
+    const SNIPPET: &str = "add [credentials.NAME] with token_endpoint = \"https://…\", client_id = \"…\" and client_secret = \
+        { file = \"…\" }, or write credential = \"none\" to forward without a token";
+    let names: Vec<_> = all.iter().map(|credential| credential.name.as_str()).collect();
+    if reader.has("credential") {
+        let written = reader.text("credential")?;
+        let found = all.iter().find(|credential| credential.name == written);
+        if found.is_none() && written != "none" {
+            let message = match names.as_slice() {
+                [] => format!("there is no credential at all; {SNIPPET}"),
+                names => {
+                    let near = words::did_you_mean(written, names);
+                    format!("there is no [credentials.{written}], only {}{near}", names.join(", "))
+                }
+            };
+            reader.wrong("credential", message);
+            return None;
+        }
+        return Some(found);
+    }
+    match all {
+        [only] => Some(Some(only)),
+        [] => {
+            reader.reject("credential", Reason::ConfigMissing, format!("the route needs a credential: {SNIPPET}"));
+            None
+        }
+        _ => {
+            let message = format!("must be written, as there are several: {} (or \"none\")", words::one_of(&names));
+            reader.reject("credential", Reason::ConfigMissing, message);
+            None
+        }
+    }
+}
+
+fn refuse_token_tables(reader: &Reader<'_>) {
+    for key in ["rejection", "inject"].into_iter().filter(|key| reader.has(key)) {
+        let message = "means nothing with credential = \"none\", which sends no token";
+        reader.reject(key, Reason::ConfigContradiction, message);
+    }
+}
+
+fn upstream(reader: &Reader<'_>) -> Option<(http::Uri, crate::upstream::Origin)> {
+    let (uri, origin) = server_url(reader, "upstream", "https://api.example.com")?;
+    if uri.query().is_some() {
+        reader.wrong("upstream", "must not have a query (?…): it is an origin and a base path");
+        return None;
+    }
+    if let Err(message) = value::plain_path(uri.path()) {
+        reader.wrong("upstream", format!("its path {message}"));
+        return None;
+    }
+    Some((uri, origin))
+}
+
+/// Records routes that the same request would match. `shared` are the listeners at the top.
+pub(super) fn check_duplicates(context: &Context<'_>, routes: &[Route], shared: &[Listener]) {
+    let addresses = |route: &Route| {
+        let own = if route.listeners.is_empty() { shared } else { &route.listeners };
+        own.iter().map(|listener| listener.address).collect::<Vec<_>>()
+    };
+    for (index, route) in routes.iter().enumerate() {
+        let same = routes.iter().take(index).find(|other| {
+            let meets = addresses(route).iter().any(|address| addresses(other).contains(address));
+            other.host == route.host && other.path == route.path && meets
+        });
+        if let Some(other) = same {
+            let message = format!(
+                "takes the same requests as routes.{}: give one of them another path, host or listen",
+                other.name
+            );
+            let key = format!("routes.{}", route.name);
+            context.mistake(route.place.clone(), Reason::ConfigContradiction, key, message);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The words of other tools, and the nearest word of ours.
+//!
+//! Owns the texts of "did you mean". A wrong guess is harmless: it only stands in a message.
+
+use super::document::Keys;
+use super::tables;
+
+/// What an unknown key most likely meant. The words are compared after [`normal`].
+enum Meaning {
+    /// One of these keys, the first that the table has; else the first table that has it is named.
+    Key(&'static [&'static str]),
+    /// This sentence.
+    Says(&'static str),
+}
+
+use Meaning::{Key, Says};
+
+const NO_SWITCH: &str = "there is no switch that turns verification off; name the authority with tls.ca instead";
+
+#[rustfmt::skip]
+const SYNONYMS: &[(&[&str], Meaning)] = &[
+    (&["token_url", "token_uri", "auth_url", "login_url", "oauth_url", "oauth_token_url", "oauth2_token_url",
+       "access_token_url", "token_endpoint_url", "auth_endpoint", "token_server", "token_address"], Key(&["token_endpoint"])),
+    (&["url", "endpoint", "uri", "server", "base_url", "address"], Key(&["upstream", "token_endpoint", "listen"])),
+    (&["backend", "target", "destination", "proxy_pass", "forward_to", "upstream_url", "origin", "to", "service",
+       "remote"], Key(&["upstream"])),
+    (&["port", "bind", "addr", "listen_address", "listen_addr", "http_port", "listen_on", "listen_port", "listener",
+       "listeners", "bind_address", "http_address"], Key(&["listen"])),
+    (&["client", "app_id", "application_id", "consumer_key", "key_id", "clientid"], Key(&["client_id"])),
+    (&["secret", "app_secret", "consumer_secret", "api_secret", "client_password", "clientsecret",
+       "client_secret_file"], Key(&["client_secret"])),
+    (&["user", "login", "user_name", "email", "account"], Key(&["username"])),
+    (&["pass", "passwd", "pwd", "password_file"], Key(&["password"])),
+    (&["scopes"], Key(&["scope"])),
+    (&["aud", "audiences"], Key(&["audience"])),
+    (&["resources", "resource_indicator"], Key(&["resource"])),
+    (&["grant", "granttype", "flow"], Key(&["grant_type"])),
+    (&["auth_method", "auth_style", "token_endpoint_auth_method", "client_auth", "client_auth_method",
+       "client_authentication_method", "auth_type", "authentication"], Key(&["client_authentication"])),
+    (&["idp", "issuer_url", "authority", "discovery", "discovery_url", "well_known", "oidc_issuer", "provider",
+       "provider_url", "tenant", "realm"], Says("discovery (issuer) is not supported yet; write token_endpoint = \"https://…\"")),
+    (&["skip_verify", "insecure", "insecure_skip_verify", "tls_skip_verify", "verify", "verify_ssl", "ssl_verify",
+       "verify_tls", "ssl_insecure_skip_verify", "tls_verify", "no_verify", "accept_invalid_certs"], Says(NO_SWITCH)),
+    (&["allow_http", "allow_plaintext", "allow_plain", "plain_http", "allow_insecure_http"], Key(&["allow_plain_http"])),
+    (&["content_type", "body_format", "body_type", "format"], Key(&["encoding"])),
+    (&["extra_params", "parameters", "endpoint_params", "extra", "form", "fields", "body", "data", "extra_fields",
+       "token_params"], Key(&["params", "body_contains"])),
+    (&["http_method", "verb", "request_method"], Key(&["method"])),
+    (&["request_headers", "extra_headers", "token_headers"], Key(&["headers"])),
+    (&["timeout", "request_timeout", "read_timeout", "response_timeout"],
+       Says("times are in [timeouts]: response_head for the upstream's answer, token_request for the token endpoint")),
+    (&["connect_timeout", "dial_timeout"], Says("write it as connect in [timeouts]")),
+    (&["idle_timeout", "keepalive", "keep_alive_timeout"], Says("write it as keep_alive or upstream_idle in [timeouts]")),
+    (&["shutdown_timeout", "grace_period", "graceful_timeout", "drain_timeout"], Says("write it as drain in [timeouts]")),
+    (&["refresh_before", "early_refresh", "renew_before", "refresh_margin", "expiry_delta", "leeway", "skew",
+       "margin", "before", "refresh_interval", "expiration_leeway"], Says("write it as early in [credentials.NAME.refresh]")),
+    (&["expires", "ttl", "token_ttl", "lifetime", "default_ttl", "token_lifetime", "default_expires_in",
+       "max_age"], Key(&["default_lifetime"])),
+    (&["token_path", "access_token_path", "token_field", "token_pointer", "token_key", "access_token_field",
+       "token_json_path"], Key(&["access_token"])),
+    (&["expires_in_path", "expiry_path", "expiry_field", "expires_in_field"], Key(&["expires_in"])),
+    (&["header_name", "inject_header", "auth_header"], Key(&["header"])),
+    (&["prefix", "token_type", "header_prefix", "token_prefix", "auth_scheme"], Key(&["scheme", "path"])),
+    (&["retry_on", "reject_status", "status_codes", "statuses", "unauthorized_status", "code", "codes"], Key(&["status"])),
+    (&["contains", "body_match", "text"], Key(&["body_contains", "contains"])),
+    (&["metrics", "health", "metrics_address", "admin_listen", "admin_address", "management"],
+       Says("health and metrics are served on admin.listen: [admin] listen = \"localhost:9180\"")),
+    (&["ca_file", "ca_cert", "cacert", "ca_bundle", "root_ca", "trusted_ca", "ca_path", "cafile", "root_cert",
+       "ca_certificate", "roots"], Says("write it as ca in [credentials.NAME.tls] or [routes.NAME.tls]")),
+    (&["cert", "client_cert", "cert_file", "client_certificate"], Key(&["certificate"])),
+    (&["key_file", "client_key", "private_key"], Key(&["key"])),
+    (&["sni", "servername", "tls_server_name", "tls_servername"], Key(&["server_name"])),
+    (&["location", "path_prefix", "match", "uri_prefix"], Key(&["path"])),
+    (&["strip_prefix", "rewrite", "strip", "strip_path_prefix"], Key(&["strip_path"])),
+    (&["preserve_host", "pass_host_header", "change_origin", "preserve_host_header", "host_header"], Key(&["keep_host"])),
+    (&["hostname", "server_names", "domain", "vhost"], Key(&["host", "hosts"])),
+    (&["auth", "token", "credentials", "credential_name"], Key(&["credential"])),
+    (&["route", "upstreams", "proxies"], Key(&["routes"])),
+    (&["credential", "auths", "tokens", "oauth", "oauth2", "clients"], Key(&["credentials"])),
+    (&["log_level", "loglevel", "verbosity", "debug", "logging"], Says("write it as level in [log]")),
+    (&["log_format"], Says("write it as format in [log]")),
+    (&["access_log", "request_log"], Key(&["access"])),
+    (&["threads", "worker_threads", "concurrency", "worker_processes"], Key(&["workers"])),
+    (&["state_dir", "data_dir", "cache_dir", "state"], Key(&["state_directory"])),
+    (&["allow", "allowed_ips", "allow_from", "whitelist", "allowlist", "allowed_cidrs", "cidrs"], Key(&["from"])),
+    (&["allowed_hosts", "allow_hosts"], Key(&["hosts"])),
+    (&["max_body", "max_body_size", "body_limit", "buffer", "buffer_limit"], Key(&["replay_body_limit"])),
+    (&["max_wait", "wait_timeout"], Key(&["wait"])),
+];
+
+/// What is wrong with a key that its table does not have.
+pub(super) fn unknown_key(key: &str, keys: &Keys) -> String {
+    match suggestion(key, keys) {
+        Some(suggestion) => format!("unknown key; {suggestion}"),
+        None if keys.obeyed.is_empty() => "unknown key".to_owned(),
+        None => format!("unknown key; {} takes {}", keys.name, keys.obeyed.join(", ")),
+    }
+}
+
+fn suggestion(key: &str, keys: &Keys) -> Option<String> {
+    let normal = normal(key);
+    if let Some(same) = keys.obeyed.iter().find(|known| **known == normal) {
+        return Some(did_you(same));
+    }
+    let meaning = SYNONYMS.iter().find(|(words, _)| words.contains(&normal.as_str())).map(|(_, meaning)| meaning);
+    match meaning {
+        Some(Key(meant)) => {
+            if let Some(key) = meant.iter().find(|key| keys.obeyed.contains(key)) {
+                return Some(did_you(key));
+            }
+        }
+        Some(Says(sentence)) => return Some((*sentence).to_owned()),
+        None => {}
+    }
+    if let Some(near) = nearest(&normal, keys.obeyed) {
+        return Some(did_you(near));
+    }
+    if let Some(table) = home_of(&normal, keys) {
+        return Some(format!("{normal} belongs in {}", table.name));
+    }
+    match meaning {
+        Some(Key(meant)) => {
+            meant.iter().find_map(|key| Some(format!("did you mean {key} in {}?", home_of(key, keys)?.name)))
+        }
+        _ => None,
+    }
+}
+
+fn did_you(key: &str) -> String {
+    format!("did you mean \"{key}\"?")
+}
+
+/// The table that has this key, if it is another one.
+fn home_of(key: &str, besides: &Keys) -> Option<&'static Keys> {
+    tables::ALL.iter().copied().find(|table| table.name != besides.name && table.obeyed.contains(&key))
+}
+
+/// `clientId`, `client-id` and `CLIENT_ID` are all `client_id`.
+fn normal(key: &str) -> String {
+    let mut normal = String::with_capacity(key.len() + 4);
+    let mut was_lower = false;
+    for c in key.chars() {
+        if c.is_ascii_uppercase() && was_lower {
+            normal.push('_');
+        }
+        was_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
+        normal.push(if c == '-' || c == '.' || c == ' ' { '_' } else { c.to_ascii_lowercase() });
+    }
+    normal
+}
+
+/// The word of `known` that is so near to `word` that it must have been meant.
+pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    // Distances cost the product of the lengths, and nothing as long as this is a slip of the finger.
+    if word.len() > 64 {
+        return None;
+    }
+    let rated = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), *known));
+    let (distance, nearest) = rated.min_by_key(|(distance, _)| *distance)?;
+    (distance <= nearest.len().min(word.len()).div_ceil(3)).then_some(nearest)
+}
+
+/// `; did you mean "x"?`, or nothing.
+pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    nearest(&normal(word), known).map_or_else(String::new, |near| format!("; {}", did_you(near)))
+}
+
+/// `"a", "b" or "c"`.
+pub(super) fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [only] => format!("{only:?}"),
+        [first @ .., last] => {
+            let first: Vec<_> = first.iter().map(|word| format!("{word:?}")).collect();
+            format!("{} or {last:?}", first.join(", "))
+        }
+    }
+}
