@@ -89,6 +89,18 @@ pub struct Route {
     pub tls: ClientSettings,
 }
 
+impl Route {
+    /// What goes where, in one line: `localhost:8080/items → https://api.example.com/v2 with "api"`. `listen` are the addresses
+    /// that it is served on.
+    pub fn summary(&self, listen: &[ListenAddress]) -> String {
+        let route = &self.route;
+        let from: Vec<_> = listen.iter().map(|address| format!("{address}{}", route.path)).collect();
+        let host = route.host.as_ref().map(|host| format!(" for host {host}")).unwrap_or_default();
+        let with = route.credential.as_ref().map_or("without a token".to_owned(), |name| format!("with {name:?}"));
+        format!("{}{host} → {} {with}", from.join(", "), route.upstream)
+    }
+}
+
 /// One `[credentials.*]`.
 #[derive(Clone, Debug)]
 pub struct Credential {
