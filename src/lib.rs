@@ -1,4 +1,76 @@
-//! bearerd.
+//! bearerd: a reverse proxy and auth sidecar that gives outgoing requests a fresh bearer token.
+//!
+//! An application that knows nothing of OAuth calls `http://127.0.0.1:8080`. bearerd obtains and refreshes the access token in the
+//! background, sets `Authorization: Bearer …`, forwards to the upstream API, and turns an upstream's 401 into a
+//! re-authentication and a replay that the application never notices.
+//!
+//! # Bird's-eye view
+//!
+//! ```text
+//!              control thread                                   worker threads (1 to 4)
+//!  ┌────────────────────────────────────────┐    ┌────────────────────────────────────────────────────┐
+//!  │ acceptor ── accepted sockets ─────────────────▶ connection ──▶ proxy ──▶ upstream pool ──▶ API     │
+//!  │ refresher (one a credential) ──▶ token ─── Reader ─────────────┘                                   │
+//!  │   └─▶ oauth ──▶ token endpoint         │    └────────────────────────────────────────────────────┘
+//!  │ admin: health, metrics, status, retry  │
+//!  └────────────────────────────────────────┘
+//! ```
+//!
+//! Every thread runs a current-thread Tokio runtime of its own. Threads share immutable settings, the published tokens and
+//! atomics; the request path takes no lock while nothing is wrong.
+//!
+//! # The rooms, and who may enter whom
+//!
+//! | room | owns |
+//! |---|---|
+//! | `main`, [`cli`] | argv, environment, exit codes; one file a verb |
+//! | [`config`] | the TOML as written, every mistake with its place, the typed settings |
+//! | [`app`] | the composition root: what is built, in which order, and how it ends |
+//! | [`server`] | sockets of callers: listeners, acceptor, workers, connections, timers; knows nothing of proxying |
+//! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
+//! | [`upstream`] | the client side: resolve, connect, TLS, the pool of one worker |
+//! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
+//! | [`oauth`] | one token request and its answer, or a classed error |
+//! | [`admin`] | probes, metrics, status, retry |
+//! | [`demo`] | an authorization server, an API and a story around the real thing |
+//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`tls`], [`backoff`], [`shutdown`], [`log`], [`process`] | small ones, each one idea |
+//!
+//! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
+//! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
+//! reaches none of them. The small ones reach nothing but each other.
+//!
+//! # The path of a request
+//!
+//! 1. `server::acceptor` takes the socket and hands it to the worker with the fewest connections.
+//! 2. `server::connection` has hyper read the request; `server::patience` ends connections that take too long.
+//! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
+//! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
+//! 5. `proxy::outbound` strips (`Sanitized`), then sets the token (`Authorized`); nothing else can be sent.
+//! 6. `proxy::attempt` takes a pooled or fresh connection, checks the token's expiry once more, sends, waits for the head.
+//! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
+//! 8. `proxy::links` and `proxy::headers` turn references and strip fields; `proxy::reply` streams the body and closes the account.
+//!
+//! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself.
+//!
+//! # The path of a token
+//!
+//! 1. `token::refresher` wakes: at the point that `token::schedule` gave, or because a reader met an expired or rejected token.
+//! 2. `oauth` reads the secrets as they are now, builds the request, sends it over a connection of its own, reads the answer.
+//! 3. A token is published with its generation and expiry; readers see it at their next atomic load, waiting ones are woken.
+//! 4. A failure has a class, and the class decides when to ask again; a permanent one latches, after one confirmation.
+//!
+//! # Invariants
+//!
+//! - No token is fetched on the request path, and no caller that hangs up cancels a fetch.
+//! - An expired token is never sent: expiry is checked when the header is set, at every attempt, on a clock that counts suspend.
+//! - Scheme, host and port of an upstream come from the configuration only; a caller's bytes choose path and query.
+//! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay.
+//! - One token request at a time for each credential, never two within a second.
+//! - Redirects are followed nowhere.
+//! - Secrets are read through [`secret::Secret::expose`] only; nothing that prints holds one.
+//! - Labels of metrics come from the configuration and closed lists, never from a request.
+//! - There is no `unsafe`, no lock held across an `await`, no way to switch certificate verification off.
+
 pub mod admin;
 pub mod app;
 pub mod backoff;

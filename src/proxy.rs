@@ -6,6 +6,7 @@
 mod attempt;
 mod budget;
 mod challenge;
+mod complaint;
 mod cycle;
 mod entry;
 mod gate;
@@ -113,7 +114,13 @@ impl Proxy {
     ) -> Result<Response<held::Held>, Problem> {
         let gateway = &self.gateway;
         let (parts, body) = request.into_parts();
-        let entry = entry::admit(gateway, info, &parts)?;
+        let entry = match entry::admit(gateway, info, &parts) {
+            Ok(entry) => entry,
+            Err(problem) => {
+                self.discard_refused(&parts.headers, body);
+                return Err(problem);
+            }
+        };
         let route = gateway.routes.get(entry.route).ok_or_else(entry::no_route)?;
         let pool = self.pools.get(entry.route).ok_or_else(entry::no_route)?;
         account.assign(route);
@@ -131,6 +138,14 @@ impl Proxy {
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
         links::rewrite(response.headers_mut(), route, &entry.authority);
         Ok(response)
+    }
+
+    /// Reads the body of a refused request, so that its caller comes to read the answer; one that waits for an invitation gets none.
+    fn discard_refused(&self, headers: &http::HeaderMap, body: CallerBody) {
+        if !headers.contains_key(http::header::EXPECT) {
+            // A worker that has ended discards the body by dropping it.
+            let _ = self.discard.send(body);
+        }
     }
 
     fn handling(&self, route: &Route) -> Handling {

@@ -77,7 +77,7 @@ impl Problem {
             "type": format!("urn:bearerd:{code}"),
             "title": self.reason.title(),
             "status": status.as_u16(),
-            "detail": self.detail,
+            "detail": format!("{code} {}", self.detail),
             "code": code,
         });
         let mut response = Response::new(Bytes::from(format!("{document}\n")));

@@ -68,6 +68,9 @@ impl Account {
     pub(super) fn refuse(mut self, problem: Problem) -> Response<ReplyBody> {
         self.metrics.refuse(problem.reason);
         self.answered(problem.status(), AnsweredBy::Bearerd);
+        if let Some(route) = self.route.as_ref().filter(|_| problem.reason.code().starts_with('U')) {
+            route.complaints.utter(&route.settings.name, &problem);
+        }
         problem.into_response().map(|body| ReplyBody { content: Content::Own(Some(body)), account: Some(self) })
     }
 

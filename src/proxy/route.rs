@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::complaint::Complaints;
 use super::readings;
 use super::settings;
 use crate::metrics::{CredentialMetrics, RouteMetrics};
@@ -22,6 +23,8 @@ pub struct Route {
     pub credential: Option<Credential>,
     /// Where it counts.
     pub metrics: Arc<RouteMetrics>,
+    /// What the log has been told of its upstream's failures.
+    pub(super) complaints: Complaints,
     /// The path prefix without a trailing slash: `""` for `/`.
     pub(super) prefix: String,
     /// The upstream's base path without a trailing slash.
@@ -47,7 +50,7 @@ impl Route {
         // An authority that was parsed from a URI is visible ASCII, which every header value may be.
         let host_value = HeaderValue::from_str(settings.origin.authority().as_str())
             .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
-        Self { settings, credential, metrics, prefix, base_path, host_value }
+        Self { settings, credential, metrics, complaints: Complaints::new(), prefix, base_path, host_value }
     }
 
     /// Whether the matched prefix is taken off the path.

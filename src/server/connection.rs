@@ -17,6 +17,11 @@ use tokio::net::TcpStream;
 use super::patience::{Patience, Watched};
 use crate::shutdown::Shutdown;
 
+/// Longest head of a request, in bytes; a longer one is answered with 431.
+const HEAD_LIMIT: usize = 32 * 1024;
+/// Most fields in a request's head.
+const FIELD_LIMIT: usize = 100;
+
 /// What is known of a connection apart from its requests.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionInfo {
@@ -61,6 +66,8 @@ pub(super) async fn serve<H: Handler>(
         http1::Builder::new()
             // The timers are ours (`patience`); hyper has one for two purposes.
             .header_read_timeout(None)
+            .max_header_size(HEAD_LIMIT)
+            .max_headers(FIELD_LIMIT)
             .serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {
