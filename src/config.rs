@@ -15,7 +15,7 @@ mod limits;
 mod listen;
 mod log;
 mod mistake;
-pub(crate) mod overlay;
+pub mod overlay;
 mod permanent;
 mod rejection;
 mod response;
@@ -291,8 +291,5 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, Mistake> {
     }
 }
 
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
-}
+#[cfg(test)]
+mod tests;

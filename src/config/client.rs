@@ -44,11 +44,10 @@ fn check(reader: &Reader<'_>, method: Method, has_id: bool, has_secret: bool) {
         Method::None => {}
         Method::Basic | Method::Post => {
             if !has_id {
-                reader.reject("client_id", Reason::ConfigMissing, "is required beside a client_secret");
+                reader.missing("client_id", "is required beside a client_secret", "ID");
             }
             if !has_secret {
-                let message = "is required by client_authentication: client_secret = { file = \"…\" }";
-                reader.reject("client_secret", Reason::ConfigMissing, message);
+                secret::missing(reader, "client_secret", "is required by client_authentication");
             }
         }
     }

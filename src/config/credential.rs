@@ -68,7 +68,11 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
     Credential {
         name: name.to_owned(),
         place: reader.place().clone(),
-        settings: oauth.map(|oauth| super::Credential { oauth, token, tls }),
+        settings: oauth.map(|oauth| super::Credential {
+            token: token::Settings { use_refresh_token: oauth.use_refresh_token, ..token },
+            oauth,
+            tls,
+        }),
         rejection: rejection::read(&rejections, &rejection::default()),
         inject,
     }
@@ -83,6 +87,8 @@ fn token_settings(reader: &Reader<'_>, name: &str, gap: Duration, inject: &Injec
         required: reader.boolean("required").unwrap_or(true),
         lockout: reader.boolean("lockout").unwrap_or(reader.has("password")),
         gap,
+        // `read` copies the answer of `oauth_settings`, which knows the grant.
+        use_refresh_token: true,
         scheme: inject.scheme.clone(),
     }
 }
@@ -133,7 +139,7 @@ fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Setti
 pub(super) fn server_url(reader: &Reader<'_>, key: &str, example: &str) -> Option<(Uri, Origin)> {
     let allow_plain_http = reader.boolean("allow_plain_http").unwrap_or(false);
     if !reader.has(key) {
-        reader.reject(key, Reason::ConfigMissing, format!("is required: {key} = \"{example}\""));
+        reader.missing(key, "is required", example);
         return None;
     }
     let (uri, origin) = reader.parsed(key, value::url)?;
@@ -171,8 +177,12 @@ fn grant(reader: &Reader<'_>) -> Option<GrantType> {
         false => GrantType::ClientCredentials,
     };
     if grant == GrantType::Password {
-        for key in ["username", "password"].into_iter().filter(|key| !reader.has(key)) {
-            reader.reject(key, Reason::ConfigMissing, "is required by the grant \"password\"");
+        let why = "is required by the grant \"password\"";
+        if !reader.has("username") {
+            reader.missing("username", why, "NAME");
+        }
+        if !reader.has("password") {
+            secret::missing(reader, "password", why);
         }
     }
     Some(grant)

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::mistake::{Mistake, Place};
+use super::overlay;
 use super::value;
 use super::words;
 use crate::reason::Reason;
@@ -278,6 +279,14 @@ impl<'a> Reader<'a> {
     /// Records a mistake of the kind "value is not what the key takes".
     pub(super) fn wrong(&self, key: &str, message: impl Into<String>) {
         self.reject(key, Reason::ConfigWrongValue, message);
+    }
+
+    /// Records that a required key was not written, and how to write it: in the file, or without one as a flag.
+    pub(super) fn missing(&self, key: &str, why: &str, example: &str) {
+        let in_file = matches!(self.place, Place::File { .. });
+        let flag = if in_file { None } else { overlay::flag_of(&self.dotted(key), example) };
+        let how = flag.unwrap_or_else(|| format!("{key} = {example:?}"));
+        self.reject(key, Reason::ConfigMissing, format!("{why}: {how}"));
     }
 
     /// Records a warning at the value of `key`.

@@ -28,6 +28,18 @@ pub(super) fn non_empty(reader: &Reader<'_>, key: &str) -> Option<SecretSource> 
     Some(source)
 }
 
+/// Records that a required secret was not written.
+pub(super) fn missing(reader: &Reader<'_>, key: &str, why: &str) {
+    if matches!(reader.place(), Place::File { .. }) {
+        reader.reject(key, Reason::ConfigMissing, format!("{why}: {key} = {{ file = \"…\" }}"));
+    } else {
+        // Secrets have variables and flags for files alone.
+        let flag = key.replace('_', "-");
+        let message = format!("{why}: --{flag}-file FILE (or BEARERD_{})", key.to_ascii_uppercase());
+        reader.reject(key, Reason::ConfigMissing, message);
+    }
+}
+
 /// A secret from wherever it was written; `path` is its dotted key.
 pub(super) fn from_node(context: &Context<'_>, node: &Node, path: &str) -> Option<SecretSource> {
     match &node.value {
@@ -105,6 +117,6 @@ fn from_systemd(context: &Context<'_>, name: &str) -> Result<SecretSource, Strin
 
 fn check_readable(context: &Context<'_>, source: &SecretSource, place: &Place, path: &str) {
     if let Err(error) = source.read_now() {
-        context.mistake(place.clone(), Reason::ConfigSecret, path, super::chain(&error));
+        context.mistake(place.clone(), Reason::ConfigSecret, path, crate::log::chain(&error));
     }
 }

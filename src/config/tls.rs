@@ -21,7 +21,7 @@ pub(super) fn read(reader: &Reader<'_>) -> ClientSettings {
     if settings.ca.is_some()
         && let Err(error) = tls::client_config(&settings)
     {
-        reader.reject("ca", Reason::ConfigFile, super::chain(&error));
+        reader.reject("ca", Reason::ConfigFile, crate::log::chain(&error));
     }
     settings
 }
