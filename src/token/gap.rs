@@ -218,3 +218,139 @@ fn key(request: RequestHash, context: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (mixed ^ (mixed >> 31)).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const Q: RequestHash = RequestHash(1);
+    const P: RequestHash = RequestHash(2);
+    const R: RequestHash = RequestHash(3);
+
+    fn at(millis: u64) -> Moment {
+        Moment::ORIGIN + Duration::from_secs(3600) + Duration::from_millis(millis)
+    }
+
+    fn gap() -> Gap {
+        Gap::new(Duration::from_secs(600))
+    }
+
+    #[test]
+    fn a_gap_that_nothing_opened_admits_every_rejection() {
+        assert!(gap().admits(Q, 1, at(0)));
+    }
+
+    #[test]
+    fn a_useless_replay_opens_it_for_a_second_then_twice_as_long() {
+        let gap = gap();
+        let mut now = 0;
+        for (generation, wanted) in (2..).zip([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]) {
+            assert_eq!(gap.useless(generation, at(now)), Some(Duration::from_secs(wanted)));
+            assert!(!gap.admits(Q, generation, at(now + wanted * 1000 - 1)));
+            now += wanted * 1000;
+            assert!(gap.admits(Q, generation, at(now)), "after {wanted} s");
+        }
+    }
+
+    #[test]
+    fn a_thousand_useless_replays_of_one_token_open_it_once() {
+        let gap = gap();
+        assert!(gap.useless(2, at(0)).is_some());
+        for _ in 0..1000 {
+            assert_eq!(gap.useless(2, at(5)), None);
+        }
+        assert!(gap.admits(Q, 2, at(1000)));
+    }
+
+    #[test]
+    fn a_useful_replay_closes_it() {
+        let gap = gap();
+        gap.useless(2, at(0));
+        gap.useful(3);
+        assert!(gap.admits(Q, 3, at(1)));
+    }
+
+    #[test]
+    fn after_a_long_peace_it_starts_small_again() {
+        let gap = gap();
+        gap.useless(2, at(0));
+        gap.useless(3, at(1000));
+        assert_eq!(gap.useless(4, at(60_000)), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_rejection_of_a_request_that_the_token_satisfied_ends_it_for_all() {
+        let gap = gap();
+        gap.useless(2, at(0));
+        gap.satisfied(P, 2, || at(1));
+        assert!(!gap.admits(Q, 2, at(2)), "not remembered");
+        assert!(gap.admits(P, 2, at(3)));
+        assert!(gap.admits(Q, 2, at(4)), "it is over for this token");
+    }
+
+    #[test]
+    fn a_memory_of_another_token_does_not_end_it() {
+        let gap = gap();
+        gap.useless(2, at(0));
+        gap.satisfied(P, 2, || at(1));
+        assert!(!gap.admits(P, 3, at(2)));
+    }
+
+    #[test]
+    fn nothing_is_remembered_while_it_is_closed() {
+        let gap = gap();
+        gap.satisfied(P, 1, || panic!("the clock is not even read"));
+        gap.useless(2, at(0));
+        gap.satisfied(P, 2, || at(1000));
+        gap.useless(3, at(1000));
+        assert!(!gap.admits(P, 2, at(1001)));
+    }
+
+    #[test]
+    fn after_a_healed_request_it_goes_on_only_for_those_it_turned_away() {
+        let gap = gap();
+        gap.useless(2, at(0));
+        assert!(!gap.admits(Q, 2, at(1)));
+        gap.satisfied(P, 2, || at(2));
+        assert!(gap.admits(P, 2, at(3)));
+        gap.useful(3);
+        assert!(!gap.admits(Q, 3, at(4)), "was turned away before");
+        assert!(gap.admits(R, 3, at(5)), "was never heard of");
+    }
+
+    #[test]
+    fn a_newcomer_whose_fetch_is_useless_makes_it_whole_and_wider() {
+        let gap = gap();
+        gap.useless(2, at(0));
+        gap.satisfied(P, 2, || at(1));
+        assert!(gap.admits(P, 2, at(2)));
+        gap.useful(3);
+        assert!(gap.admits(R, 3, at(3)));
+        assert_eq!(gap.useless(4, at(4)), Some(Duration::from_secs(2)));
+        assert!(!gap.admits(RequestHash(9), 4, at(5)));
+    }
+
+    #[test]
+    fn rejections_that_are_not_replayed_are_paced_among_themselves() {
+        let gap = gap();
+        assert!(gap.admits_unreplayed(Q, 1, at(0)));
+        assert!(!gap.admits_unreplayed(Q, 2, at(999)));
+        assert!(gap.admits_unreplayed(Q, 2, at(1000)));
+        assert!(!gap.admits_unreplayed(Q, 3, at(2999)));
+        assert!(gap.admits(Q, 3, at(2999)), "one that is replayed is not concerned");
+        assert!(gap.admits_unreplayed(Q, 3, at(60_000)));
+        assert!(gap.admits_unreplayed(Q, 3, at(61_000)), "after a long peace a second is enough");
+    }
+
+    #[test]
+    fn a_thousand_requests_are_remembered_at_least_in_part_and_the_last_one_always() {
+        let set = RequestSet::new();
+        for hash in 0..10_000 {
+            set.insert(RequestHash(hash), 7);
+            assert!(set.contains(RequestHash(hash), 7));
+        }
+        let known = (0..10_000).filter(|hash| set.contains(RequestHash(*hash), 7)).count();
+        assert!((900..=1024).contains(&known), "{known}");
+        assert!(!set.contains(RequestHash(9999), 8));
+    }
+}

@@ -306,12 +306,9 @@ impl<S: Source> Refresher<S> {
         };
         let latch = self.latch.clone();
         self.recorded = true;
-        match tokio::task::spawn_blocking(move || latch.store(&record)).await {
-            Ok(Err(error)) => {
-                let credential = &self.shared.settings.name;
-                tracing::warn!(credential, %error, "latch cannot be written; a restart would try again");
-            }
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || latch.store(&record)).await {
+            let credential = &self.shared.settings.name;
+            tracing::warn!(credential, %error, "latch cannot be written; a restart would try again");
         }
     }
 

@@ -203,3 +203,225 @@ fn backoff(tries: u32, asked: Duration, at: Circumstances) -> Moment {
     let after_end = full_jitter(FIRST_BACKOFF, tries, BACKOFF_WITHOUT_TOKEN, at.sample);
     (at.now + wait).min(end + after_end).max(at.now + asked)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn at(now: u64) -> Circumstances {
+        Circumstances { now: Moment::ORIGIN + seconds(now), valid_until: None, lockout: false, sample: 1.0 }
+    }
+
+    fn error(class: Class, status: u16) -> FetchError {
+        let status = StatusCode::from_u16(status).ok();
+        FetchError {
+            class,
+            reason: crate::reason::Reason::TokenRefused,
+            status,
+            retry_after: None,
+            message: String::new(),
+        }
+    }
+
+    fn wait(next: Next, now: u64) -> Option<Duration> {
+        next.due().map(|due| due.since(Moment::ORIGIN + seconds(now)))
+    }
+
+    #[test]
+    fn a_token_is_renewed_before_its_early_point_and_after_half_of_its_life() {
+        let check = |lifetime, early, first: f64, last: f64| {
+            let renewed = |sample| renew_after(seconds(lifetime), early, sample).as_secs_f64();
+            assert!((renewed(0.0) - first).abs() < 1e-6, "{lifetime} s, {early:?}: first {}", renewed(0.0));
+            assert!((renewed(1.0) - last).abs() < 1e-6, "{lifetime} s, {early:?}: last {}", renewed(1.0));
+        };
+        check(5, Early::Default, 2.75, 4.0);
+        check(60, Early::Default, 33.0, 48.0);
+        check(3600, Early::Default, 2520.0, 2880.0);
+        // A day: an hour before the end, spread over a tenth.
+        check(86_400, Early::Default, 74_160.0, 82_800.0);
+        check(100, Early::Share(0.1), 75.0, 90.0);
+        check(100, Early::Fixed(seconds(30)), 55.0, 70.0);
+        check(100, Early::Share(0.0), 85.0, 100.0);
+        // More than half is half; then the spread goes on after it.
+        check(100, Early::Share(0.9), 50.0, 60.0);
+        check(100, Early::Fixed(seconds(500)), 50.0, 60.0);
+    }
+
+    #[test]
+    fn an_hour_before_the_end_is_early_enough_for_the_longest_life() {
+        let renewed = renew_after(LONGEST_LIFE, Early::Default, 1.0);
+        assert_eq!(renewed, LONGEST_LIFE - seconds(3600));
+    }
+
+    #[test]
+    fn the_floor_grows_with_short_lives_but_never_past_their_renewal() {
+        let check = |lifetime, short_lives, wanted| {
+            let floor = floor_after(Duration::from_millis(lifetime), short_lives);
+            assert_eq!(floor, Duration::from_millis(wanted), "{lifetime} ms, {short_lives} before");
+        };
+        check(3_600_000, 0, 1000);
+        check(9000, 0, 1000);
+        check(9000, 1, 2000);
+        check(9000, 9, 4500);
+        check(5000, 9, 2500);
+        check(2000, 9, 1000);
+        check(1000, 0, 1000);
+        check(1000, 1, 2000);
+        check(1000, 9, 10_000);
+        check(1, u32::MAX, 10_000);
+    }
+
+    #[test]
+    fn transient_failures_back_off_to_4_s_without_a_token_and_to_30_s_with_one() {
+        let check = |valid_for: Option<u64>, tries: usize, wanted| {
+            let valid_until = valid_for.map(|left| Moment::ORIGIN + seconds(100 + left));
+            let mut history = History::default();
+            let mut next = Next::Latched;
+            for _ in 0..tries {
+                let circumstances = Circumstances { valid_until, ..at(100) };
+                next = history.after_failure(&error(Class::Transient, 503), circumstances);
+            }
+            assert_eq!(wait(next, 100), Some(seconds(wanted)), "valid for {valid_for:?}, {tries} tries");
+        };
+        check(None, 1, 1);
+        check(None, 2, 2);
+        check(None, 3, 4);
+        check(None, 50, 4);
+        check(Some(1000), 3, 4);
+        check(Some(1000), 5, 16);
+        check(Some(1000), 50, 30);
+        // The end of the token cuts the wait: four seconds after it, not thirty.
+        check(Some(10), 50, 14);
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_up_to_five_minutes() {
+        let check = |class, status, asked, wanted| {
+            let error = FetchError { retry_after: Some(seconds(asked)), ..error(class, status) };
+            let next = History::default().after_failure(&error, at(0));
+            assert_eq!(wait(next, 0), Some(seconds(wanted)), "{class:?} {status} Retry-After {asked}");
+        };
+        check(Class::Transient, 503, 20, 20);
+        check(Class::Transient, 429, 300, 300);
+        check(Class::Transient, 429, 315_360_000, 300);
+        check(Class::Refused, 403, 5, 30);
+        check(Class::Refused, 403, 100, 100);
+        check(Class::Permanent, 401, 100, 100);
+    }
+
+    #[test]
+    fn refusals_wait_longer_each_time() {
+        let check = |lockout, class, status, wanted: &[u64]| {
+            let mut history = History::default();
+            for (tries, wanted) in wanted.iter().enumerate() {
+                let next = history.after_failure(&error(class, status), Circumstances { lockout, ..at(0) });
+                assert_eq!(next, Next::Held(Moment::ORIGIN + seconds(*wanted)), "{class:?} {status}, {tries} before");
+            }
+        };
+        check(false, Class::Refused, 403, &[30, 60, 120, 240, 480, 600, 600]);
+        check(true, Class::Refused, 403, &[60, 3600, 3600]);
+        check(false, Class::Refused, 407, &[60, 3600, 3600]);
+        check(true, Class::Transient, 500, &[10, 20, 40, 80, 160, 320, 600, 600]);
+    }
+
+    #[test]
+    fn a_server_error_without_an_answer_or_an_account_at_stake_is_only_transient() {
+        let check = |lockout, status| {
+            let next =
+                History::default().after_failure(&error(Class::Transient, status), Circumstances { lockout, ..at(0) });
+            assert!(matches!(next, Next::Retry(_)), "lockout {lockout}, status {status}: {next:?}");
+        };
+        check(false, 500);
+        check(true, 0);
+        check(true, 429);
+    }
+
+    #[test]
+    fn a_permanent_refusal_latches_when_confirmed_a_minute_later() {
+        let mut history = History::default();
+        let permanent = error(Class::Permanent, 401);
+        assert_eq!(history.after_failure(&permanent, at(5)), Next::Confirm(Moment::ORIGIN + seconds(65)));
+        // Somebody insisted in between: that confirms nothing and delays nothing.
+        assert_eq!(history.after_failure(&permanent, at(25)), Next::Confirm(Moment::ORIGIN + seconds(65)));
+        assert_eq!(history.after_failure(&permanent, at(65)), Next::Latched);
+        assert_eq!(history.after_failure(&permanent, at(66)), Next::Latched);
+    }
+
+    #[test]
+    fn an_outage_between_refusal_and_confirmation_does_not_start_them_over() {
+        let mut history = History::default();
+        history.after_failure(&error(Class::Permanent, 401), at(0));
+        assert!(matches!(history.after_failure(&error(Class::Transient, 0), at(60)), Next::Retry(_)));
+        assert_eq!(history.after_failure(&error(Class::Permanent, 401), at(62)), Next::Latched);
+    }
+
+    #[test]
+    fn a_429_hides_a_terminal_error_so_the_earlier_class_is_kept() {
+        let check = |before, wanted: Next| {
+            let mut history = History::default();
+            history.after_failure(&error(before, 401), Circumstances { lockout: true, ..at(0) });
+            let next = history.after_failure(&error(Class::Transient, 429), Circumstances { lockout: true, ..at(60) });
+            assert_eq!(next, wanted, "after {before:?}");
+        };
+        check(Class::Permanent, Next::Confirm(Moment::ORIGIN + seconds(120)));
+        check(Class::Refused, Next::Held(Moment::ORIGIN + seconds(3660)));
+        check(Class::Transient, Next::Retry(Moment::ORIGIN + seconds(62)));
+    }
+
+    fn any_early() -> impl Strategy<Value = Early> {
+        prop_oneof![
+            Just(Early::Default),
+            (0.0..1.0f64).prop_map(Early::Share),
+            (0u64..100_000).prop_map(|s| Early::Fixed(seconds(s))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn renewal_lies_between_half_of_the_life_and_its_end(
+            millis in 1u64..400_000_000_000, early in any_early(), sample in 0.0..1.0f64
+        ) {
+            let lifetime = Duration::from_millis(millis);
+            let renewed = renew_after(lifetime, early, sample);
+            prop_assert!(renewed >= lifetime / 2 && renewed <= lifetime);
+        }
+
+        #[test]
+        fn renewals_spread_over_at_least_a_tenth_of_the_life(millis in 1u64..400_000_000_000, early in any_early()) {
+            let lifetime = Duration::from_millis(millis);
+            let spread = renew_after(lifetime, early, 1.0) - renew_after(lifetime, early, 0.0);
+            prop_assert!(spread + Duration::from_micros(1) >= lifetime / 10, "{spread:?} of {lifetime:?}");
+        }
+
+        #[test]
+        fn the_early_point_is_kept_up_to_two_fifths(millis in 1u64..400_000_000_000, share in 0.0..0.4f64, sample in 0.0..1.0f64) {
+            let lifetime = Duration::from_millis(millis);
+            let left = lifetime - renew_after(lifetime, Early::Share(share), sample);
+            prop_assert!(left + Duration::from_micros(1) >= lifetime.mul_f64(share));
+        }
+
+        #[test]
+        fn the_floor_is_never_under_a_second(millis in 1u64..400_000_000_000, short_lives in any::<u32>()) {
+            prop_assert!(floor_after(Duration::from_millis(millis), short_lives) >= FLOOR);
+        }
+
+        #[test]
+        fn no_failure_waits_longer_than_an_hour(
+            failures in proptest::collection::vec((0u8..3, 0u16..600, any::<Option<u64>>()), 1..40), lockout in any::<bool>()
+        ) {
+            let mut history = History::default();
+            for (class, status, asked) in failures {
+                let class = [Class::Transient, Class::Refused, Class::Permanent][usize::from(class)];
+                let error = FetchError { retry_after: asked.map(Duration::from_secs), ..error(class, status) };
+                let next = history.after_failure(&error, Circumstances { lockout, ..at(1000) });
+                prop_assert!(wait(next, 1000).is_none_or(|wait| wait <= HOUR));
+            }
+        }
+    }
+}

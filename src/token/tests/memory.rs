@@ -1,0 +1,96 @@
+//! What a credential remembers over restarts.
+
+use super::*;
+
+/// Runs the credential for `time` in a process of its own, and returns how many token requests it made.
+async fn process(settings: Settings, state: &Path, secret: u8, time: Duration, answer: Script) -> usize {
+    let clock = Clock::for_tests();
+    let endpoint = Endpoint::new(clock.clone(), answer);
+    endpoint.secret.set(Some(secret));
+    run(settings, clock, endpoint.clone(), Some(state), async |_| pass(time).await).await;
+    endpoint.requests()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_loop_with_a_wrong_password_asks_once_a_minute_at_most() {
+    let state = tempfile::tempdir().unwrap();
+    let mut requests = 0;
+    for _ in 0..20 {
+        requests += process(login(), state.path(), 1, seconds(2), denied).await;
+    }
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_latch_survives_a_restart_until_the_secret_changes() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(process(login(), state.path(), 1, seconds(100), denied).await, 2);
+    assert_eq!(process(login(), state.path(), 1, seconds(7200), denied).await, 0);
+    assert_eq!(process(login(), state.path(), 2, seconds(10), |asked| fresh(60)(asked)).await, 1);
+    assert_eq!(process(login(), state.path(), 2, seconds(10), denied).await, 1, "the success was remembered, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_latch_is_seen_and_ends_like_any_other() {
+    let state = tempfile::tempdir().unwrap();
+    process(login(), state.path(), 1, seconds(100), denied).await;
+    let clock = Clock::for_tests();
+    let endpoint = Endpoint::new(clock.clone(), fresh(60));
+    run(login(), clock, endpoint, Some(state.path()), async |world| {
+        pass(seconds(1)).await;
+        let status = world.reader.status();
+        assert!(status.latched && status.settled && !status.usable);
+        assert_eq!(world.metric("bearerd_token_latched"), 1.0);
+        assert_eq!(world.reader.usable().await.unwrap_err().reason, Reason::TokenDenied);
+        world.endpoint.secret.set(None);
+        pass(seconds(20)).await;
+        assert_eq!(world.endpoint.requests(), 0);
+        assert!(world.reader.retry());
+        assert_eq!(world.token_soon().await, 1);
+    })
+    .await;
+}
+
+impl World {
+    async fn token_soon(&self) -> u64 {
+        pass(seconds(3)).await;
+        self.token().await.generation()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_confirmation_survives_a_restart_and_then_latches() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(process(login(), state.path(), 1, seconds(10), denied).await, 1);
+    let clock = Clock::for_tests();
+    let endpoint = Endpoint::new(clock.clone(), denied);
+    run(login(), clock, endpoint, Some(state.path()), async |world| {
+        pass(seconds(30)).await;
+        assert_eq!(world.endpoint.requests(), 0);
+        pass(seconds(40)).await;
+        assert_eq!(world.endpoint.requests(), 1);
+        assert!(world.reader.status().latched);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_waits_of_a_refused_login_survive_a_restart() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(process(login(), state.path(), 1, seconds(100), refused).await, 2);
+    assert_eq!(process(login(), state.path(), 1, seconds(3000), refused).await, 0);
+    assert_eq!(process(login(), state.path(), 1, seconds(3700), refused).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_locks_nothing_is_tried_again_after_a_restart() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(process(settings(), state.path(), 1, seconds(10), refused).await, 1);
+    assert_eq!(process(settings(), state.path(), 1, seconds(10), refused).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_directory_that_cannot_be_used_stops_nothing() {
+    let requests = process(settings(), Path::new("/nonexistent/state"), 1, seconds(10), |asked| fresh(60)(asked)).await;
+    assert_eq!(requests, 1);
+}
