@@ -161,8 +161,8 @@ impl Metrics {
         RouteMetrics {
             name: name.to_owned(),
             requests: self.requests.clone(),
-            by_upstream: std::array::from_fn(|_| OnceLock::new()),
-            by_bearerd: std::array::from_fn(|_| OnceLock::new()),
+            by_upstream: ByStatus::default(),
+            by_bearerd: ByStatus::default(),
             request_duration: self.request_duration.with_label_values(&[name]),
             upstream_duration: self.upstream_duration.with_label_values(&[name]),
         }
@@ -228,8 +228,8 @@ pub enum AnsweredBy {
 pub struct RouteMetrics {
     name: String,
     requests: IntCounterVec,
-    by_upstream: [OnceLock<IntCounter>; 1000],
-    by_bearerd: [OnceLock<IntCounter>; 1000],
+    by_upstream: ByStatus,
+    by_bearerd: ByStatus,
     request_duration: Histogram,
     upstream_duration: Histogram,
 }
@@ -237,14 +237,11 @@ pub struct RouteMetrics {
 impl RouteMetrics {
     /// Counts an answered request.
     pub fn answered(&self, status: StatusCode, by: AnsweredBy) {
-        let (cache, origin) = match by {
+        let (counters, origin) = match by {
             AnsweredBy::Upstream => (&self.by_upstream, "upstream"),
             AnsweredBy::Bearerd => (&self.by_bearerd, "bearerd"),
         };
-        // `StatusCode` is 100 to 999, so the index always exists.
-        if let Some(slot) = cache.get(usize::from(status.as_u16())) {
-            slot.get_or_init(|| self.requests.with_label_values(&[&self.name, status.as_str(), origin])).inc();
-        }
+        counters.of(status, || self.requests.with_label_values(&[&self.name, status.as_str(), origin])).inc();
     }
 
     /// Notes how long a request took, to the end of its answer.
@@ -255,6 +252,22 @@ impl RouteMetrics {
     /// Notes how long the upstream took to the head of its answer.
     pub fn upstream_took(&self, time: Duration) {
         self.upstream_duration.observe(time.as_secs_f64());
+    }
+}
+
+/// Counters by HTTP status, made when first needed: a route meets few of the 900 that there are.
+#[derive(Debug, Default)]
+struct ByStatus([OnceLock<Box<Hundred>>; 9]);
+
+/// The counters of 100 to 199, of 200 to 299, …
+type Hundred = [OnceLock<IntCounter>; 100];
+
+impl ByStatus {
+    #[expect(clippy::indexing_slicing, reason = "a StatusCode is 100 to 999, and the remainder below 100")]
+    fn of(&self, status: StatusCode, make: impl FnOnce() -> IntCounter) -> &IntCounter {
+        let code = usize::from(status.as_u16());
+        let hundred = self.0[code / 100 - 1].get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
+        hundred[code % 100].get_or_init(make)
     }
 }
 

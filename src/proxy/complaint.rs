@@ -39,7 +39,8 @@ impl Complaints {
         let quiet_until = self.quiet_until.load(Ordering::Relaxed);
         let next = now.saturating_add(u64::try_from(QUIET.as_millis()).unwrap_or(u64::MAX));
         let is_time = now >= quiet_until;
-        if is_time && self.quiet_until.compare_exchange(quiet_until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if is_time && self.quiet_until.compare_exchange(quiet_until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
             return Some(self.unsaid.swap(0, Ordering::Relaxed));
         }
         self.unsaid.fetch_add(1, Ordering::Relaxed);
