@@ -117,7 +117,11 @@ pub async fn serve(listener: TcpListener, admin: Rc<Admin>, face: Face, mut shut
             () = shutdown.fired() => return Ok(()),
         };
         match accepted.and_then(|(socket, _)| socket.local_addr().map(|local| (socket, local.ip()))) {
-            Ok((socket, local)) => open.take(socket, Rc::clone(&admin), Door { face, local, is_loopback }),
+            Ok((socket, local)) => {
+                open.take(socket, Rc::clone(&admin), Door { face, local, is_loopback });
+                // Who comes in a burst gets its answer before it is the oldest.
+                tokio::task::yield_now().await;
+            }
             Err(error) => {
                 tracing::debug!(%error, "cannot accept a connection on the admin listener");
                 tokio::time::sleep(BREATH).await;

@@ -4,6 +4,8 @@
 //! label, the status page, the problem document and HTTP/1's reason phrase; `bearerd explain CODE` prints
 //! its page. A code is never given another meaning; a new failure gets a new code.
 
+pub mod pages;
+
 use std::fmt;
 use std::str::FromStr;
 

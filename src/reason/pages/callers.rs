@@ -1,0 +1,169 @@
+//! `C…`: the caller's request is refused.
+
+use super::Page;
+
+pub(super) const NO_ROUTE: Page = Page {
+    meaning: "No route of this listener takes the request's host and path. Routes with a matching host come first, \
+        then the longest path that is a whole-segment prefix: /billing takes /billing and /billing/7, not /billings.",
+    causes: &[
+        "The path in the application's base URL lacks the route's prefix, or has it twice.",
+        "The request went to another listener than the route's own.",
+        "The route has a host, and the request's Host is another one.",
+    ],
+    cures: &[
+        "Look at what goes where: the lines that bearerd run prints at start, or routes on localhost:9180/status.",
+        "Correct the application's base URL, or path and host in [routes.NAME].",
+        "Add a route with path = \"/\" if everything else should go somewhere too.",
+    ],
+    shows: "The caller gets 404 as application/problem+json with this code, which an upstream's own 404 does not have. \
+        bearerd_refused_total{reason=\"C001\"} counts it.",
+};
+
+pub(super) const CROSS_SITE: Page = Page {
+    meaning: "A browser marked the request as made by a web page of another site (Sec-Fetch-Site, or a foreign or null \
+        Origin). Any page that somebody opens on this machine could otherwise act at the upstream in your name, so \
+        such requests are refused.",
+    causes: &[
+        "A web page tried to reach a local port. If you do not know it, this is an attack that failed.",
+        "Your own page, served from another port or host, calls bearerd from the browser.",
+        "A client sets Origin although it is no browser, for instance a WebSocket library.",
+    ],
+    cures: &[
+        "Move the call from the browser to the application's server side: bearerd serves programs, not pages.",
+        "Make the page call its own origin, and let that server call bearerd.",
+        "Remove Origin and Sec-Fetch-Site from the requests of a client that is no browser.",
+        "Open localhost:9180/status by typing its address instead of following a link.",
+    ],
+    shows: "The caller gets 403 with this code, on the proxy and on the admin listener; nothing is sent to the \
+        upstream. bearerd_refused_total{reason=\"C002\"} counts it.",
+};
+
+pub(super) const HOST: Page = Page {
+    meaning: "The request's Host is none that bearerd expects. A web page can give itself a name that points to \
+        127.0.0.1 (DNS rebinding) and reach a local port that way; its own name in Host gives it away. Always allowed \
+        are localhost, *.localhost, loopback addresses, the address the connection came in on, and the names in the \
+        configuration; on listeners beyond loopback also names without a dot, *.svc, *.cluster.local and *.internal.",
+    causes: &[
+        "The application calls bearerd by a name from /etc/hosts or Docker Compose.",
+        "A proxy in front of bearerd passes on the Host that it was called with.",
+        "The application sets Host to the upstream's name; bearerd does that by itself.",
+        "A web page tried to reach a local port under a name of its own.",
+    ],
+    cures: &[
+        "Add the name that the answer shows: [callers] hosts = [\"php-proxy\"].",
+        "Change the application's base URL to http://localhost:8080.",
+        "Remove a Host that the application sets itself.",
+    ],
+    shows: "The caller gets 421 with this code and the line to add, on the proxy and on the admin listener. \
+        bearerd_refused_total{reason=\"C003\"} counts it.",
+};
+
+pub(super) const METHOD: Page = Page {
+    meaning: "CONNECT and TRACE are never forwarded. CONNECT would make bearerd a tunnel to anywhere, and TRACE would \
+        echo the token back to the caller.",
+    causes: &[
+        "The application uses bearerd as a forward proxy (HTTPS_PROXY or proxy settings) instead of as the API's \
+            address.",
+        "A security scanner tries TRACE.",
+    ],
+    cures: &[
+        "Set the application's base URL to bearerd's address (http://localhost:8080) instead of setting HTTPS_PROXY.",
+        "Remove bearerd from HTTP_PROXY and HTTPS_PROXY of the application's environment.",
+    ],
+    shows: "The caller gets 405 with this code; nothing is sent to the upstream. \
+        bearerd_refused_total{reason=\"C004\"} counts it.",
+};
+
+pub(super) const BAD_REQUEST: Page = Page {
+    meaning: "The request is not valid HTTP, or can be read in more than one way: no Host or two, Content-Length \
+        together with Transfer-Encoding, a path that different readers resolve to different routes. Guessing would let \
+        requests be smuggled past rules, so it is refused and the connection closed.",
+    causes: &[
+        "The client is written by hand and frames its requests wrongly.",
+        "The path has dot segments, encoded slashes or backslashes, and there is more than one route.",
+        "A scanner or an attack.",
+    ],
+    cures: &[
+        "Read the detail of the answer: it names what is wrong.",
+        "Correct the client; curl -v with the same URL shows how a right request looks.",
+        "Use paths without .., // and %2F where several routes share a listener, or give the route a listener of its \
+            own.",
+    ],
+    shows: "The caller gets 400 as application/problem+json with this code; nothing more is sent to the upstream. \
+        bearerd_refused_total{reason=\"C005\"} counts it.",
+};
+
+pub(super) const NOT_ALLOWED: Page = Page {
+    meaning: "The rules in [callers] do not allow this caller. Whoever may call bearerd may act at the upstream, so \
+        nobody else may.",
+    causes: &[
+        "The caller's address is in none of the ranges of callers.from.",
+        "A load balancer or a container network changes the address that bearerd sees.",
+        "Somebody tries who should not.",
+    ],
+    cures: &[
+        "Look at the log line: it names the address that bearerd saw.",
+        "Add its range: [callers] from = [\"loopback\", \"10.42.0.0/16\"].",
+        "Move the caller onto the same host or into the same pod, and listen on localhost only.",
+    ],
+    shows: "The caller gets 403 as application/problem+json with this code; nothing more is sent to the upstream. \
+        bearerd_refused_total{reason=\"C006\"} counts it.",
+};
+
+pub(super) const BODY_TIMEOUT: Page = Page {
+    meaning: "The caller began to send a body and then sent nothing for timeouts.request_body_idle (30 s unless \
+        changed), while it was still wanted and the upstream had not begun to answer. The connection is closed.",
+    causes: &[
+        "The caller hangs, or was suspended, in the middle of an upload.",
+        "The caller announced a longer body (Content-Length) than it sends.",
+        "The caller produces the body slowly, piece by piece, with long pauses.",
+    ],
+    cures: &[
+        "Check that the client sends as many bytes as its Content-Length says.",
+        "Raise the time for callers that pause: [timeouts] request_body_idle = \"5m\", or \"off\" for no limit.",
+    ],
+    shows: "The caller gets 408 as application/problem+json with this code; nothing more is sent to the upstream. \
+        bearerd_refused_total{reason=\"C007\"} counts it.",
+};
+
+pub(super) const EXPECTATION: Page = Page {
+    meaning: "The request has an Expect field that is not 100-continue. There is no other expectation in HTTP (RFC \
+        9110 section 10.1.1), so nobody could meet it.",
+    causes: &["The client sets Expect to something of its own.", "A scanner or an attack."],
+    cures: &["Remove the Expect field from the client's requests, or send Expect: 100-continue."],
+    shows: "The caller gets 417 with this code; nothing is sent to the upstream. \
+        bearerd_refused_total{reason=\"C008\"} counts it.",
+};
+
+pub(super) const DRAINING: Page = Page {
+    meaning: "bearerd has been told to stop (SIGTERM or SIGINT). It finishes what is in flight within timeouts.drain \
+        (25 s unless changed) and takes nothing new.",
+    causes: &[
+        "The service or the pod is being stopped, restarted or rolled out.",
+        "The application goes on calling after its sidecar was told to stop.",
+    ],
+    cures: &[
+        "Send the request again; Retry-After says when, and another instance or the restarted one takes it.",
+        "Run bearerd as a native sidecar in Kubernetes (an init container with restartPolicy: Always), which stops \
+            after the application.",
+        "Set [timeouts] drain_delay = \"5s\" where load balancers need a moment to learn that readiness is false.",
+    ],
+    shows: "The caller gets 503 with this code and Retry-After. /readyz is 503 with draining true from the signal on.",
+};
+
+pub(super) const GONE: Page = Page {
+    meaning: "The caller closed its connection before its request was answered. A token request that it was waiting \
+        for goes on for the others; nobody is left to answer.",
+    causes: &[
+        "The caller's own timeout is shorter than the upstream's answer takes, or than refresh.wait while there is no \
+            token.",
+        "The caller was stopped, or a person pressed Ctrl-C.",
+    ],
+    cures: &[
+        "Raise the client's timeout above what bearerd_upstream_duration_seconds shows.",
+        "Shorten wait in [credentials.NAME.refresh] if the client would rather have a 503 early.",
+        "Nothing to do if it happens now and then.",
+    ],
+    shows: "Nobody gets an answer; the access log has C010 instead of a status. It may be found in \
+        bearerd_refused_total{reason=\"C010\"}.",
+};
