@@ -74,6 +74,7 @@
 pub mod admin;
 pub mod app;
 pub mod backoff;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod guard;
