@@ -88,7 +88,7 @@ pub(super) const SILENT: Page = Page {
         "A device in between has dropped the connection without a word.",
     ],
     cures: &[
-        "Raise the time for slow paths: [routes.NAME.timeouts] response_head = \"5m\", or \"off\" for no limit.",
+        "Raise the time for slow paths: [timeouts] response_head = \"5m\", or \"off\" for no limit.",
         "Look at bearerd_upstream_duration_seconds on /metrics to see how long answers take as a rule.",
         "Ask the upstream's owner; its own log shows whether the request arrived.",
     ],
