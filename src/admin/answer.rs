@@ -83,7 +83,7 @@ fn retry(admin: &Admin, name: &str) -> Answer {
         tracing::info!(credential = known, "asked by hand to try again");
         text(StatusCode::OK, format!("{known}: asking the token endpoint again now; /status shows what comes of it\n"))
     } else {
-        text(StatusCode::OK, format!("{known}: neither latched nor waiting, so there is nothing to try again\n"))
+        text(StatusCode::OK, format!("{known}: it has a token or is asking at this moment; nothing to try again\n"))
     }
 }
 
