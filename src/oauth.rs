@@ -4,14 +4,32 @@
 //! its answer (§5.1) and of every error envelope (§5.2 and the vendors' own). Knows nothing of renewal,
 //! retries or publication: that is [`crate::token`]. Redirects are never followed.
 
+mod answer;
+mod encode;
+mod lifetime;
+mod mask;
+mod material;
+mod message;
+mod refuse;
+mod request;
+mod retry_after;
+mod send;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::clock::Clock;
 use crate::reason::Reason;
 use crate::secret::Secret;
+use crate::upstream::Connector;
+use mask::Mask;
+use material::Material;
+use send::{Answer, Body};
 
 pub use settings::Settings;
 
@@ -49,7 +67,8 @@ pub enum Class {
 }
 
 /// A token request that brought no token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
 pub struct FetchError {
     /// When to try again.
     pub class: Class,
@@ -61,4 +80,86 @@ pub struct FetchError {
     pub retry_after: Option<Duration>,
     /// One readable line: masked, cut, escaped. Holds no secret.
     pub message: String,
+}
+
+/// How many tokens issued before are looked for in error texts: two generations of access and refresh token.
+const REMEMBERED: usize = 4;
+
+/// One way to get tokens: a token endpoint and what to send there. Keeps no connection.
+#[derive(Debug)]
+pub struct TokenEndpoint {
+    settings: Arc<Settings>,
+    connector: Connector,
+    clock: Clock,
+    /// The latest tokens, so that a server that echoes one cannot put it into a log.
+    issued: Mutex<Vec<Secret>>,
+}
+
+impl TokenEndpoint {
+    /// Asks as `settings` say, over connections of `connector`, which must lead to the origin of
+    /// `settings.endpoint`. `clock` is asked for the wall clock alone: for answers that speak in dates.
+    pub fn new(settings: Arc<Settings>, connector: Connector, clock: Clock) -> Self {
+        Self { settings, connector, clock, issued: Mutex::default() }
+    }
+
+    /// Sends one token request, with every secret read as it is now, and reads the answer. Takes at most
+    /// `settings.timeout`. Dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`FetchError`], classed. A secret that cannot be read or sent is [`Reason::SecretUnreadable`], and nothing was sent.
+    pub async fn fetch(&self, grant: Grant) -> Result<Issued, FetchError> {
+        let settings = &*self.settings;
+        let material = Material::read(settings).await.map_err(|error| refuse::unreadable(&error))?;
+        let request = request::build(settings, self.connector.origin(), &material, &grant)
+            .map_err(|error| refuse::unsendable(&error))?;
+        let answer = send::exchange(&self.connector, request, settings.timeout, &self.clock)
+            .await
+            .map_err(|failure| refuse::unanswered(&failure))?;
+        let result = self.judge(&answer, &material, &grant);
+        if let Ok(issued) = &result {
+            self.remember(issued);
+        }
+        result
+    }
+
+    /// A digest over everything that identifies this way to get tokens: endpoint, method, field names and values,
+    /// and every byte of its secrets as they are now. `None` while a secret cannot be read.
+    pub async fn fingerprint(&self) -> Option<[u8; 32]> {
+        let material = Material::read(&self.settings).await.ok()?;
+        Some(material.fingerprint(&self.settings))
+    }
+
+    fn judge(&self, answer: &Answer, material: &Material, grant: &Grant) -> Result<Issued, FetchError> {
+        let settings = &*self.settings;
+        let mask = || {
+            let mut tokens = self.issued.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Grant::Refresh(token) = grant {
+                tokens.push(token.clone());
+            }
+            Mask::new(material, &tokens)
+        };
+        if !answer.status.is_success() {
+            return Err(refuse::refused(answer, settings, &mask()));
+        }
+        let Body::Whole(body) = &answer.body else {
+            return Err(refuse::unread(answer));
+        };
+        let read = if answer.is_compressed() {
+            Err(answer::Defect::NotUnderstood("it is compressed, which was not asked for".to_owned()))
+        } else {
+            answer::read(body, settings, &answer.times)
+        };
+        read.map_err(|defect| refuse::without_token(defect, answer, settings, &mask()))
+    }
+
+    fn remember(&self, issued: &Issued) {
+        let mut remembered = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        for token in [Some(&issued.access_token), issued.refresh_token.as_ref()].into_iter().flatten() {
+            if !remembered.contains(token) {
+                remembered.push(token.clone());
+            }
+        }
+        let surplus = remembered.len().saturating_sub(REMEMBERED);
+        remembered.drain(..surplus);
+    }
 }

@@ -120,6 +120,16 @@ pub trait Source {
     fn fingerprint(&self) -> impl Future<Output = Option<[u8; 32]>>;
 }
 
+impl Source for oauth::TokenEndpoint {
+    async fn fetch(&self, grant: oauth::Grant) -> Result<oauth::Issued, oauth::FetchError> {
+        self.fetch(grant).await
+    }
+
+    async fn fingerprint(&self) -> Option<[u8; 32]> {
+        self.fingerprint().await
+    }
+}
+
 fn header_value(scheme: &str, token: &Secret) -> Result<HeaderValue, InvalidHeaderValue> {
     let separator = if scheme.is_empty() { "" } else { " " };
     let text = Zeroizing::new([scheme, separator, token.expose()].concat());

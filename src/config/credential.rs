@@ -63,7 +63,8 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
     let rejections = reader.table("rejection", &rejection::KEYS);
     let inject = inject::read(&reader.table("inject", &inject::KEYS), &inject::default());
     let oauth = oauth_settings(reader, token_request);
-    let token = token_settings(reader, name, rejection::gap(&rejections), &inject);
+    let use_refresh_token = oauth.as_ref().is_some_and(|oauth| oauth.use_refresh_token);
+    let token = token_settings(reader, name, rejection::gap(&rejections), &inject, use_refresh_token);
     let tls = tls::read(&reader.table("tls", &tls::KEYS));
     Credential {
         name: name.to_owned(),
@@ -78,7 +79,13 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
     }
 }
 
-fn token_settings(reader: &Reader<'_>, name: &str, gap: Duration, inject: &Inject) -> token::Settings {
+fn token_settings(
+    reader: &Reader<'_>,
+    name: &str,
+    gap: Duration,
+    inject: &Inject,
+    use_refresh_token: bool,
+) -> token::Settings {
     let (early, wait) = schedule::read(&reader.table("refresh", &schedule::KEYS));
     token::Settings {
         name: name.to_owned(),
@@ -88,8 +95,8 @@ fn token_settings(reader: &Reader<'_>, name: &str, gap: Duration, inject: &Injec
         lockout: reader.boolean("lockout").unwrap_or(reader.has("password")),
         gap,
         // `read` copies the answer of `oauth_settings`, which knows the grant.
-        use_refresh_token: true,
         scheme: inject.scheme.clone(),
+        use_refresh_token,
     }
 }
 

@@ -223,8 +223,9 @@ mod tests {
             drop(busy);
             std::future::pending::<()>().await;
         };
+        let mut buffer = [0; 8];
         tokio::select! {
-            read = stream.read(&mut [0; 8]) => assert_eq!(read.unwrap(), 0),
+            read = stream.read(&mut buffer) => assert_eq!(read.unwrap(), 0),
             () = served => (),
         }
         assert_eq!(started.elapsed().as_secs(), 560);

@@ -1,0 +1,369 @@
+//! Making the text of others fit to be shown: masked first, then cut, then escaped.
+//!
+//! Owns the promise that no secret leaves in an error message. A server may echo what it was sent, in the encoding in
+//! which it was sent; so every secret is looked for in every encoding that we send. When that cannot be promised
+//! (a secret of three letters is in half of all words) the text is withheld altogether.
+
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::utf8_percent_encode;
+use zeroize::Zeroizing;
+
+use super::encode::RESERVED;
+use super::material::{Client, Material};
+use super::request::{basic_pair, form_encoded};
+use super::settings::BasicEncoding;
+use crate::secret::Secret;
+
+/// The least length, in characters, of a secret that can be masked without mangling ordinary words.
+const SHORTEST: usize = 4;
+
+/// How many characters of a text are shown.
+const SHOWN: usize = 200;
+
+const MASK: &str = "***";
+
+/// What must not be shown.
+pub(super) struct Mask {
+    /// In ASCII lower case: servers change the case of names and of hexadecimal digits.
+    needles: Vec<Zeroizing<String>>,
+    /// A secret is too short to be masked.
+    withhold: bool,
+}
+
+/// Text that may hold a secret which cannot be masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Withheld;
+
+impl Mask {
+    /// A mask over the values of a request, and over `tokens`: those issued before and the refresh token in use.
+    pub(super) fn new<'a>(material: &'a Material, tokens: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let mut mask = Self { needles: Vec::new(), withhold: false };
+        for secret in &material.guarded {
+            mask.guard(secret.expose());
+        }
+        for secret in tokens {
+            mask.guard(secret.expose());
+        }
+        for secret in &material.doubtful {
+            if secret.expose().trim().chars().count() >= SHORTEST {
+                mask.guard(secret.expose());
+            }
+        }
+        if let Client::Basic { id, secret, .. } = &material.client {
+            for encoding in [BasicEncoding::Form, BasicEncoding::Raw] {
+                mask.add(&basic_pair(id.expose(), secret.expose(), encoding));
+            }
+        }
+        mask
+    }
+
+    fn guard(&mut self, secret: &str) {
+        if secret.is_empty() {
+            return;
+        }
+        if secret.trim().chars().count() < SHORTEST {
+            self.withhold = true;
+        }
+        self.add_encodings(secret);
+        // Servers trim what they read.
+        self.add_encodings(secret.trim());
+        // A secret of several lines may come back line by line.
+        secret.lines().map(str::trim).filter(|line| line.chars().count() >= 2 * SHORTEST).for_each(|line| {
+            self.add_encodings(line);
+        });
+    }
+
+    fn add_encodings(&mut self, secret: &str) {
+        self.add(secret);
+        self.add(&form_encoded(secret));
+        self.add(&Zeroizing::new(utf8_percent_encode(secret, RESERVED).to_string()));
+        // A form-encoded value that went into a form once more.
+        self.add(&form_encoded(&form_encoded(secret)));
+        self.add(&in_json(secret));
+        self.add(&in_ascii_json(secret));
+        self.add(&Zeroizing::new(in_json(secret).replace('/', "\\/")));
+        self.add(&in_html(secret));
+        for base64 in [STANDARD.encode(secret), STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret)] {
+            self.add(&Zeroizing::new(base64));
+        }
+    }
+
+    fn add(&mut self, needle: &str) {
+        let needle = Zeroizing::new(needle.to_ascii_lowercase());
+        if needle.chars().count() >= SHORTEST && !self.needles.contains(&needle) {
+            self.needles.push(needle);
+        }
+    }
+
+    /// The text masked, cut to about 200 characters, on one line, with nothing in it that a terminal obeys.
+    ///
+    /// # Errors
+    /// [`Withheld`] where a secret is too short to be masked, or masking did not remove it.
+    pub(super) fn show(&self, text: &str) -> Result<String, Withheld> {
+        if self.withhold {
+            return Err(Withheld);
+        }
+        let shown = escaped(&self.masked(text));
+        // Masking may join what stood around a secret to another one, and so may the escapes.
+        if self.finds_any(&shown) { Err(Withheld) } else { Ok(shown) }
+    }
+
+    fn masked(&self, text: &str) -> String {
+        let haystack = Zeroizing::new(text.to_ascii_lowercase());
+        let mut found: Vec<Range<usize>> = json_web_tokens(text);
+        for needle in &self.needles {
+            found.extend(haystack.match_indices(needle.as_str()).map(|(at, part)| at..at + part.len()));
+        }
+        found.sort_unstable_by_key(|range| range.start);
+        let mut masked = String::with_capacity(text.len());
+        let mut end = 0;
+        for range in found {
+            if range.start >= end {
+                masked.push_str(text.get(end..range.start).unwrap_or_default());
+                masked.push_str(MASK);
+            }
+            end = end.max(range.end);
+        }
+        masked.push_str(text.get(end..).unwrap_or_default());
+        masked
+    }
+
+    fn finds_any(&self, text: &str) -> bool {
+        let haystack = text.to_ascii_lowercase();
+        self.needles.iter().any(|needle| haystack.contains(needle.as_str()))
+    }
+}
+
+/// Whatever begins like a JSON Web Token (`eyJ` is `{"` in Base64) and goes on like one, whoever it belongs to.
+fn json_web_tokens(text: &str) -> Vec<Range<usize>> {
+    let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '=');
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find("eyJ")) {
+        let start = from + at;
+        let rest = text.get(start..).unwrap_or_default();
+        let end = start + rest.find(|c| !belongs(c)).unwrap_or(rest.len());
+        if end - start >= 20 {
+            found.push(start..end);
+        }
+        from = end.max(start + 3);
+    }
+    found
+}
+
+/// The text cut to about 200 characters, on one line, with nothing in it that a terminal obeys. Masks nothing.
+pub(super) fn escaped(text: &str) -> String {
+    let mut shown = String::new();
+    let mut length = 0;
+    let mut words = text.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        for c in word.chars() {
+            if length >= SHOWN {
+                shown.push('…');
+                return shown;
+            }
+            length += 1;
+            match c {
+                // The text stands in double quotes.
+                '"' => shown.push('\''),
+                c if is_harmless(c) => shown.push(c),
+                c => {
+                    let escape = c.escape_unicode();
+                    length += escape.len();
+                    shown.extend(escape);
+                }
+            }
+        }
+        if words.peek().is_some() {
+            shown.push(' ');
+            length += 1;
+        }
+    }
+    shown
+}
+
+/// Not a control character, and not one that changes the direction or the visibility of others.
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+fn in_json(secret: &str) -> Zeroizing<String> {
+    let quoted = Zeroizing::new(serde_json::Value::from(secret).to_string());
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    Zeroizing::new(inner.unwrap_or(&quoted).to_owned())
+}
+
+/// As JSON writers do it that keep to ASCII.
+fn in_ascii_json(secret: &str) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::new());
+    let mut units = [0; 2];
+    for c in in_json(secret).chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                text.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    text
+}
+
+/// As error pages show what they were sent.
+fn in_html(secret: &str) -> Zeroizing<String> {
+    let text = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    Zeroizing::new(text.replace('"', "&quot;").replace('\'', "&#39;"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::secret::SecretSource;
+
+    fn mask(secrets: &[&str]) -> Mask {
+        let mut mask = Mask { needles: Vec::new(), withhold: false };
+        secrets.iter().for_each(|secret| mask.guard(secret));
+        mask
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_every_encoding_that_is_sent() {
+        let secret = "pä ss/w\"o&rd";
+        let check = |text: &str| {
+            let shown = mask(&[secret]).show(&format!("before {text} after"));
+            assert_eq!(shown.as_deref(), Ok("before *** after"), "{text}");
+        };
+        check(secret);
+        check("PÄ SS/W\"O&RD".replace('Ä', "ä").as_str());
+        check("p%C3%A4+ss%2Fw%22o%26rd");
+        check("p%c3%a4+ss%2fw%22o%26rd");
+        check("p%C3%A4%20ss%2Fw%22o%26rd");
+        check("p%25C3%25A4%2Bss%252Fw%2522o%2526rd");
+        check("pä ss/w\\\"o&rd");
+        check("p\\u00e4 ss\\/w\\\"o&rd".replace("\\/", "/").as_str());
+        check("pä ss\\/w\\\"o&rd");
+        check("pä ss/w&quot;o&amp;rd");
+        check(&STANDARD.encode(secret));
+        check(&URL_SAFE_NO_PAD.encode(secret));
+    }
+
+    #[tokio::test]
+    async fn the_pair_of_basic_authentication_is_masked() {
+        let mut settings = super::super::testing::settings();
+        settings.client = super::super::settings::ClientAuthentication::Basic {
+            id: SecretSource::inline("the id"),
+            secret: SecretSource::inline("the secret"),
+            encoding: BasicEncoding::Form,
+        };
+        let mask = Mask::new(&Material::read(&settings).await.unwrap(), &[]);
+        let check = |pair: &str, wanted: &str| {
+            assert_eq!(mask.show(&format!("Basic {}", STANDARD.encode(pair))).as_deref(), Ok(wanted), "{pair}");
+        };
+        check("the+id:the+secret", "Basic ***");
+        check("the id:the secret", "Basic ***");
+        assert_eq!(mask.show("client 'the id' unknown").as_deref(), Ok("client 'the id' unknown"));
+    }
+
+    #[tokio::test]
+    async fn what_is_written_in_the_configuration_is_masked_unless_it_is_an_ordinary_short_value() {
+        let mut settings = super::super::testing::settings();
+        let param = |text: &str| super::super::settings::Param::Text(SecretSource::inline(text));
+        settings.params = vec![("tenant".into(), param("abc")), ("key".into(), param("k-12345"))];
+        settings.username = Some(SecretSource::inline("bob"));
+        let mask = Mask::new(&Material::read(&settings).await.unwrap(), &[Secret::new("r-token")]);
+        assert_eq!(mask.show("abc bob k-12345 r-token").as_deref(), Ok("abc bob *** ***"));
+    }
+
+    #[test]
+    fn a_secret_too_short_to_be_masked_withholds_the_text() {
+        assert_eq!(mask(&["abc"]).show("anything"), Err(Withheld));
+        assert_eq!(mask(&["  a \n"]).show("anything"), Err(Withheld));
+        assert_eq!(mask(&[""]).show("anything").as_deref(), Ok("anything"));
+    }
+
+    #[test]
+    fn secrets_that_contain_each_other_or_overlap_leave_nothing_behind() {
+        let check = |secrets: &[&str], text: &str, wanted: &str| {
+            assert_eq!(mask(secrets).show(text).as_deref(), Ok(wanted), "{secrets:?} in {text}");
+        };
+        check(&["pass", "password"], "a password!", "a ***!");
+        check(&["password", "pass"], "a password!", "a ***!");
+        check(&["abcdef", "defghi"], "abcdefghi", "***");
+        check(&["hunter2"], "hunter2hunter2", "******");
+    }
+
+    #[test]
+    fn a_secret_that_masking_itself_would_form_withholds_the_text() {
+        assert_eq!(mask(&["a***b", "hunter2"]).show("ahunter2b"), Err(Withheld));
+        assert_eq!(mask(&["u{1b}"]).show("\u{1b}"), Err(Withheld));
+    }
+
+    #[test]
+    fn masking_comes_before_cutting() {
+        let text = format!("{}hunter2-and-more", "x".repeat(SHOWN - 4));
+        assert_eq!(mask(&["hunter2-and-more"]).show(&text).unwrap(), format!("{}***", "x".repeat(SHOWN - 4)));
+        let long = "ä".repeat(1000);
+        assert_eq!(mask(&[]).show(&long).unwrap(), format!("{}…", "ä".repeat(SHOWN)));
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_shown() {
+        let check = |text: &str, wanted: &str| assert_eq!(mask(&[]).show(text).as_deref(), Ok(wanted));
+        check("a\r\n\tb  c \n", "a b c");
+        check("\u{1b}[31mred\u{0}", "\\u{1b}[31mred\\u{0}");
+        check("\u{202e}abc\u{200b}", "\\u{202e}abc\\u{200b}");
+        check("say \"x\"", "say 'x'");
+        check("zoë 東京", "zoë 東京");
+    }
+
+    #[test]
+    fn json_web_tokens_are_masked_even_if_nobody_knows_them() {
+        let token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+        assert_eq!(mask(&[]).show(&format!("got '{token}'.")).as_deref(), Ok("got '***'."));
+        assert_eq!(mask(&[]).show("eyJ is short").as_deref(), Ok("eyJ is short"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_secret_survives_masking(
+            secret in "\\PC{4,40}",
+            before in "\\PC{0,30}",
+            after in "\\PC{0,300}",
+            encoding in 0..7usize,
+        ) {
+            let sent = match encoding {
+                0 => secret.clone(),
+                1 => form_encoded(&secret).to_string(),
+                2 => utf8_percent_encode(&secret, RESERVED).to_string(),
+                3 => in_json(&secret).to_string(),
+                4 => in_ascii_json(&secret).to_string(),
+                5 => STANDARD.encode(&secret),
+                _ => basic_pair("id", &secret, BasicEncoding::Raw).to_string(),
+            };
+            let mut mask = mask(&[&secret]);
+            mask.add(&basic_pair("id", &secret, BasicEncoding::Raw));
+            if let Ok(shown) = mask.show(&format!("{before}{sent}{after}")) {
+                prop_assert!(!shown.to_ascii_lowercase().contains(&sent.to_ascii_lowercase()), "{shown}");
+                prop_assert!(!shown.contains(&secret));
+                prop_assert!(shown.chars().count() <= SHOWN + 12);
+            }
+        }
+    }
+}

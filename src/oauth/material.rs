@@ -1,0 +1,245 @@
+//! Everything that one token request is made of, with each secret read as it is now.
+//!
+//! Owns the reading of a credential's secrets and the fingerprint over them. A secret that cannot be read ends the
+//! attempt before anything is sent.
+
+use http::HeaderName;
+use ring::digest;
+
+use super::settings::{BasicEncoding, ClientAuthentication, Encoding, GrantType, Param, Settings};
+use crate::secret::{Secret, SecretError, SecretSource};
+
+/// The values of one token request. Lives as long as the request.
+#[derive(Debug)]
+pub(super) struct Material {
+    pub(super) client: Client,
+    pub(super) username: Option<Secret>,
+    pub(super) password: Option<Secret>,
+    pub(super) params: Vec<(String, Value)>,
+    pub(super) headers: Vec<(HeaderName, Secret)>,
+    /// What was declared secret: no text may show it, however short it is.
+    pub(super) guarded: Vec<Secret>,
+    /// Values that stand in the configuration itself where a secret may stand, and may or may not be one (a tenant,
+    /// an API key).
+    pub(super) doubtful: Vec<Secret>,
+}
+
+/// Who the client is.
+#[derive(Debug)]
+pub(super) enum Client {
+    Anonymous,
+    Public { id: Secret },
+    Basic { id: Secret, secret: Secret, encoding: BasicEncoding },
+    Post { id: Secret, secret: Secret },
+}
+
+/// A value of `params`.
+#[derive(Debug)]
+pub(super) enum Value {
+    Text(Secret),
+    Json(serde_json::Value),
+}
+
+impl Material {
+    /// Reads every secret.
+    pub(super) async fn read(settings: &Settings) -> Result<Self, SecretError> {
+        let mut material = Self {
+            client: Client::Anonymous,
+            username: None,
+            password: None,
+            params: Vec::new(),
+            headers: Vec::new(),
+            guarded: Vec::new(),
+            doubtful: Vec::new(),
+        };
+        material.client = material.read_client(&settings.client).await?;
+        if let Some(source) = &settings.username {
+            let name = source.read().await?;
+            // A user name in the configuration itself is no secret, and messages that show it are the better ones.
+            if !matches!(source, SecretSource::Inline(_)) {
+                material.guarded.push(name.clone());
+            }
+            material.username = Some(name);
+        }
+        if let Some(source) = &settings.password {
+            let password = source.read().await?;
+            material.guarded.push(password.clone());
+            material.password = Some(password);
+        }
+        for (name, param) in &settings.params {
+            let value = match param {
+                Param::Text(source) => Value::Text(material.read_either(source).await?),
+                Param::Json(value) => Value::Json(value.clone()),
+            };
+            material.params.push((name.clone(), value));
+        }
+        for (name, source) in &settings.headers {
+            let value = material.read_either(source).await?;
+            material.headers.push((name.clone(), value));
+        }
+        Ok(material)
+    }
+
+    async fn read_client(&mut self, client: &ClientAuthentication) -> Result<Client, SecretError> {
+        Ok(match client {
+            ClientAuthentication::Anonymous => Client::Anonymous,
+            ClientAuthentication::Public { id } => Client::Public { id: id.read().await? },
+            ClientAuthentication::Basic { id, secret, encoding } => {
+                let (id, secret) = (id.read().await?, secret.read().await?);
+                self.guarded.push(secret.clone());
+                Client::Basic { id, secret, encoding: *encoding }
+            }
+            ClientAuthentication::Post { id, secret } => {
+                let (id, secret) = (id.read().await?, secret.read().await?);
+                self.guarded.push(secret.clone());
+                Client::Post { id, secret }
+            }
+        })
+    }
+
+    async fn read_either(&mut self, source: &SecretSource) -> Result<Secret, SecretError> {
+        let value = source.read().await?;
+        let list = if matches!(source, SecretSource::Inline(_)) { &mut self.doubtful } else { &mut self.guarded };
+        list.push(value.clone());
+        Ok(value)
+    }
+
+    /// A SHA-256 digest over every byte that identifies this way to get tokens. Each piece is preceded by its length,
+    /// so that no two different configurations run together to the same bytes.
+    pub(super) fn fingerprint(&self, settings: &Settings) -> [u8; 32] {
+        let mut digest = Fingerprint(digest::Context::new(&digest::SHA256));
+        digest.add("bearerd credential 1");
+        digest.add(&settings.endpoint.to_string());
+        digest.add(settings.method.as_str());
+        digest.add(match settings.encoding {
+            Encoding::Form => "form",
+            Encoding::Json => "json",
+            Encoding::Multipart => "multipart",
+            Encoding::Query => "query",
+        });
+        digest.add(match settings.grant {
+            GrantType::ClientCredentials => "client_credentials",
+            GrantType::Password => "password",
+            GrantType::None => "",
+        });
+        self.add_client(&mut digest);
+        digest.add_optional(self.username.as_ref().map(Secret::expose));
+        digest.add_optional(self.password.as_ref().map(Secret::expose));
+        digest.add_optional(settings.scope.as_deref());
+        digest.add_optional(settings.audience.as_deref());
+        digest.add_count(settings.resource.len());
+        settings.resource.iter().for_each(|resource| digest.add(resource));
+        digest.add_count(self.params.len());
+        for (name, value) in &self.params {
+            digest.add(name);
+            match value {
+                Value::Text(text) => digest.add_optional(Some(text.expose())),
+                Value::Json(value) => digest.add(&value.to_string()),
+            }
+        }
+        digest.add_count(self.headers.len());
+        for (name, value) in &self.headers {
+            digest.add(name.as_str());
+            digest.add(value.expose());
+        }
+        digest.finish()
+    }
+
+    fn add_client(&self, digest: &mut Fingerprint) {
+        match &self.client {
+            Client::Anonymous => digest.add("anonymous"),
+            Client::Public { id } => {
+                digest.add("none");
+                digest.add(id.expose());
+            }
+            Client::Basic { id, secret, encoding } => {
+                digest.add(match encoding {
+                    BasicEncoding::Form => "basic form",
+                    BasicEncoding::Raw => "basic raw",
+                });
+                digest.add(id.expose());
+                digest.add(secret.expose());
+            }
+            Client::Post { id, secret } => {
+                digest.add("post");
+                digest.add(id.expose());
+                digest.add(secret.expose());
+            }
+        }
+    }
+}
+
+struct Fingerprint(digest::Context);
+
+impl Fingerprint {
+    fn add(&mut self, piece: &str) {
+        self.add_count(piece.len());
+        self.0.update(piece.as_bytes());
+    }
+
+    fn add_optional(&mut self, piece: Option<&str>) {
+        self.add_count(usize::from(piece.is_some()));
+        if let Some(piece) = piece {
+            self.add(piece);
+        }
+    }
+
+    fn add_count(&mut self, count: usize) {
+        self.0.update(&(count as u64).to_be_bytes());
+    }
+
+    fn finish(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.finish().as_ref());
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::settings;
+    use super::*;
+
+    async fn fingerprint(change: impl FnOnce(&mut Settings)) -> [u8; 32] {
+        let mut settings = settings();
+        change(&mut settings);
+        Material::read(&settings).await.unwrap().fingerprint(&settings)
+    }
+
+    #[tokio::test]
+    async fn every_change_of_configuration_or_secret_changes_the_fingerprint() {
+        let inline = |text: &str| SecretSource::inline(text);
+        let basic = |id: &str, secret: &str| ClientAuthentication::Basic {
+            id: inline(id),
+            secret: inline(secret),
+            encoding: BasicEncoding::Form,
+        };
+        let all = [
+            fingerprint(|_| {}).await,
+            fingerprint(|s| s.endpoint = "http://127.0.0.1/other".parse().unwrap()).await,
+            fingerprint(|s| s.method = http::Method::PUT).await,
+            fingerprint(|s| s.encoding = Encoding::Json).await,
+            fingerprint(|s| s.grant = GrantType::Password).await,
+            fingerprint(|s| s.client = ClientAuthentication::Public { id: inline("a") }).await,
+            fingerprint(|s| s.client = basic("ab", "c")).await,
+            fingerprint(|s| s.client = basic("a", "bc")).await,
+            fingerprint(|s| s.scope = Some(String::new())).await,
+            fingerprint(|s| s.audience = Some(String::new())).await,
+            fingerprint(|s| s.username = Some(inline("x"))).await,
+            fingerprint(|s| s.password = Some(inline("x"))).await,
+            fingerprint(|s| s.resource = vec!["x".into()]).await,
+            fingerprint(|s| s.params = vec![("a".into(), Param::Text(inline("1")))]).await,
+            fingerprint(|s| s.params = vec![("a".into(), Param::Json(1.into()))]).await,
+            fingerprint(|s| s.headers = vec![(HeaderName::from_static("a"), inline("1"))]).await,
+        ];
+        let mut unique = all.to_vec();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), all.len());
+    }
+
+    #[tokio::test]
+    async fn the_same_configuration_has_the_same_fingerprint() {
+        assert_eq!(fingerprint(|_| {}).await, fingerprint(|_| {}).await);
+    }
+}

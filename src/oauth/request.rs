@@ -1,0 +1,353 @@
+//! Which fields and headers a token request has.
+//!
+//! Owns the grants (RFC 6749 §4, §6) and client authentication (§2.3). A field is never sent twice: the key that is
+//! made for it wins over `params`. Values that cannot stand in a header are an error, never a panic.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+use http_body_util::Full;
+use zeroize::Zeroizing;
+
+use super::Grant;
+use super::encode::{Encoded, Field, FieldValue, encode};
+use super::material::{Client, Material, Value};
+use super::settings::{BasicEncoding, GrantType, Settings};
+use crate::upstream::Origin;
+
+const USER_AGENT: &str = concat!("bearerd/", env!("CARGO_PKG_VERSION"));
+
+/// A request that cannot be written down as HTTP. Never shows the value.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsendable {
+    /// A configured header's value has a byte that no header may carry.
+    #[error("the value of the header {0} holds a character that no header can carry (a line break?)")]
+    Header(HeaderName),
+    /// Base64 is always a legal header value; kept for completeness of the error path.
+    #[error("client id and secret cannot be sent in a header")]
+    Authorization,
+    /// The query is longer than any URI.
+    #[error("the query of the token request is too long or not a legal URI; use another encoding")]
+    Query,
+    /// Any other part.
+    #[error("the token request cannot be built")]
+    Other(#[source] http::Error),
+}
+
+/// The whole request, ready to be sent to `origin`.
+pub(super) fn build(
+    settings: &Settings,
+    origin: &Origin,
+    material: &Material,
+    grant: &Grant,
+) -> Result<Request<Full<Bytes>>, Unsendable> {
+    let encoded = encode(settings.encoding, &fields(settings, material, grant));
+    let target = target(&settings.endpoint, encoded.query.as_ref().map(|query| query.as_str()))?;
+    let headers = headers(settings, origin, material, &encoded)?;
+    let mut request = Request::new(Full::new(Bytes::from_owner(encoded.body)));
+    *request.method_mut() = settings.method.clone();
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// What client authentication sends in `Authorization`.
+pub(super) fn basic_pair(id: &str, secret: &str, encoding: BasicEncoding) -> Zeroizing<String> {
+    let pair = match encoding {
+        // RFC 6749 §2.3.1: both are form-encoded first, so that a colon in the id cannot move the boundary.
+        BasicEncoding::Form => Zeroizing::new(format!("{}:{}", *form_encoded(id), *form_encoded(secret))),
+        BasicEncoding::Raw => Zeroizing::new(format!("{id}:{secret}")),
+    };
+    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
+}
+
+pub(super) fn form_encoded(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect())
+}
+
+fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant) -> Vec<Field<'a>> {
+    let mut fields: Vec<Field<'a>> = Vec::new();
+    let mut add = |name: &'a str, value: &'a str| fields.push(Field { name, value: FieldValue::Text(value) });
+    match grant {
+        Grant::Configured => match settings.grant {
+            GrantType::ClientCredentials => add("grant_type", "client_credentials"),
+            GrantType::Password => add("grant_type", "password"),
+            GrantType::None => {}
+        },
+        Grant::Refresh(token) => {
+            add("grant_type", "refresh_token");
+            add("refresh_token", token.expose());
+        }
+    }
+    match &material.client {
+        Client::Public { id } => add("client_id", id.expose()),
+        Client::Post { id, secret } => {
+            add("client_id", id.expose());
+            add("client_secret", secret.expose());
+        }
+        // Nothing of it in the body: RFC 6749 §2.3 forbids two methods in one request.
+        Client::Basic { .. } | Client::Anonymous => {}
+    }
+    // A refresh replaces the login: the password stays here, and the scope stays what was granted (RFC 6749 §6).
+    if matches!(grant, Grant::Configured) {
+        for (name, value) in [("username", &material.username), ("password", &material.password)] {
+            if let Some(value) = value {
+                add(name, value.expose());
+            }
+        }
+        if let Some(scope) = &settings.scope {
+            add("scope", scope);
+        }
+    }
+    if let Some(audience) = &settings.audience {
+        add("audience", audience);
+    }
+    for resource in &settings.resource {
+        add("resource", resource);
+    }
+    for (name, value) in &material.params {
+        if fields.iter().any(|field| field.name == name) {
+            continue;
+        }
+        let value = match value {
+            Value::Text(text) => FieldValue::Text(text.expose()),
+            Value::Json(value) => FieldValue::Json(value),
+        };
+        fields.push(Field { name, value });
+    }
+    fields
+}
+
+fn headers(
+    settings: &Settings,
+    origin: &Origin,
+    material: &Material,
+    encoded: &Encoded,
+) -> Result<HeaderMap, Unsendable> {
+    let mut headers = HeaderMap::new();
+    let plain = |name: HeaderName, text: &str| HeaderValue::from_str(text).map_err(|_| Unsendable::Header(name));
+    headers.insert(header::HOST, plain(header::HOST, origin.authority().as_str())?);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(content_type) = &encoded.content_type {
+        headers.insert(header::CONTENT_TYPE, plain(header::CONTENT_TYPE, content_type)?);
+    }
+    // RFC 9110 §8.6: a method that usually has content says so even if there is none.
+    if !encoded.body.is_empty() || !matches!(settings.method, Method::GET | Method::HEAD | Method::DELETE) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
+    }
+    if let Client::Basic { id, secret, encoding } = &material.client {
+        let pair = basic_pair(id.expose(), secret.expose(), *encoding);
+        let text = Zeroizing::new(format!("Basic {}", *pair));
+        let mut value = HeaderValue::from_str(&text).map_err(|_| Unsendable::Authorization)?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    for (name, secret) in &material.headers {
+        if is_framing(name) {
+            continue;
+        }
+        let value = HeaderValue::from_bytes(secret.expose().as_bytes());
+        let mut value = value.map_err(|_| Unsendable::Header(name.clone()))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// Fields that say where a message ends or what becomes of the connection: ours to write.
+fn is_framing(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONTENT_LENGTH
+            | header::TRANSFER_ENCODING
+            | header::CONNECTION
+            | header::TE
+            | header::UPGRADE
+            | header::EXPECT
+    )
+}
+
+/// Path and query of the endpoint, with `query` appended to the one that it may have.
+fn target(endpoint: &Uri, query: Option<&str>) -> Result<Uri, Unsendable> {
+    let own = endpoint.path_and_query().map_or("/", PathAndQuery::as_str);
+    let own = if own.is_empty() { "/" } else { own };
+    let text = match query {
+        None | Some("") => Zeroizing::new(own.to_owned()),
+        Some(query) if own.ends_with(['?', '&']) => Zeroizing::new(format!("{own}{query}")),
+        Some(query) if own.contains('?') => Zeroizing::new(format!("{own}&{query}")),
+        Some(query) => Zeroizing::new(format!("{own}?{query}")),
+    };
+    let target: PathAndQuery = text.parse().map_err(|_| Unsendable::Query)?;
+    Uri::builder().path_and_query(target).build().map_err(Unsendable::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::super::settings::{ClientAuthentication, Encoding, Param};
+    use super::super::testing::settings;
+    use super::*;
+    use crate::secret::{Secret, SecretSource};
+
+    fn inline(text: &str) -> SecretSource {
+        SecretSource::inline(text)
+    }
+
+    async fn request_of(grant: Grant, change: impl FnOnce(&mut Settings)) -> Result<Request<Full<Bytes>>, Unsendable> {
+        let mut settings = settings();
+        change(&mut settings);
+        let material = Material::read(&settings).await.unwrap();
+        build(&settings, &Origin::of(&settings.endpoint).unwrap(), &material, &grant)
+    }
+
+    async fn body_of(grant: Grant, change: impl FnOnce(&mut Settings)) -> String {
+        let body = request_of(grant, change).await.unwrap().into_body();
+        String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    async fn check(wanted: &str, change: impl FnOnce(&mut Settings)) {
+        assert_eq!(body_of(Grant::Configured, change).await, wanted);
+    }
+
+    fn basic(id: &str, secret: &str, encoding: BasicEncoding) -> ClientAuthentication {
+        ClientAuthentication::Basic { id: inline(id), secret: inline(secret), encoding }
+    }
+
+    #[tokio::test]
+    async fn each_grant_sends_exactly_its_fields() {
+        check("grant_type=client_credentials", |_| {}).await;
+        check("", |s| s.grant = GrantType::None).await;
+        check("grant_type=client_credentials&scope=", |s| s.scope = Some(String::new())).await;
+        check("grant_type=password&username=u&password=p&scope=a+b&audience=x&resource=r1&resource=r2&k=v", |s| {
+            s.grant = GrantType::Password;
+            s.username = Some(inline("u"));
+            s.password = Some(inline("p"));
+            s.scope = Some("a b".to_owned());
+            s.audience = Some("x".to_owned());
+            s.resource = vec!["r1".to_owned(), "r2".to_owned()];
+            s.params = vec![("k".to_owned(), Param::Text(inline("v")))];
+        })
+        .await;
+        check("username=u&password=p&company_name=Acme+Corp", |s| {
+            s.grant = GrantType::None;
+            s.username = Some(inline("u"));
+            s.password = Some(inline("p"));
+            s.params = vec![("company_name".to_owned(), Param::Text(inline("Acme Corp")))];
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn client_authentication_is_in_the_body_or_in_the_header_but_never_in_both() {
+        check("grant_type=client_credentials&client_id=i", |s| {
+            s.client = ClientAuthentication::Public { id: inline("i") };
+        })
+        .await;
+        check("grant_type=client_credentials&client_id=i&client_secret=s%C3%A4%26", |s| {
+            s.client = ClientAuthentication::Post { id: inline("i"), secret: inline("sä&") };
+        })
+        .await;
+        let with_basic = |encoding| move |s: &mut Settings| s.client = basic("i:d", "s ä", encoding);
+        check("grant_type=client_credentials", with_basic(BasicEncoding::Form)).await;
+        let authorization = async |encoding| {
+            let request = request_of(Grant::Configured, with_basic(encoding)).await.unwrap();
+            let value = request.headers().get(header::AUTHORIZATION).unwrap().clone();
+            assert!(value.is_sensitive());
+            value.to_str().unwrap().to_owned()
+        };
+        let wanted = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        assert_eq!(authorization(BasicEncoding::Form).await, wanted("i%3Ad:s+%C3%A4"));
+        assert_eq!(authorization(BasicEncoding::Raw).await, wanted("i:d:s ä"));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_sends_neither_the_password_nor_the_scope() {
+        let body = body_of(Grant::Refresh(Secret::new("r&t")), |s| {
+            s.grant = GrantType::Password;
+            s.client = ClientAuthentication::Post { id: inline("i"), secret: inline("s") };
+            s.username = Some(inline("u"));
+            s.password = Some(inline("p"));
+            s.scope = Some("a".to_owned());
+            s.audience = Some("aud".to_owned());
+            s.params = vec![("grant_type".to_owned(), Param::Text(inline("x")))];
+        });
+        let wanted = "grant_type=refresh_token&refresh_token=r%26t&client_id=i&client_secret=s&audience=aud";
+        assert_eq!(body.await, wanted);
+    }
+
+    #[tokio::test]
+    async fn a_param_never_repeats_a_field_that_has_a_key_of_its_own() {
+        check("grant_type=client_credentials&scope=a&x=1", |s| {
+            s.scope = Some("a".to_owned());
+            s.params = ["scope", "grant_type", "x", "x"].map(|n| (n.to_owned(), Param::Text(inline("1")))).into();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_query_is_appended_to_the_one_that_the_endpoint_has() {
+        let check = async |endpoint: &str, wanted: &str| {
+            let request = request_of(Grant::Configured, |s| {
+                s.endpoint = endpoint.parse().unwrap();
+                s.encoding = Encoding::Query;
+            });
+            let request = request.await.unwrap();
+            assert_eq!(request.uri().to_string(), wanted, "{endpoint}");
+            assert_eq!(request.headers().get(header::CONTENT_LENGTH).unwrap(), "0");
+        };
+        check("http://a.localhost/t", "/t?grant_type=client_credentials").await;
+        check("http://a.localhost/t?v=1", "/t?v=1&grant_type=client_credentials").await;
+        check("http://a.localhost/t?", "/t?grant_type=client_credentials").await;
+        check("http://a.localhost", "/?grant_type=client_credentials").await;
+    }
+
+    #[tokio::test]
+    async fn the_endpoints_own_query_stays_with_every_encoding() {
+        let request = request_of(Grant::Configured, |s| s.endpoint = "http://a.localhost/t?v=1".parse().unwrap());
+        assert_eq!(request.await.unwrap().uri().to_string(), "/t?v=1");
+    }
+
+    #[tokio::test]
+    async fn headers_say_what_is_wanted_and_configured_ones_win() {
+        let request = request_of(Grant::Configured, |s| {
+            s.endpoint = "http://a.localhost:81/t".parse().unwrap();
+            s.headers = vec![
+                (HeaderName::from_static("x-api-key"), inline("kéy")),
+                (header::ACCEPT, inline("application/vnd.x+json")),
+                (header::CONTENT_LENGTH, inline("1")),
+            ];
+        });
+        let headers = request.await.unwrap().headers().clone();
+        assert_eq!(headers["host"], "a.localhost:81");
+        assert_eq!(headers["accept"], "application/vnd.x+json");
+        assert_eq!(headers["accept-encoding"], "identity");
+        assert_eq!(headers["user-agent"], USER_AGENT);
+        assert_eq!(headers["x-api-key"], "kéy".as_bytes());
+        assert!(headers["x-api-key"].is_sensitive());
+        assert_eq!(headers["content-length"], "29");
+    }
+
+    #[tokio::test]
+    async fn a_secret_with_a_line_break_in_a_header_is_an_error_that_does_not_show_it() {
+        let request = request_of(Grant::Configured, |s| {
+            s.headers = vec![(HeaderName::from_static("x-api-key"), inline("hunter2\nX: y"))];
+        });
+        let error = format!("{:?} {0}", request.await.unwrap_err());
+        assert!(error.contains("x-api-key") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_query_longer_than_any_uri_is_an_error() {
+        let request = request_of(Grant::Configured, |s| {
+            s.encoding = Encoding::Query;
+            s.scope = Some("x".repeat(70_000));
+        });
+        assert!(matches!(request.await, Err(Unsendable::Query)));
+    }
+}

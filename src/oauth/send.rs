@@ -1,0 +1,164 @@
+//! One exchange with the token endpoint: one connection, one request, one answer.
+//!
+//! Owns the deadline over all of it and the bound on what is read. Never follows a redirect, never decompresses,
+//! never tries twice. Nothing is spawned: dropping the future closes the connection.
+
+use std::cell::Cell;
+use std::error::Error as _;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use zeroize::Zeroizing;
+
+use super::lifetime::WallTimes;
+use super::retry_after;
+use crate::clock::Clock;
+use crate::reason::Reason;
+use crate::upstream::{ConnectError, ConnectFailure, Connector};
+
+/// The most that is read of an answer's body.
+pub(super) const LONGEST_BODY: usize = 256 * 1024;
+
+/// The most that is read of an answer's head, interim answers excluded.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+const MOST_HEADERS: usize = 256;
+
+/// An answer, as far as it came.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    pub(super) times: WallTimes,
+}
+
+/// The body of an answer.
+pub(super) enum Body {
+    Whole(Zeroizing<Vec<u8>>),
+    /// More than [`LONGEST_BODY`].
+    TooLong,
+    /// It stopped before its end.
+    Cut(NoAnswer),
+}
+
+/// There was no answer, or not all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NoAnswer {
+    pub(super) reason: Reason,
+    /// What happened, for the line that ends in it. Nothing of the peer's own words.
+    pub(super) detail: String,
+}
+
+impl NoAnswer {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// Sends `request` and reads the answer, all within `limit`.
+pub(super) async fn exchange(
+    connector: &Connector,
+    request: Request<Full<Bytes>>,
+    limit: Duration,
+    clock: &Clock,
+) -> Result<Answer, NoAnswer> {
+    let stage = Cell::new("no connection");
+    let exchange = attempt(connector, request, &stage, clock, limit);
+    match tokio::time::timeout(limit, exchange).await {
+        Ok(ended) => ended,
+        Err(_) => Err(too_late(stage.get(), limit)),
+    }
+}
+
+fn too_late(what: &str, limit: Duration) -> NoAnswer {
+    NoAnswer::new(Reason::TokenTimeout, format!("{what} within {}", humantime::format_duration(limit)))
+}
+
+async fn attempt(
+    connector: &Connector,
+    request: Request<Full<Bytes>>,
+    stage: &Cell<&'static str>,
+    clock: &Clock,
+    limit: Duration,
+) -> Result<Answer, NoAnswer> {
+    let deadline = tokio::time::Instant::now() + limit.min(Duration::from_secs(24 * 3600));
+    let stream = connector.connect().await.map_err(|error| no_connection(&error))?;
+    stage.set("no answer");
+    let sent = clock.wall();
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(LONGEST_HEAD).max_headers(MOST_HEADERS);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let arrived = clock.wall();
+        let (head, body) = response.into_parts();
+        // A status that came is an answer, even if its body stalls: a refusal must count as one.
+        let body = match tokio::time::timeout_at(deadline, read(body)).await {
+            Ok(body) => body,
+            Err(_) => Body::Cut(too_late("the answer did not end", limit)),
+        };
+        let times = WallTimes { sent, arrived, date: retry_after::date(&head.headers) };
+        Ok(Answer { status: head.status, headers: head.headers, body, times })
+    };
+    let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
+    let mut open = true;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut exchange => return ended,
+            // What went wrong on the connection is told to the exchange, with what had come before.
+            _ = &mut connection, if open => open = false,
+        }
+    }
+}
+
+async fn read(mut body: Incoming) -> Body {
+    let mut whole = Zeroizing::new(Vec::new());
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                let Some(data) = frame.data_ref() else { continue };
+                if whole.len() + data.len() > LONGEST_BODY {
+                    return Body::TooLong;
+                }
+                whole.extend_from_slice(data);
+            }
+            Err(error) => return Body::Cut(NoAnswer { reason: Reason::TokenMalformed, ..broken(&error) }),
+        }
+    }
+    Body::Whole(whole)
+}
+
+fn no_connection(error: &ConnectError) -> NoAnswer {
+    let reason = match error.failure {
+        ConnectFailure::Name | ConnectFailure::Connect => Reason::TokenUnreachable,
+        ConnectFailure::Timeout => Reason::TokenTimeout,
+        ConnectFailure::Tls => Reason::TokenTls,
+    };
+    NoAnswer::new(reason, error.source.to_string())
+}
+
+fn broken(error: &hyper::Error) -> NoAnswer {
+    if error.is_parse() {
+        return NoAnswer::new(Reason::TokenMalformed, format!("not HTTP/1: {error}"));
+    }
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return NoAnswer::new(Reason::TokenUnreachable, "the connection was closed before the answer was complete");
+    }
+    let tls = error.source().and_then(|source| {
+        let io = source.downcast_ref::<std::io::Error>()?;
+        io.get_ref()?.downcast_ref::<rustls::Error>()
+    });
+    if let Some(tls) = tls {
+        return NoAnswer::new(Reason::TokenTls, crate::tls::explain(tls));
+    }
+    let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    NoAnswer::new(Reason::TokenUnreachable, format!("{error}{cause}"))
+}
