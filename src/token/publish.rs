@@ -147,12 +147,12 @@ impl Publisher {
             }
             repeated = format!(" ({} times since)", last.silent + 1);
         }
-        let (code, title) = (error.reason, error.reason.title());
+        let code = error.reason;
         let cure = cure(next, now, name);
         let serves = self.shared.snapshot().fresh_token(now).map_or_else(String::new, |token| {
             format!("; the current token serves for another {}", readable(token.expires_at().since(now)))
         });
-        tracing::warn!(credential = name, %code, "{code} {name}: {title} ({}){repeated}; {cure}{serves}", error.message);
+        tracing::warn!(credential = name, %code, "{code} {name}: {}{repeated}; {cure}{serves}", error.message);
         let (reason, message) = (error.reason, error.message.clone());
         self.complaint = Some(Complaint { reason, message, logged_at: now, silent: 0 });
     }

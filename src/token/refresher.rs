@@ -322,8 +322,9 @@ impl<S: Source> Refresher<S> {
     }
 }
 
-fn failure(class: Class, reason: Reason, message: &str) -> FetchError {
-    FetchError { class, reason, status: None, retry_after: None, message: message.to_owned() }
+fn failure(class: Class, reason: Reason, why: &str) -> FetchError {
+    let message = format!("{}: {why}", reason.title());
+    FetchError { class, reason, status: None, retry_after: None, message }
 }
 
 /// What the future returns; `None` if it panics, which must not end the renewal of tokens (RELIABILITY T41).

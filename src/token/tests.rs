@@ -2,6 +2,7 @@
 
 mod failures;
 mod fleet;
+mod lines;
 mod memory;
 mod rejections;
 mod renewals;

@@ -98,9 +98,10 @@ async fn a_wrong_password_under_load_for_an_hour_is_tried_twice_a_minute_apart()
         pass(Duration::from_millis(100)).await;
         for _ in 0..36_000 {
             let asked = world.clock.now();
+            // The confirmation might bring a token, so it is waited for when it is as near as a request may wait.
+            let near = world.reader.status().next_fetch_in.is_some_and(|left| left <= seconds(10));
             assert!(world.reader.usable().await.is_err());
-            // At once, or after the confirmation if that is under way.
-            assert!(world.clock.now().since(asked) < Duration::from_millis(50));
+            assert!(near || world.clock.now() == asked, "refused at once");
             pass(Duration::from_millis(100)).await;
         }
         let gaps = world.endpoint.gaps();

@@ -1,0 +1,141 @@
+//! What an operator reads: one line per token event.
+
+use std::io;
+use std::sync::Mutex;
+
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::*;
+
+/// Collects the log of this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    fn collect() -> (Self, DefaultGuard) {
+        let lines = Self::default();
+        let log = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time();
+        (lines, tracing::subscriber::set_default(log.with_max_level(tracing::Level::TRACE).finish()))
+    }
+
+    fn all(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// What the fake says, worded as the real one would.
+fn klear(class: Class, status: u16) -> impl FnMut(&Asked) -> Answer + 'static {
+    move |_| {
+        let message = "token endpoint refused the login (500 \"One or Many Required\")".to_owned();
+        Err(FetchError { message, reason: Reason::TokenDenied, ..failed(class, status) })
+    }
+}
+
+fn named(name: &str) -> Settings {
+    Settings { name: name.to_owned(), ..settings() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issued_token_is_one_line_without_the_token() {
+    let (lines, _guard) = Lines::collect();
+    with(named("api"), fresh(3600), async |world| {
+        let token = world.token().await;
+        world.reader.satisfied(&token, RequestHash(1));
+    })
+    .await;
+    let lines = lines.all();
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    for part in ["INFO", "token issued", "credential=\"api\"", "generation=1", "lifetime=1h", "renews_in="] {
+        assert!(lines[0].contains(part), "no {part:?} in {lines:#?}");
+    }
+    assert!(!lines[0].contains("token-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_of_a_failure_is_the_cure() {
+    let (lines, _guard) = Lines::collect();
+    with(named("klear"), klear(Class::Permanent, 500), async |_| pass(seconds(3600)).await).await;
+    let lines = lines.all();
+    assert_eq!(lines.len(), 2, "the refusal and the latch: {lines:#?}");
+    let starts = "T021 klear: token endpoint refused the login (500 \"One or Many Required\")";
+    assert!(lines[0].contains(&format!("{starts}; tried once more in 1m to be sure, or as soon as")), "{lines:#?}");
+    assert!(lines[1].contains(starts), "{lines:#?}");
+    let cure = "; not tried again until the configuration or a secret changes, or: bearerd retry klear";
+    assert!(lines[1].contains(cure), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_failures_in_a_row_are_one_line_a_minute_with_their_number() {
+    let (lines, _guard) = Lines::collect();
+    with(named("api"), down, async |world| {
+        pass(seconds(300)).await;
+        assert!(world.endpoint.requests() > 60);
+    })
+    .await;
+    let lines = lines.all();
+    assert!((4..=6).contains(&lines.len()), "{lines:#?}");
+    assert!(!lines[0].contains("times since"));
+    assert!(lines[1..].iter().all(|line| line.contains(" times since); trying again in ")), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_beside_a_valid_token_says_how_long_that_serves() {
+    let (lines, _guard) = Lines::collect();
+    with(named("api"), fresh(3600), async |world| {
+        world.token().await;
+        world.endpoint.answers(down);
+        pass(seconds(3599)).await;
+    })
+    .await;
+    let lines = lines.all();
+    assert!(lines[1].contains("WARN") && lines[1].contains("; the current token serves for another "), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_token_without_another_is_said_once() {
+    let (lines, _guard) = Lines::collect();
+    with(named("api"), fresh(60), async |world| {
+        world.token().await;
+        world.endpoint.answers(down);
+        pass(seconds(300)).await;
+    })
+    .await;
+    let lines = lines.all();
+    assert_eq!(lines.iter().filter(|line| line.contains("has expired")).count(), 1, "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_useless_token_is_told_when_the_gap_opens_and_not_for_each_request() {
+    let (lines, _guard) = Lines::collect();
+    with(named("api"), fresh(600), async |world| {
+        let token = world.token().await;
+        for _ in 0..1000 {
+            world.reader.replayed(&token, true);
+        }
+    })
+    .await;
+    let told: Vec<_> = lines.all().into_iter().filter(|line| line.contains("T030 api: upstream rejected")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("for the next 1s "), "{told:#?}");
+}
