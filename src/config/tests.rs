@@ -381,7 +381,10 @@ fn missing_keys_are_named_with_an_example() {
     check("[routes.a]\nupstream = \"https://a.example\"", &[("F006", 1, "routes.a.credential", "[credentials.NAME]")]);
     let two = format!("{SMALLEST}\n[credentials.b]\ntoken_endpoint = \"https://b.example/\"\n");
     check(&two, &[("F006", 2, "routes.api.credential", "\"api\" or \"b\"")]);
-    check_credential("grant_type = \"password\"\nusername = \"x\"", "F006", "credentials.api.password", "")
+    let login = with("", "grant_type = \"password\"\nusername = \"x\"");
+    check(&login, &[("F006", 6, "credentials.api.password", "password = { file = \"…\" }")]);
+    let login = with("", "password = \"x\"");
+    check(&login, &[("F006", 6, "credentials.api.username", "username = \"NAME\"")]);
 }
 
 #[test]

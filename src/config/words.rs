@@ -151,6 +151,12 @@ fn normal(key: &str) -> String {
 
 /// The word of `known` that is so near to `word` that it must have been meant.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    // `warning` is `warn`, however far they are from each other.
+    let contains =
+        |known: &&&'k str| known.len() > 3 && word.len() > 3 && (word.starts_with(**known) || known.starts_with(word));
+    if let Some(same) = known.iter().find(contains) {
+        return Some(same);
+    }
     // Distances cost the product of the lengths, and nothing as long as this is a slip of the finger.
     if word.len() > 64 {
         return None;
