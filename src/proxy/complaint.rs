@@ -35,7 +35,7 @@ impl Complaints {
 
     /// Whether it is time for a line, and then how many were left out before it.
     fn turn(&self) -> Option<u64> {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         let quiet_until = self.quiet_until.load(Ordering::Relaxed);
         let next = now.saturating_add(u64::try_from(QUIET.as_millis()).unwrap_or(u64::MAX));
         let is_time = now >= quiet_until;
