@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::span;
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::config::{LogFormat, LogSettings};
 
@@ -36,7 +36,8 @@ pub fn init(settings: &LogSettings) -> Threshold {
     let threshold = Threshold::new(settings);
     // One write a line, so that lines of several threads do not mix. Nobody could be told of a failure.
     let write = |line: &str| drop(io::stderr().lock().write_all(line.as_bytes()));
-    let _ = tracing::subscriber::set_global_default(Lines { form, limits: Arc::clone(&threshold.0), write });
+    let lines = Lines { form, limits: Arc::clone(&threshold.0), write };
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
     threshold
 }
 
@@ -99,7 +100,7 @@ enum Form {
     Json,
 }
 
-/// The subscriber: formats an event and writes it at once.
+/// The layer that formats an event and writes it at once.
 struct Lines<W> {
     form: Form,
     limits: Arc<Limits>,
@@ -135,12 +136,12 @@ impl<W: Fn(&str) + 'static> Lines<W> {
     }
 }
 
-impl<W: Fn(&str) + 'static> Subscriber for Lines<W> {
+impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Lines<W> {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         if self.limits.hears(metadata) { Interest::always() } else { Interest::never() }
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         self.limits.hears(metadata)
     }
 
@@ -156,21 +157,9 @@ impl<W: Fn(&str) + 'static> Subscriber for Lines<W> {
         })
     }
 
-    fn event(&self, event: &Event<'_>) {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         (self.write)(&self.line(event));
     }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
 }
 
 /// `2026-01-02T03:04:05.678Z  INFO message name=value name="longer value"`.
@@ -313,7 +302,8 @@ mod tests {
         let written = Arc::new(Mutex::new(String::new()));
         let sink = Arc::clone(&written);
         let write = move |line: &str| sink.lock().unwrap().push_str(line);
-        tracing::subscriber::with_default(Lines { form, limits: Arc::clone(&threshold.0), write }, code);
+        let lines = Lines { form, limits: Arc::clone(&threshold.0), write };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), code);
         written.lock().unwrap().clone()
     }
 
