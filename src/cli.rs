@@ -4,11 +4,11 @@
 //! secret as an argument, where every process of the machine could read it.
 
 mod check;
-mod explain;
+pub mod explain;
 mod fetch;
-mod healthcheck;
+pub mod healthcheck;
 mod query;
-mod retry;
+pub mod retry;
 mod run;
 mod sources;
 

@@ -91,7 +91,8 @@ fn describe(name: &str, issued: &Issued) -> String {
     match claims(&issued.access_token) {
         Some(claims) => {
             for (claim, value) in &claims {
-                let _ = write!(text, "\n  {}: {}{}", printable(claim), printable(&value.to_string()), date(claim, value));
+                let _ =
+                    write!(text, "\n  {}: {}{}", printable(claim), printable(&value.to_string()), date(claim, value));
             }
         }
         None => text.push_str(", opaque (no JWT)"),
@@ -125,7 +126,9 @@ fn date(claim: &str, value: &serde_json::Value) -> String {
 
 /// A server's text, without what could act on a terminal.
 fn printable(text: &str) -> String {
-    let hides = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hides = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if hides(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 

@@ -159,11 +159,8 @@ mod tests {
         config::load(&sources(arguments, variables))
     }
 
-    const WHOLE: &[&str] = &[
-        "--upstream=https://api.example.com/v2",
-        "--token-endpoint=https://login.example.com/t",
-        "--client-id=me",
-    ];
+    const WHOLE: &[&str] =
+        &["--upstream=https://api.example.com/v2", "--token-endpoint=https://login.example.com/t", "--client-id=me"];
 
     fn whole<'a>(more: &[&'a str]) -> Vec<&'a str> {
         WHOLE.iter().chain(more).copied().collect()
@@ -270,22 +267,44 @@ mod tests {
         };
         let flag = |flag: &str, wanted: &str| check(&whole(&[flag]), &[], wanted);
         flag("--listen=8080", "--listen: F005 listen: needs a host: \"localhost:8080\"");
-        flag("--listen=0.0.0.0:8080", "--listen: F009 listen: 0.0.0.0:8080 can be reached from other machines; say who \
-            may call: add --allow-from");
+        flag(
+            "--listen=0.0.0.0:8080",
+            "--listen: F009 listen: 0.0.0.0:8080 can be reached from other machines; say who \
+            may call: add --allow-from",
+        );
         flag("--workers=many", "--workers: F005 workers: must be an integer");
         flag("--encoding=xml", "--encoding: F005 credentials.default.encoding: must be");
         flag("--param=x", "--param: F005 credentials.default.params: must be NAME=VALUE");
-        flag("--client-secret-file=no/such", "--client-secret-file: F010 credentials.default.client_secret: cannot read");
-        check(&["--upstream=https://a.example"], &[], "command line: F006 credentials.default.token_endpoint: is \
-            required: --token-endpoint https://login.example.com/oauth/token (or BEARERD_TOKEN_ENDPOINT)");
-        check(&["--token-endpoint=https://a.example"], &[], "command line: F006 routes.default.upstream: is required: \
-            --upstream https://api.example.com (or BEARERD_UPSTREAM)");
-        check(&whole(&["--username=x", "--grant-type=password"]), &[], "command line: F006 \
-            credentials.default.password: is required by the grant \"password\": --password-file FILE (or BEARERD_PASSWORD)");
+        flag(
+            "--client-secret-file=no/such",
+            "--client-secret-file: F010 credentials.default.client_secret: cannot read",
+        );
+        check(
+            &["--upstream=https://a.example"],
+            &[],
+            "command line: F006 credentials.default.token_endpoint: is \
+            required: --token-endpoint https://login.example.com/oauth/token (or BEARERD_TOKEN_ENDPOINT)",
+        );
+        check(
+            &["--token-endpoint=https://a.example"],
+            &[],
+            "command line: F006 routes.default.upstream: is required: \
+            --upstream https://api.example.com (or BEARERD_UPSTREAM)",
+        );
+        check(
+            &whole(&["--username=x", "--grant-type=password"]),
+            &[],
+            "command line: F006 \
+            credentials.default.password: is required by the grant \"password\": --password-file FILE (or BEARERD_PASSWORD)",
+        );
         let variable = |name: &str, value: &str, wanted: &str| check(WHOLE, &[(name, value)], wanted);
         variable("BEARERD_UPSTRAEM", "x", "BEARERD_UPSTRAEM: F003: unknown variable; did you mean BEARERD_UPSTREAM?");
-        variable("BEARERD_CLIENT_SECRET", "", "BEARERD_CLIENT_SECRET: F010 credentials.default.client_secret: the \
-            environment variable \"BEARERD_CLIENT_SECRET\" is empty");
+        variable(
+            "BEARERD_CLIENT_SECRET",
+            "",
+            "BEARERD_CLIENT_SECRET: F010 credentials.default.client_secret: the \
+            environment variable \"BEARERD_CLIENT_SECRET\" is empty",
+        );
         variable("BEARERD_ACCESS_LOG", "perhaps", "BEARERD_ACCESS_LOG: F005 log.access: must be true or false");
         let plain = ["--upstream=http://a.example", "--token-endpoint=https://a.example"];
         check(&plain, &[], "--upstream: F008");
