@@ -1,6 +1,164 @@
-//! The verbs, one file each. Nothing else of the library reads arguments or writes to standard output.
+//! The verbs, one file each, and what can be written behind them.
+//!
+//! Owns argv, the environment, standard output and the exit codes: nothing else of the library touches any of them. Refuses to take a
+//! secret as an argument, where every process of the machine could read it.
 
+mod check;
 pub mod explain;
+mod fetch;
 pub mod healthcheck;
 mod query;
 pub mod retry;
+mod run;
+mod sources;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Environment;
+use crate::process;
+
+/// Wrong usage, as clap has it.
+const USAGE: u8 = 2;
+/// The token endpoint refused the credentials (`EX_NOPERM` of sysexits.h).
+const REFUSED: u8 = 77;
+/// The configuration is wrong (`EX_CONFIG`).
+const CONFIGURATION: u8 = 78;
+
+const EXAMPLES: &str = "\
+Examples:
+  bearerd demo                          see it work: no account, no configuration
+  bearerd check bearerd.toml            every mistake at once, with line and cure
+  bearerd check --fetch bearerd.toml    and get one token for each credential
+  bearerd run bearerd.toml              forward
+  bearerd run --upstream https://api.example.com \\
+      --token-endpoint https://login.example.com/oauth/token \\
+      --client-id my-client --client-secret-file /run/secrets/client_secret
+
+Exit codes: 0 clean, 1 failed, 2 wrong usage, 77 the token endpoint refused the credentials, 78 wrong
+configuration.";
+
+/// A reverse proxy that gives outgoing requests a fresh OAuth bearer token.
+///
+/// An application that knows nothing of OAuth calls http://localhost:8080; bearerd obtains and renews the access token
+/// in the background, sets the Authorization header, forwards to the API, and when the API rejects a token with 401 it
+/// gets a new one and sends the request again.
+#[derive(Debug, Parser)]
+#[command(name = "bearerd", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Forward requests with a fresh token
+    Run(run::RunArgs),
+    /// Validate a configuration and show every mistake; get a token, probe the API
+    Check(check::CheckArgs),
+    /// Ask a running bearerd how it is: exit code 0 or 1, for container probes
+    Healthcheck(HealthcheckArgs),
+    /// Make a credential that waits or has given up ask again
+    Retry(RetryArgs),
+    /// Explain a reason code: cause and cure
+    Explain(ExplainArgs),
+}
+
+/// `bearerd healthcheck`.
+#[derive(Debug, Args)]
+struct HealthcheckArgs {
+    /// Does the process answer at all?
+    #[arg(long, group = "question")]
+    live: bool,
+    /// Does it listen, and have the first token requests been answered?
+    #[arg(long, group = "question")]
+    started: bool,
+    /// Does every required credential have a usable token? (default)
+    #[arg(long, group = "question")]
+    ready: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// `bearerd retry`.
+#[derive(Debug, Args)]
+struct RetryArgs {
+    /// Name of the credential: api for [credentials.api]
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Where a running bearerd is asked.
+#[derive(Debug, Args)]
+struct AdminArgs {
+    /// Where its admin listener is [default: localhost:9180]
+    #[arg(long = "admin", value_name = "ADDRESS", env = "BEARERD_ADMIN_LISTEN")]
+    address: Option<String>,
+}
+
+/// `bearerd explain`.
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// A code such as T021; left out, all are listed
+    code: Option<String>,
+}
+
+/// Everything the binary does: reads the command line and runs a verb.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    // Before anything is read that could be secret.
+    let unhardened = process::harden();
+    let environment = Environment::new(variables);
+    let command_line = match CommandLine::try_parse_from(arguments) {
+        Ok(command_line) => command_line,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match command_line.verb {
+        Verb::Run(args) => run::run(&args, environment, &unhardened),
+        Verb::Check(args) => check::run(&args, environment),
+        Verb::Healthcheck(args) => healthcheck::run(&args.into()),
+        Verb::Retry(args) => retry::run(&retry::Args { name: args.name, admin: args.admin.address }),
+        Verb::Explain(args) => explain::run(&explain::Args { code: args.code }),
+    }
+}
+
+impl From<HealthcheckArgs> for healthcheck::Args {
+    fn from(args: HealthcheckArgs) -> Self {
+        let kind = match (args.live, args.started) {
+            (true, _) => healthcheck::Kind::Live,
+            (_, true) => healthcheck::Kind::Started,
+            _ => healthcheck::Kind::Ready,
+        };
+        Self { kind, admin: args.admin.address }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_takes_a_secret() {
+        for verb in CommandLine::command().get_subcommands() {
+            for flag in verb.get_arguments().filter_map(clap::Arg::get_long) {
+                let is_secret = ["secret", "password", "token"].contains(&flag.rsplit('-').next().unwrap());
+                assert!(!is_secret || flag == "response-access-token", "--{flag} of {}", verb.get_name());
+            }
+        }
+    }
+}

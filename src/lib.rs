@@ -81,6 +81,7 @@ pub mod guard;
 pub mod log;
 pub mod metrics;
 pub mod oauth;
+pub mod process;
 pub mod proxy;
 pub mod reason;
 pub mod secret;

@@ -1,2 +1,7 @@
 //! argv → exit code, nothing else.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bearerd::cli::main(std::env::args_os(), std::env::vars_os())
+}

@@ -23,6 +23,12 @@ impl Environment {
         Self(variables.into_iter().filter_map(capture).collect())
     }
 
+    /// The file that `BEARERD_CONFIG` names.
+    pub fn configuration_file(&self) -> Option<PathBuf> {
+        let value = self.value("BEARERD_CONFIG")??.expose();
+        (!value.is_empty()).then(|| PathBuf::from(value))
+    }
+
     /// What a variable holds: `None` if it is not set, `Some(None)` if it is not UTF-8.
     pub(super) fn value(&self, name: &str) -> Option<Option<&Secret>> {
         self.0.get(name).map(Option::as_ref)

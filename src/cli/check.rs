@@ -1,0 +1,107 @@
+//! `bearerd check`: is the configuration right, does it get tokens, does the API take them?
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use super::fetch::{self, Outcome};
+use super::run::complain;
+use super::sources::{self, ConfigArgs};
+use super::{CONFIGURATION, REFUSED, USAGE};
+use crate::config::{self, Environment, Settings};
+
+const HELP: &str = "\
+Examples:
+  bearerd check bearerd.toml
+  bearerd check --fetch bearerd.toml
+  bearerd check --probe '/items?limit=1' bearerd.toml
+
+Exit codes: 0 all is well, 1 a token or an answer could not be had, 2 wrong usage, 77 the token endpoint refused the
+credentials, 78 the configuration is wrong.";
+
+/// Validate a configuration and show every mistake; get a token, probe the API.
+///
+/// Reads every secret and certificate file that the configuration names. Connects to nobody unless asked to.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct CheckArgs {
+    /// Get one token for each credential; show lifetime, scope and claims, never the token
+    #[arg(long)]
+    fetch: bool,
+    /// Get tokens and GET this path from each route's upstream: a token is not yet an accepted token
+    #[arg(long, value_name = "PATH", value_parser = parse_path)]
+    probe: Option<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Checks. The exit code is that of the worst that was found.
+pub(super) fn run(args: &CheckArgs, environment: Environment) -> ExitCode {
+    let sources = match args.config.sources(environment) {
+        Ok(sources) => sources,
+        Err(error) => return complain(&error.to_string(), USAGE),
+    };
+    let settings = match config::load(&sources) {
+        Ok(settings) => settings,
+        Err(mistakes) => return complain(&mistakes.to_string(), CONFIGURATION),
+    };
+    let _ = write!(io::stdout(), "{}", summary(&sources::title(&sources), &settings));
+    if !args.fetch && args.probe.is_none() {
+        return ExitCode::SUCCESS;
+    }
+    match fetch::run(&settings, args.probe.as_deref()) {
+        Ok(Outcome::Well) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::Refused) => ExitCode::from(REFUSED),
+        Err(error) => complain(&crate::log::chain(&error), 1),
+    }
+}
+
+/// What the configuration amounts to: its size, a line for each route, and what is worth a warning.
+fn summary(title: &str, settings: &Settings) -> String {
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let routes = count(settings.routes.len(), "route");
+    let mut text = format!("{title} is valid: {routes}, {}\n", count(settings.credentials.len(), "credential"));
+    for route in &settings.routes {
+        let listen = if route.listen.is_empty() { &settings.listen } else { &route.listen };
+        let _ = writeln!(text, "  {}", route.summary(listen));
+    }
+    for warning in &settings.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text
+}
+
+fn parse_path(text: &str) -> Result<String, String> {
+    match text.parse::<http::uri::PathAndQuery>() {
+        Ok(_) if text.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("must be a path that begins with a slash, such as /items".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_goes_where() {
+        let text = "[routes.items]\nupstream = \"https://api.example.com/v2/items\"\npath = \"/items\"\n\
+            [credentials.api]\ntoken_endpoint = \"https://login.example.com\"\n\
+            [credentials.spare]\ntoken_endpoint = \"https://login.example.com\"\n";
+        let text = text.replace("path =", "credential = \"api\"\npath =");
+        let settings = config::load_str(&text, std::path::Path::new("b.toml")).unwrap();
+        assert_eq!(
+            summary("b.toml", &settings),
+            "b.toml is valid: 1 route, 2 credentials\n  \
+             localhost:8080/items → https://api.example.com/v2/items with \"api\"\n\
+             warning: b.toml:7:14: F007 credentials.spare: no route uses it\n"
+        );
+    }
+
+    #[test]
+    fn a_probed_path_must_be_one() {
+        assert!(parse_path("/items?limit=1").is_ok());
+        assert!(parse_path("items").is_err());
+        assert!(parse_path("/a b").is_err());
+    }
+}

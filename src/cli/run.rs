@@ -1,0 +1,69 @@
+//! `bearerd run`: forward.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use super::sources::ConfigArgs;
+use super::{CONFIGURATION, USAGE};
+use crate::app::{self, StartError};
+use crate::config::{self, Environment};
+use crate::log;
+
+const HELP: &str = "\
+Secrets are never flags: name a file, or set BEARERD_CLIENT_SECRET or BEARERD_PASSWORD.
+
+Examples:
+  bearerd run bearerd.toml
+  bearerd run --upstream https://api.example.com \\
+      --token-endpoint https://login.example.com/oauth/token \\
+      --client-id my-client --client-secret-file /run/secrets/client_secret
+  curl http://localhost:8080/items          the application's side of it";
+
+/// Forward requests with a fresh token.
+///
+/// Reads the configuration once, listens, gets tokens in the background and forwards until SIGTERM or SIGINT; then it
+/// finishes what is in flight and exits with 0.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Runs until a signal. 0 after draining, 2 without any configuration, 78 with a wrong one, 1 if it cannot start.
+pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String]) -> ExitCode {
+    let sources = match args.config.sources(environment) {
+        Ok(sources) => sources,
+        Err(error) => return complain(&error.to_string(), USAGE),
+    };
+    let settings = match config::load(&sources) {
+        Ok(settings) => settings,
+        Err(mistakes) => return complain(&mistakes.to_string(), CONFIGURATION),
+    };
+    // Nothing of the environment is needed any more, and it may hold secrets.
+    drop(sources);
+    log::init(&settings.log);
+    for warning in unhardened.iter().chain(&settings.warnings) {
+        tracing::warn!("{warning}");
+    }
+    match app::run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", log::chain(&error));
+            exit_code(&error)
+        }
+    }
+}
+
+fn exit_code(error: &StartError) -> ExitCode {
+    match error {
+        StartError::Tls(_) | StartError::ServerName(_) => ExitCode::from(CONFIGURATION),
+        StartError::Bind { .. } | StartError::System(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Says on standard error why it ends. There is no log yet.
+pub(super) fn complain(text: &str, code: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{text}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,49 @@
+//! What the process gives up, and what it asks for, before it reads anything secret.
+//!
+//! Owns the process attributes. Refuses to fail: a system that does not grant one of them gets a warning later, not a
+//! proxy that does not start.
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+
+/// Makes memory and environment unreadable for others of the same user, forbids core dumps, and takes as many file
+/// descriptors as the system allows. Returns what did not work, for the log.
+///
+/// `PR_SET_DUMPABLE` also keeps cores from a collector that the kernel pipes them to, which `RLIMIT_CORE` does not.
+pub fn harden() -> Vec<String> {
+    let steps: [(&str, io::Result<()>); 3] = [
+        ("the process stays dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Into::into)),
+        ("core dumps stay possible", forbid_cores()),
+        ("the limit of open files stays", raise_open_files()),
+    ];
+    let failed = |(what, result): (&str, io::Result<()>)| Some(format!("{what}: {}", result.err()?));
+    steps.into_iter().filter_map(failed).collect()
+}
+
+fn forbid_cores() -> io::Result<()> {
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
+}
+
+/// Each forwarded request holds two sockets; the soft limit is 1024 for the sake of `select(2)`, which we never call.
+fn raise_open_files() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return Ok(());
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_is_not_dumpable_and_leaves_no_core() {
+        assert_eq!(harden(), Vec::<String>::new());
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+        let files = getrlimit(Resource::Nofile);
+        assert_eq!(files.current, files.maximum);
+    }
+}
