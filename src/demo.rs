@@ -35,7 +35,7 @@ use story::Stage;
 const LIFETIME: Duration = Duration::from_secs(10);
 
 /// Long enough to see that nobody waits for a token request, short enough for nobody to wait for the story.
-const DELAY: Duration = Duration::from_millis(300);
+const DELAY: Duration = Duration::from_millis(500);
 
 /// Requests in flight when the tokens are revoked, descriptors permitting.
 const IN_FLIGHT: usize = 200;

@@ -4,8 +4,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,8 +22,10 @@ struct Demo {
 
 impl Demo {
     fn start(args: &[&str]) -> Self {
-        let mut child = command(args).stdout(Stdio::piped()).spawn().expect("the binary starts");
-        let lines = lines_of(child.stdout.take().expect("standard output is piped"));
+        let mut child = command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let (sender, lines) = channel();
+        forward(child.stdout.take().expect("standard output is piped"), "", sender.clone());
+        forward(child.stderr.take().expect("standard error is piped"), "log: ", sender);
         Self { child, lines, said: Vec::new() }
     }
 
@@ -73,16 +75,15 @@ fn command(args: &[&str]) -> Command {
     command
 }
 
-fn lines_of(stdout: ChildStdout) -> Receiver<String> {
-    let (sender, lines) = channel();
+/// Sends each line that comes, with a prefix that tells log from story.
+fn forward(output: impl Read + Send + 'static, prefix: &'static str, sender: Sender<String>) {
     std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(format!("{prefix}{line}")).is_err() {
                 return;
             }
         }
     });
-    lines
 }
 
 /// Sends one request and returns the status of the answer.
@@ -127,6 +128,11 @@ fn the_story_has_four_parts_that_all_go_well_within_twenty_seconds() {
     assert!(!story.contains("FAILED"), "{story}");
     assert!(!story.contains('\x1b'), "no colour where there is no terminal:\n{story}");
     assert!(seconds_in(&story) < 20.0, "{story}");
+    let log: Vec<_> = story.lines().filter(|line| line.starts_with("log: ")).collect();
+    assert!(
+        log.iter().all(|line| line.contains("T013 api: token endpoint failed")),
+        "only the outage is logged: {log:#?}"
+    );
     check_the_saved_configuration(&path);
 }
 
