@@ -13,7 +13,7 @@ use crate::demo::{self, DemoError, Ending, Options};
 /// Tells a story of four parts within 20 seconds, checks each of them with real counters, then stays up for you to
 /// try things until Ctrl-C. Needs no account, no network and no configuration.
 #[derive(Clone, Debug, clap::Args)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// End after the story: with 0 if every part went well, with 1 if not.
     #[arg(long)]
     exit: bool,
@@ -27,7 +27,7 @@ pub struct DemoArgs {
 }
 
 /// Runs the demo to its end.
-pub fn run(args: DemoArgs) -> ExitCode {
+pub(super) fn run(args: DemoArgs) -> ExitCode {
     match play(args) {
         Ok(code) => code,
         Err(error) => {

@@ -19,7 +19,9 @@ pub(super) fn text(rules: &Rules, authorization_server: SocketAddr, api: SocketA
     let Rules { client_id, client_secret, .. } = rules;
     format!(
         r#"# The configuration that `bearerd demo` ran, ready to edit.
-# The two servers it names exist only while that demo runs; put your own in their place.
+# The two servers it names exist only while that demo runs: put your own in their place, then
+#   bearerd check --fetch FILE      every mistake at once, and one token to see whether it works
+#   bearerd run FILE
 
 # Where your application sends its requests. Port 0 is any free port; "localhost:8080" is more usual.
 listen = "127.0.0.1:{port}"
