@@ -77,6 +77,7 @@ pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod guard;
 pub mod log;
 pub mod metrics;
