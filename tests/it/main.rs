@@ -19,4 +19,18 @@
 
 mod support;
 
+mod callers;
+mod clients;
+mod configuration;
+mod faults;
+mod forwarding;
+mod lifecycle;
+mod lockout;
 mod main_job;
+mod oidc;
+mod outage;
+mod rejection;
+mod renewal;
+mod timeouts;
+mod tls;
+mod vendors;

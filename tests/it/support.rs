@@ -6,6 +6,8 @@ pub(crate) mod bearerd;
 pub(crate) mod canaries;
 pub(crate) mod client;
 pub(crate) mod listener;
+pub(crate) mod peers;
+pub(crate) mod tls_front;
 pub(crate) mod token_endpoint;
 pub(crate) mod tokens;
 pub(crate) mod upstream;

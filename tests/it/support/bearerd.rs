@@ -38,7 +38,7 @@ pub(crate) struct Setup {
     arguments: Option<Vec<String>>,
     environment: Vec<(String, String)>,
     routes: Vec<String>,
-    launcher: Vec<String>,
+    binary: PathBuf,
     uid: Option<u32>,
 }
 
@@ -69,7 +69,7 @@ impl Setup {
             arguments: None,
             environment: Vec::new(),
             routes: vec!["api".to_owned()],
-            launcher: Vec::new(),
+            binary: BINARY.into(),
             uid: None,
         }
     }
@@ -156,6 +156,16 @@ impl Setup {
         self
     }
 
+    /// Starts a copy of the binary.
+    pub(crate) fn binary(mut self, path: &Path) -> Self {
+        self.binary = path.to_owned();
+        self
+    }
+
+    pub(crate) fn canaries(&self) -> &Canaries {
+        &self.canaries
+    }
+
     /// Where relative paths of the configuration begin.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
@@ -184,10 +194,8 @@ impl Setup {
 
     /// The command, ready to start, with the file written.
     pub(crate) fn command(&self, verb: &str) -> Command {
-        let mut words = self.launcher.clone();
-        words.push(BINARY.to_owned());
-        let mut command = Command::new(words.remove(0));
-        command.args(words).arg(verb);
+        let mut command = Command::new(&self.binary);
+        command.arg(verb);
         match &self.arguments {
             Some(arguments) => {
                 command.args(arguments);
@@ -238,7 +246,16 @@ impl Setup {
             output.follow(child.stdout.take().expect("a pipe")),
             output.follow(child.stderr.take().expect("a pipe")),
         ];
-        Bearerd { setup: self.clone(), child, output, readers, addresses: BTreeMap::new(), admin: None, ended: None }
+        Bearerd {
+            setup: self.clone(),
+            child,
+            output,
+            readers,
+            addresses: BTreeMap::new(),
+            admin: None,
+            probe: None,
+            ended: None,
+        }
     }
 
     /// Runs a verb to its end.
@@ -316,6 +333,7 @@ pub(crate) struct Bearerd {
     readers: Vec<JoinHandle<()>>,
     addresses: BTreeMap<String, SocketAddr>,
     admin: Option<SocketAddr>,
+    probe: Option<SocketAddr>,
     ended: Option<ExitStatus>,
 }
 
@@ -333,6 +351,13 @@ impl Bearerd {
     #[track_caller]
     pub(crate) fn admin(&self) -> SocketAddr {
         self.admin.expect("an admin listener")
+    }
+
+    /// Where anybody may ask for probes and metrics.
+    #[track_caller]
+    pub(crate) fn probe_address(&self) -> SocketAddr {
+        let port = self.probe.expect("a listener of probes").port();
+        SocketAddr::from(([127, 0, 0, 1], port))
     }
 
     /// A GET through the route `api`.
@@ -451,6 +476,7 @@ impl Bearerd {
                     self.addresses.entry(route).or_insert(address);
                 }
                 (Some("admin listening"), _) => self.admin = Some(address),
+                (Some("probe listening"), _) => self.probe = Some(address),
                 _ => {}
             }
         }

@@ -81,8 +81,6 @@ impl Request {
 /// An answer as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
-    /// 1xx answers before it, as status and fields.
-    pub(crate) interim: Vec<(u16, Fields)>,
     pub(crate) status: u16,
     pub(crate) reason: String,
     pub(crate) fields: Fields,
@@ -141,18 +139,16 @@ pub(crate) fn read_response(wire: &mut Wire, method: &str) -> io::Result<Respons
 
 /// Reads an answer up to its body.
 pub(crate) fn read_response_head(wire: &mut Wire) -> io::Result<Response> {
-    let mut interim = Vec::new();
     loop {
         let head = wire.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let status = head.word(1).parse().map_err(|_| io::Error::other(format!("status line {:?}", head.start)))?;
         if (100..200).contains(&status) && status != 101 {
-            interim.push((status, head.fields));
             continue;
         }
         let reason = head.start.splitn(3, ' ').nth(2).unwrap_or_default().to_owned();
         let (body, trailers) = (Vec::new(), Fields::default());
         let raw_head = latin1(&head.raw);
-        return Ok(Response { interim, status, reason, fields: head.fields, body, trailers, raw_head });
+        return Ok(Response { status, reason, fields: head.fields, body, trailers, raw_head });
     }
 }
 

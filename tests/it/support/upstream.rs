@@ -4,10 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use super::listener::Listener;
-use super::now;
 use super::tokens::{Standing, Tokens};
 use super::wire::{Fields, Framing, Head, Wire, latin1};
 
@@ -24,9 +22,6 @@ pub(crate) enum After {
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    pub(crate) at: Instant,
-    /// Numbers the connections from 0.
-    pub(crate) connection: usize,
     pub(crate) head: Head,
     /// What its token was worth when it came.
     pub(crate) standing: Standing,
@@ -59,6 +54,8 @@ struct State {
     tokens: Tokens,
     seen: Mutex<Vec<Seen>>,
     connections: AtomicUsize,
+    /// Connections of an earlier epoch end after their next answer.
+    epoch: AtomicUsize,
     behaviours: Mutex<Vec<(String, Behaviour)>>,
     /// The field in which the token comes, and what stands before it.
     place: Mutex<(String, String)>,
@@ -72,15 +69,16 @@ impl Upstream {
             tokens: tokens.clone(),
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
+            epoch: AtomicUsize::new(0),
             behaviours: Mutex::default(),
             place: Mutex::new(("authorization".to_owned(), "Bearer ".to_owned())),
             counting: Mutex::new(None),
         });
         let shared = state.clone();
         let listener = Listener::start(Arc::new(move |stream| {
-            let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
+            shared.connections.fetch_add(1, Ordering::Relaxed);
             // The other end closing in the middle is part of many tests.
-            let _ = serve(&mut Wire::new(stream), &shared, connection);
+            let _ = serve(&mut Wire::new(stream), &shared);
         }));
         Self { listener, state }
     }
@@ -159,9 +157,10 @@ impl Upstream {
         self.listener.reopen();
     }
 
-    /// Cuts every open connection, as an upstream does with idle ones.
-    pub(crate) fn cut_connections(&self) {
-        self.listener.cut();
+    /// Lets every connection end after its current answer without saying so, as an upstream does with those that it
+    /// finds idle: the next request on one of them meets a closed socket.
+    pub(crate) fn cut_connections_when_idle(&self) {
+        self.state.epoch.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -244,10 +243,11 @@ impl Exchange<'_> {
     }
 }
 
-fn serve(wire: &mut Wire, state: &State, connection: usize) -> io::Result<()> {
+fn serve(wire: &mut Wire, state: &State) -> io::Result<()> {
+    let epoch = state.epoch.load(Ordering::SeqCst);
     while let Some(head) = wire.head()? {
         let standing = state.standing(&head);
-        let index = state.note(&head, standing, connection);
+        let index = state.note(&head, standing);
         let behaviours = state.behaviours.lock().unwrap();
         let behaviour = behaviours.iter().rev().find(|(path, _)| head.word(1).starts_with(path.as_str()));
         let behaviour = behaviour.map(|(_, behaviour)| behaviour.clone());
@@ -263,6 +263,9 @@ fn serve(wire: &mut Wire, state: &State, connection: usize) -> io::Result<()> {
         // A behaviour that answered without reading the body must not leave it for the next request.
         exchange.body_is_read |= exchange.head.fields.has("expect");
         exchange.read_body()?;
+        if state.epoch.load(Ordering::SeqCst) != epoch {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -276,7 +279,7 @@ impl State {
         }
     }
 
-    fn note(&self, head: &Head, standing: Standing, connection: usize) -> Option<usize> {
+    fn note(&self, head: &Head, standing: Standing) -> Option<usize> {
         if let Some([good, bad]) = self.counting.lock().unwrap().as_mut() {
             let count = if standing == Standing::Live { good } else { bad };
             *count += 1;
@@ -284,7 +287,7 @@ impl State {
         }
         let mut seen = self.seen.lock().unwrap();
         let (body, trailers) = (Vec::new(), Fields::default());
-        seen.push(Seen { at: now(), connection, head: head.clone(), standing, body, trailers });
+        seen.push(Seen { head: head.clone(), standing, body, trailers });
         Some(seen.len() - 1)
     }
 }
