@@ -139,9 +139,10 @@ impl Setup {
         self
     }
 
-    /// No file: these arguments after `run`.
+    /// No file: these arguments after `run`. The one route is then called `default`.
     pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
         self.arguments = Some(arguments.iter().map(|&argument| argument.to_owned()).collect());
+        self.routes = vec!["default".to_owned()];
         self
     }
 
@@ -338,9 +339,10 @@ pub(crate) struct Bearerd {
 }
 
 impl Bearerd {
-    /// Where the route `api` listens.
+    /// Where its first route listens.
+    #[track_caller]
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address_of("api")
+        self.address_of(&self.setup.routes[0])
     }
 
     #[track_caller]
@@ -360,7 +362,7 @@ impl Bearerd {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
-    /// A GET through the route `api`.
+    /// A GET through the first route.
     #[track_caller]
     pub(crate) fn get(&self, target: &str) -> Response {
         Request::get(target).send(self.address())

@@ -197,18 +197,34 @@ pub(crate) struct Load {
 }
 
 /// What a load met.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LoadReport {
     /// How many answers had which status; 0 stands for no answer.
     pub(crate) statuses: BTreeMap<u16, usize>,
     /// The first failures, told.
     pub(crate) failures: Vec<String>,
     pub(crate) slowest: Duration,
+    /// How long each request took.
+    pub(crate) times: Vec<Duration>,
+}
+
+impl std::fmt::Debug for LoadReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "answers {:?}, slowest {:?}, failures {:#?}", self.statuses, self.slowest, self.failures)
+    }
 }
 
 impl LoadReport {
     pub(crate) fn total(&self) -> usize {
         self.statuses.values().sum()
+    }
+
+    /// The time within which this share of the requests was answered.
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
+        let mut times = self.times.clone();
+        times.sort();
+        let last = times.len().saturating_sub(1);
+        times.get((last as f64 * share) as usize).copied().unwrap_or_default()
     }
 
     /// Fails if anything but 200 was answered, or nothing at all.
@@ -242,6 +258,7 @@ impl Load {
             }
             all.failures.extend(report.failures);
             all.slowest = all.slowest.max(report.slowest);
+            all.times.extend(report.times);
         }
         all
     }
@@ -278,6 +295,7 @@ fn call(wire: &mut Option<Wire>, address: SocketAddr, bytes: &[u8], method: &str
 impl LoadReport {
     fn note(&mut self, start: Instant, answer: io::Result<Response>, wire: &mut Option<Wire>) {
         self.slowest = self.slowest.max(start.elapsed());
+        self.times.push(start.elapsed());
         let status = answer.as_ref().map_or(0, |response| response.status);
         *self.statuses.entry(status).or_default() += 1;
         let told = match &answer {

@@ -21,6 +21,7 @@ const { values: options } = parseArgs({
 const lifetime = Number(options.lifetime);
 const counts = { token_requests: 0, tokens: 0, refreshes: 0, passwords: 0, refusals: 0, accepted: 0, rejected: 0 };
 const issued = [];
+const used = new Set();
 
 const listen = (handler) =>
   new Promise((resolve) => {
@@ -130,7 +131,7 @@ const json = (res, status, value, headers = {}) =>
 const api = await listen(async (req, res) => {
   req.resume();
   try {
-    if (req.url === '/counts') return json(res, 200, counts);
+    if (req.url === '/counts') return json(res, 200, { ...counts, used: used.size });
     if (req.url === '/revoke' && req.method === 'POST') {
       for (const token of issued.splice(0)) {
         const value = token.jti;
@@ -138,7 +139,9 @@ const api = await listen(async (req, res) => {
       }
       return json(res, 200, {});
     }
-    if (await isLive((req.headers.authorization ?? '').replace(/^Bearer /, ''))) {
+    const token = (req.headers.authorization ?? '').replace(/^Bearer /, '');
+    if (await isLive(token)) {
+      used.add(token);
       counts.accepted += 1;
       return json(res, 200, { target: req.url });
     }

@@ -7,6 +7,7 @@ pub(crate) mod canaries;
 pub(crate) mod client;
 pub(crate) mod listener;
 pub(crate) mod peers;
+pub(crate) mod provider;
 pub(crate) mod tls_front;
 pub(crate) mod token_endpoint;
 pub(crate) mod tokens;
