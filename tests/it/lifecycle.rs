@@ -1,0 +1,227 @@
+//! How it starts, how it ends, and what others can see of the process.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::Signal;
+
+use crate::support::client::{read_response, read_response_head};
+use crate::support::wire::{Wire, chunk};
+use crate::support::{After, Request, Upstream, eventually, now, pause, seconds, stage};
+
+/// A path whose answer begins at once and ends when the switch is turned.
+fn slow_answer(upstream: &Upstream) -> Arc<AtomicBool> {
+    let go_on = Arc::new(AtomicBool::new(false));
+    let switch = go_on.clone();
+    upstream.on("/slow", move |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        exchange.wire.send(chunk("first"))?;
+        while !switch.load(Ordering::SeqCst) {
+            pause(seconds(0.02));
+        }
+        exchange.wire.send([chunk("last"), b"0\r\n\r\n".to_vec()].concat())?;
+        Ok(After::KeepAlive)
+    });
+    go_on
+}
+
+#[test]
+fn a_signal_drains_what_is_in_flight_and_ends_with_zero() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (_endpoint, upstream, setup) = stage(300);
+        let go_on = slow_answer(&upstream);
+        let mut bearerd = setup.start_ready();
+        let address = bearerd.address();
+        let mut wire = Wire::connect(address).unwrap();
+        wire.send(Request::get("/slow").bytes(address)).unwrap();
+        read_response_head(&mut wire).unwrap().expect(200);
+        assert_eq!(wire.chunk().unwrap().unwrap(), b"first");
+        let idle = Wire::connect(address);
+        bearerd.signal(signal);
+        eventually("no new connections", seconds(5.0), || {
+            Wire::connect(address).is_err() || Request::get("/items").try_send(address).is_err()
+        });
+        assert!(bearerd.has_ended().is_none(), "the answer in flight was not waited for");
+        go_on.store(true, Ordering::SeqCst);
+        assert_eq!(wire.chunk().unwrap().unwrap(), b"last");
+        assert_eq!(wire.chunk().unwrap(), None);
+        assert_eq!(bearerd.wait_exit(5.0), Some(0));
+        drop(idle);
+    }
+}
+
+#[test]
+fn an_idle_process_ends_at_once() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let mut bearerd = setup.start_ready();
+    // A connection without a request is nothing in flight.
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/items").bytes(bearerd.address())).unwrap();
+    read_response(&mut wire, "GET").unwrap().expect(200);
+    let start = now();
+    bearerd.signal(Signal::TERM);
+    assert_eq!(bearerd.wait_exit(5.0), Some(0));
+    assert!(start.elapsed() < seconds(2.0), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let go_on = slow_answer(&upstream);
+    let mut bearerd = setup.start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/slow").bytes(bearerd.address())).unwrap();
+    read_response_head(&mut wire).unwrap().expect(200);
+    bearerd.signal(Signal::TERM);
+    eventually("draining", seconds(5.0), || !bearerd.is_ready());
+    let start = now();
+    bearerd.signal(Signal::TERM);
+    bearerd.wait_exit(3.0);
+    assert!(start.elapsed() < seconds(2.0), "{:?}", start.elapsed());
+    go_on.store(true, Ordering::SeqCst);
+}
+
+#[test]
+fn the_drain_has_a_deadline() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let go_on = slow_answer(&upstream);
+    let mut bearerd = setup.section("[timeouts]\ndrain = \"1s\"").start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/slow").bytes(bearerd.address())).unwrap();
+    read_response_head(&mut wire).unwrap().expect(200);
+    let start = now();
+    bearerd.signal(Signal::TERM);
+    bearerd.wait_exit(5.0);
+    let took = start.elapsed();
+    assert!(took >= seconds(0.9) && took < seconds(3.0), "{took:?}");
+    go_on.store(true, Ordering::SeqCst);
+}
+
+#[test]
+fn readiness_ends_before_service_does() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let mut bearerd = setup.section("[timeouts]\ndrain_delay = \"2s\"").start_ready();
+    bearerd.signal(Signal::TERM);
+    eventually("not ready", seconds(1.0), || bearerd.admin_get("/readyz").status == 503);
+    // It goes on serving for `drain_delay`, new connections too, and stays alive.
+    bearerd.get("/items").expect(200);
+    bearerd.admin_get("/livez").expect(200);
+    assert_eq!(bearerd.wait_exit(6.0), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_clear_error() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let taken = upstream.address();
+    let ended = setup.clone().top(&format!("listen = \"{taken}\"")).run_verb("run").expect_code(1);
+    assert!(ended.told().contains(&taken.to_string()) && ended.told().contains("F012"), "{}", ended.told());
+    let ended = setup.section(&format!("[admin]\nlisten = \"{taken}\"")).run_verb("run").expect_code(1);
+    assert!(ended.told().contains(&taken.to_string()) && ended.told().contains("F012"), "{}", ended.told());
+}
+
+#[test]
+fn the_process_is_not_dumpable() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let is_root = rustix::process::geteuid().is_root();
+    // Root sees through everything, so as root the process runs as somebody else: what belongs to root then, belongs
+    // to root because the process is not dumpable.
+    let bearerd = if is_root { start_as_nobody(&setup) } else { setup.start_ready() };
+    let environment = format!("/proc/{}/environ", bearerd.pid());
+    assert_eq!(std::fs::metadata(&environment).unwrap().uid(), 0);
+    if !is_root {
+        assert!(std::fs::read(&environment).is_err(), "a process of the same user can read the environment");
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", bearerd.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert!(core.contains(" 0 "), "{core}");
+}
+
+/// Starts it as a user without rights, who must be able to read the binary and the configuration.
+fn start_as_nobody(setup: &crate::support::Setup) -> crate::support::Bearerd {
+    use std::os::unix::fs::PermissionsExt;
+    let open = |path: &std::path::Path| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    open(setup.directory());
+    let binary = setup.directory().join("bearerd");
+    if std::fs::hard_link(crate::support::bearerd::BINARY, &binary).is_err() {
+        std::fs::copy(crate::support::bearerd::BINARY, &binary).unwrap();
+    }
+    open(&binary);
+    let bearerd = setup.clone().binary(&binary).uid(65_534).start();
+    bearerd.wait_ready(10.0);
+    bearerd
+}
+
+#[test]
+fn no_secret_stands_in_the_command_line() {
+    let (endpoint, upstream, _) = stage(300);
+    let setup = no_file(&endpoint, &upstream);
+    let bearerd = setup.start_ready();
+    let words = std::fs::read(format!("/proc/{}/cmdline", bearerd.pid())).unwrap();
+    assert_eq!(endpoint.canaries().found_in(&String::from_utf8_lossy(&words)), None);
+}
+
+fn no_file(endpoint: &crate::support::TokenEndpoint, upstream: &Upstream) -> crate::support::Setup {
+    let setup = crate::support::Setup::new(endpoint.canaries());
+    let secret = setup.secret_file("secret", "file-canary-secret\n");
+    setup.arguments(&[
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &upstream.url(),
+        "--token-endpoint",
+        &endpoint.url(),
+        "--client-id",
+        "svc",
+        "--client-secret-file",
+        secret.to_str().unwrap(),
+    ])
+}
+
+#[test]
+fn healthcheck_ends_with_what_a_probe_needs() {
+    let (endpoint, _upstream, setup) = stage(300);
+    endpoint.go_down();
+    let bearerd = setup.start();
+    bearerd.wait_for_log("T010", 5.0);
+    let check = |flag: Option<&str>| {
+        let mut command = std::process::Command::new(crate::support::bearerd::BINARY);
+        command.arg("healthcheck").args(flag).arg("--admin").arg(bearerd.admin().to_string());
+        crate::support::bearerd::finish(command, endpoint.canaries()).code
+    };
+    assert_eq!(check(Some("--live")), Some(0));
+    assert_eq!(check(Some("--started")), Some(0));
+    assert_eq!(check(Some("--ready")), Some(1));
+    endpoint.come_back();
+    bearerd.wait_ready(6.0);
+    assert_eq!(check(Some("--ready")), Some(0));
+    assert_eq!(check(None), Some(0));
+}
+
+#[test]
+fn probes_have_a_listener_of_their_own() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let setup = setup.section("[admin]\nlisten = \"127.0.0.1:0\"\nprobe_listen = \"0.0.0.0:0\"");
+    let bearerd = setup.start_ready();
+    let address = bearerd.probe_address();
+    let anybody = |target: &str| Request::get(target).field("Host", "10.1.2.3:9181").send(address).status;
+    for target in ["/livez", "/readyz", "/startupz", "/metrics"] {
+        assert_eq!(anybody(target), 200, "{target}");
+    }
+    assert_eq!(anybody("/status"), 404);
+    let retry = Request::new("POST", "/retry/api").field("Host", "10.1.2.3:9181").send(address);
+    assert!([404, 405].contains(&retry.status), "{retry:?}");
+}
+
+#[test]
+fn the_other_spellings_of_the_probes_work_too() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    for target in ["/livez", "/healthz", "/readyz", "/ready", "/startupz"] {
+        bearerd.admin_get(target).expect(200);
+    }
+}

@@ -1,0 +1,36 @@
+//! The third tier of tests: the real binary on real sockets.
+//!
+//! One crate, so that the binary and its tests are linked once. Each module is a topic of DESIGN; each test's name is a
+//! sentence about what a user sees. Nothing here shares code with the library: servers and callers are plain threads
+//! that read and write bytes (see [`support`]), and `clients` brings callers that nobody here wrote.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and tells why"
+)]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "scripted servers and callers are blocking threads on the real clock"
+)]
+
+mod support;
+
+mod callers;
+mod clients;
+mod configuration;
+mod faults;
+mod forwarding;
+mod lifecycle;
+mod lockout;
+mod main_job;
+mod oidc;
+mod outage;
+mod rejection;
+mod renewal;
+mod timeouts;
+mod tls;
+mod vendors;

@@ -1,0 +1,131 @@
+//! Every wait has an end, and the answer says which one it was.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::support::client::{read_response, read_response_head};
+use crate::support::wire::{Wire, chunk};
+use crate::support::{After, Request, eventually, now, pause, seconds, stage};
+
+#[test]
+fn an_upstream_that_does_not_answer_is_504() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/silent", |exchange| {
+        exchange.wire.closes_within(seconds(10.0));
+        Ok(After::Close)
+    });
+    let bearerd = setup.section("[timeouts]\nresponse_head = \"1s\"").start_ready();
+    let start = now();
+    bearerd.get("/silent").expect_problem(504, "U005");
+    let took = start.elapsed();
+    assert!(took >= seconds(0.9) && took < seconds(4.0), "{took:?}");
+    assert_eq!(upstream.count(), 1, "a GET that timed out is not sent again");
+    bearerd.get("/items").expect(200);
+}
+
+#[test]
+fn an_upstream_that_cannot_be_connected_is_504() {
+    // A listening socket whose queue is full takes no further connection and refuses none.
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, seconds(0.3)) {
+        held.push(stream);
+        assert!(held.len() < 50, "the queue never fills");
+    }
+    let (_endpoint, _upstream, setup) = stage(300);
+    let setup = setup.upstream(&format!("http://{address}")).section("[timeouts]\nconnect = \"1s\"");
+    let bearerd = setup.start_ready();
+    let start = now();
+    bearerd.get("/items").expect_problem(504, "U004");
+    assert!(start.elapsed() < seconds(4.0), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_request_body_that_stalls_before_the_answer_is_refused() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.section("[timeouts]\nrequest_body_idle = \"1s\"").start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    let head = Request::new("POST", "/items").field("Transfer-Encoding", "chunked");
+    wire.send(head.head_bytes(bearerd.address())).unwrap();
+    wire.send(chunk("first")).unwrap();
+    eventually("the request upstream", seconds(3.0), || upstream.count() == 1);
+    let start = now();
+    let response = read_response(&mut wire, "POST").unwrap();
+    assert!(start.elapsed() < seconds(4.0), "{:?}", start.elapsed());
+    let status = response.status;
+    assert!([408, 504].contains(&status), "{response:?}");
+    response.expect_problem(status, "C007");
+    assert!(wire.closes_within(seconds(3.0)), "the rest of the body must not be read as a request");
+    assert_eq!(upstream.only_request().body, b"", "the upstream never got a whole body");
+}
+
+#[test]
+fn a_body_may_take_its_time_once_the_answer_has_begun() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/early", |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        while let Some(part) = exchange.wire.chunk()? {
+            exchange.wire.send(chunk(part))?;
+        }
+        exchange.wire.trailers()?;
+        exchange.wire.send("0\r\n\r\n").map(|()| After::Close)
+    });
+    let bearerd = setup.section("[timeouts]\nrequest_body_idle = \"1s\"").start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    let head = Request::new("POST", "/early").field("Transfer-Encoding", "chunked");
+    wire.send(head.head_bytes(bearerd.address())).unwrap();
+    read_response_head(&mut wire).unwrap().expect(200);
+    pause(seconds(2.0));
+    wire.send(chunk("late")).unwrap();
+    assert_eq!(wire.chunk().unwrap().unwrap(), b"late");
+    wire.send("0\r\n\r\n").unwrap();
+    assert_eq!(wire.chunk().unwrap(), None);
+}
+
+#[test]
+fn half_a_head_is_closed() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let bearerd = setup.section("[timeouts]\nrequest_head = \"1s\"").start_ready();
+    let mut half = Wire::connect(bearerd.address()).unwrap();
+    half.send("GET /items HTTP/1.1\r\nHost: loc").unwrap();
+    let mut second = Wire::connect(bearerd.address()).unwrap();
+    second.send(Request::get("/items").bytes(bearerd.address())).unwrap();
+    read_response(&mut second, "GET").unwrap().expect(200);
+    second.send("GET /items HTTP/1.1\r\n").unwrap();
+    for wire in [&mut half, &mut second] {
+        assert!(wire.closes_within(seconds(4.0)));
+    }
+}
+
+#[test]
+fn an_idle_connection_is_closed_and_a_silent_answer_is_not() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/pause", |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")?;
+        pause(seconds(2.5));
+        exchange.wire.send("other")?;
+        Ok(After::KeepAlive)
+    });
+    let bearerd = setup.section("[timeouts]\nkeep_alive = \"1s\"\nrequest_head = \"1s\"").start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/pause").bytes(bearerd.address())).unwrap();
+    assert_eq!(read_response(&mut wire, "GET").unwrap().expect(200).text(), "firstother");
+    let start = now();
+    assert!(wire.closes_within(seconds(4.0)));
+    assert!(start.elapsed() >= seconds(0.8), "closed after {:?}", start.elapsed());
+}
+
+#[test]
+fn off_disables_a_timeout() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/slow", |exchange| {
+        pause(seconds(2.0));
+        exchange.answer(200, &[], "slow")
+    });
+    let bearerd = setup.section("[timeouts]\nresponse_head = \"off\"\nkeep_alive = \"off\"").start_ready();
+    assert_eq!(bearerd.get("/slow").expect(200).text(), "slow");
+}
