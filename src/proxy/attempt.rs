@@ -105,6 +105,7 @@ impl Attempt<'_> {
             answer = self.pool.send(connection, request) => answer.map_err(Failure::Unanswered)?,
             () = self.out_of_patience() => return Err(Failure::Silent),
         };
+        self.intake.answered();
         self.route.metrics.upstream_took(began.elapsed());
         let mut answer = answer.map(Held::new);
         if self.intake.gate().is_some_and(|gate| !gate.is_open()) {

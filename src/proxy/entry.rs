@@ -39,9 +39,8 @@ pub(super) fn admit(gateway: &Gateway, info: ConnectionInfo, parts: &Parts) -> R
         return Err(Problem::new(Reason::BadRequest, "only OPTIONS may ask for *"));
     }
     let authority = authority(parts, info)?;
-    let loopback = info.local.ip().to_canonical().is_loopback();
-    gateway.hosts.check_host(authority.as_str(), info.local.ip(), loopback).map_err(refused)?;
-    check_caller(gateway, info, loopback)?;
+    gateway.hosts.check_host(authority.as_str(), info.local.ip(), info.loopback_listener).map_err(refused)?;
+    check_caller(gateway, info)?;
     if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
         guard::check_cross_site(&parts.headers, authority.as_str()).map_err(refused)?;
     }
@@ -88,9 +87,9 @@ fn authority(parts: &Parts, info: ConnectionInfo) -> Result<Authority, Problem> 
     }
 }
 
-fn check_caller(gateway: &Gateway, info: ConnectionInfo, loopback: bool) -> Result<(), Problem> {
+fn check_caller(gateway: &Gateway, info: ConnectionInfo) -> Result<(), Problem> {
     let peer = info.peer.ip().to_canonical();
-    if loopback && peer.is_loopback() {
+    if info.loopback_listener && peer.is_loopback() {
         return Ok(());
     }
     let allowed = gateway.from.as_ref().is_some_and(|ranges| ranges.iter().any(|range| range.contains(&peer)));

@@ -47,6 +47,8 @@ pub(super) struct Intake {
     declared: SizeHint,
     began_empty: bool,
     progress: Cell<Progress>,
+    /// Whether a pause of the caller ends its request: until the answer's head is there, and again for a replay.
+    hurried: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl Intake {
             declared,
             began_empty,
             progress: Cell::new(progress),
+            hurried: Cell::new(true),
         })
     }
 
@@ -168,6 +171,11 @@ impl Intake {
         }
     }
 
+    /// The answer has begun: from here on the caller may take its time (gRPC, long conversations).
+    pub(super) fn answered(&self) {
+        self.hurried.set(false);
+    }
+
     /// Stops the attempt that streams the body: it gets nothing more. Returns whether there was more to come.
     pub(super) fn park(&self) -> bool {
         let mut state = self.state.borrow_mut();
@@ -183,6 +191,7 @@ impl Intake {
         if self.is_untouched() && self.gate.is_some() {
             return Ok(());
         }
+        self.hurried.set(true);
         std::future::poll_fn(|cx| {
             loop {
                 if let Kept::Lost(lost) = self.state.borrow().kept {
@@ -240,7 +249,8 @@ impl Intake {
                 Poll::Ready(Some(Err(IntakeError::Failed)))
             }
             Poll::Pending => {
-                ready!(poll_pause(&mut state.pause, self.handling.idle, cx));
+                let patience = self.handling.idle.filter(|_| self.hurried.get());
+                ready!(poll_pause(&mut state.pause, patience, cx));
                 self.end(&mut state, Progress::Stalled);
                 Poll::Ready(Some(Err(IntakeError::Stalled)))
             }

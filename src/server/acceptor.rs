@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::connection::ConnectionInfo;
 use super::listener::Listener;
 use super::worker::Workers;
 use crate::shutdown::Shutdown;
@@ -19,9 +20,7 @@ const BREATH: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub(super) socket: std::net::TcpStream,
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
-    pub(super) group: usize,
+    pub(super) info: ConnectionInfo,
 }
 
 /// Accepts until shutdown, then takes what is already queued, so that no caller is reset, and closes the socket.
@@ -29,7 +28,7 @@ pub(super) struct Accepted {
 /// # Errors
 /// If the socket cannot be watched; nothing that a caller does ends the loop.
 pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown) -> io::Result<()> {
-    let group = listener.group();
+    let (address, group) = (listener.address(), listener.group());
     let listener = TcpListener::from_std(listener.into_socket())?;
     loop {
         let accepted = tokio::select! {
@@ -37,7 +36,7 @@ pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown
             () = shutdown.fired() => break,
         };
         match accepted {
-            Ok((stream, peer)) => hand_over(stream, peer, group, &workers),
+            Ok((stream, peer)) => hand_over(stream, peer, (address, group), &workers),
             // The caller was gone before we looked; the next one may be there.
             Err(error) if is_of_one_connection(&error) => (),
             Err(error) => {
@@ -47,17 +46,19 @@ pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown
         }
     }
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        hand_over(stream, peer, group, &workers);
+        hand_over(stream, peer, (address, group), &workers);
     }
     Ok(())
 }
 
-fn hand_over(stream: TcpStream, peer: SocketAddr, group: usize, workers: &Workers) {
+fn hand_over(stream: TcpStream, peer: SocketAddr, (listener, group): (SocketAddr, usize), workers: &Workers) {
     // On a wildcard address only the connection knows the address it came in on.
     if let Ok(local) = stream.local_addr()
         && let Ok(socket) = stream.into_std()
     {
-        workers.hand_over(Accepted { socket, peer, local, group });
+        let loopback_listener = listener.ip().to_canonical().is_loopback();
+        let info = ConnectionInfo { peer, local, loopback_listener, group };
+        workers.hand_over(Accepted { socket, info });
     }
 }
 

@@ -29,6 +29,8 @@ pub struct ConnectionInfo {
     pub peer: SocketAddr,
     /// The address that the caller connected to.
     pub local: SocketAddr,
+    /// Whether only this machine can reach the listener. One on every address cannot be told by `local`.
+    pub loopback_listener: bool,
     /// The group of routes that its listener serves.
     pub group: usize,
 }

@@ -13,7 +13,7 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
 use super::acceptor::Accepted;
-use super::connection::{self, ConnectionInfo, Handler};
+use super::connection::{self, Handler};
 use super::{Settings, patience::Patience};
 use crate::shutdown::Shutdown;
 
@@ -139,7 +139,7 @@ impl<H: Handler> Worker<H> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch off delays of small packets");
         }
-        let info = ConnectionInfo { peer: accepted.peer, local: accepted.local, group: accepted.group };
+        let info = accepted.info;
         let stream = Patience::new(stream, self.settings);
         let served = connection::serve(stream, info, Rc::clone(&self.handler), self.draining.clone());
         open.spawn_local(async move {

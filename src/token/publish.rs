@@ -182,7 +182,7 @@ fn cure(next: Next, now: Moment, name: &str) -> String {
             readable(at.since(now))
         ),
         Next::Confirm(at) => format!(
-            "tried once more in {} to be sure, or as soon as the configuration or a secret changes",
+            "tried once more in {} to be sure, sooner if the configuration or a secret changes, or: bearerd retry {name}",
             readable(at.since(now))
         ),
         Next::Latched => {
