@@ -259,6 +259,7 @@ mod tests {
         for _ in 0..1000 {
             assert_eq!(gap.useless(2, at(5)), None);
         }
+        assert_eq!(gap.useless(2, at(1500)), None, "a late word about the same token");
         assert!(gap.admits(Q, 2, at(1000)));
     }
 

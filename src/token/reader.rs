@@ -133,7 +133,7 @@ impl Reader {
         let snapshot = self.shared.snapshot();
         let waits = matches!(snapshot.phase, Phase::Waiting(_) | Phase::Latched);
         if waits {
-            self.shared.insist(snapshot.settled);
+            self.shared.want(snapshot.settled);
         }
         waits
     }

@@ -106,8 +106,7 @@ impl<S: Source> Refresher<S> {
         loop {
             let now = self.shared.clock.now();
             self.publisher.notice_expiry();
-            let wanted = matches!(next, Next::Renew(_)) && self.shared.is_wanted(settled);
-            if wanted || self.shared.is_insisted(settled) || next.due().is_some_and(|due| due <= now) {
+            if self.shared.is_wanted(settled) || next.due().is_some_and(|due| due <= now) {
                 return;
             }
             if look_at.is_some_and(|at| at <= now) {

@@ -29,10 +29,8 @@ pub(super) struct Shared {
     /// Wakes the refresher.
     pub(super) wake: Notify,
     snapshot: ArcSwap<Snapshot>,
-    /// The number of the token request that a reader needs: a token was rejected or has expired.
+    /// The number of the token request that somebody needs, whatever the schedule says.
     wanted: AtomicU64,
-    /// The number of the token request that a person insists on, whatever the schedule says.
-    insisted: AtomicU64,
 }
 
 /// Everything that changes, at one moment.
@@ -93,7 +91,6 @@ impl Shared {
             wake: Notify::new(),
             snapshot: ArcSwap::from_pointee(snapshot),
             wanted: AtomicU64::new(0),
-            insisted: AtomicU64::new(0),
         }
     }
 
@@ -122,20 +119,9 @@ impl Shared {
         }
     }
 
-    /// As [`Shared::want`], but ends a wait or latch.
-    pub(super) fn insist(&self, settled: u64) {
-        self.insisted.fetch_max(settled + 1, Ordering::AcqRel);
-        self.wake.notify_one();
-    }
-
     /// Whether the next token request is wanted.
     pub(super) fn is_wanted(&self, settled: u64) -> bool {
         self.wanted.load(Ordering::Acquire) > settled
-    }
-
-    /// Whether the next token request is insisted on.
-    pub(super) fn is_insisted(&self, settled: u64) -> bool {
-        self.insisted.load(Ordering::Acquire) > settled
     }
 }
 

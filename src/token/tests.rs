@@ -128,7 +128,8 @@ where
         body(&world).await;
         world.trigger.fire();
     };
-    tokio::join!(refresher.run(heard), watched);
+    // In this order: what the body prepares before it first waits is there before the first token request.
+    tokio::join!(watched, refresher.run(heard));
     // Every test of this house: token requests are at least a second apart.
     for gap in world.endpoint.gaps() {
         assert!(gap >= 1.0, "token requests {gap} s apart: {:#?}", world.endpoint.log.borrow());

@@ -26,7 +26,7 @@ async fn a_latch_survives_a_restart_until_the_secret_changes() {
     let state = tempfile::tempdir().unwrap();
     assert_eq!(process(login(), state.path(), 1, seconds(100), denied).await, 2);
     assert_eq!(process(login(), state.path(), 1, seconds(7200), denied).await, 0);
-    assert_eq!(process(login(), state.path(), 2, seconds(10), |asked| fresh(60)(asked)).await, 1);
+    assert_eq!(process(login(), state.path(), 2, seconds(10), fresh_once).await, 1);
     assert_eq!(process(login(), state.path(), 2, seconds(10), denied).await, 1, "the success was remembered, too");
 }
 
@@ -49,6 +49,45 @@ async fn a_restored_latch_is_seen_and_ends_like_any_other() {
         assert_eq!(world.token_soon().await, 1);
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_cannot_be_read_after_a_restart_does_not_end_a_latch() {
+    let state = tempfile::tempdir().unwrap();
+    process(login(), state.path(), 1, seconds(100), denied).await;
+    let clock = Clock::for_tests();
+    let endpoint = Endpoint::new(clock.clone(), fresh(60));
+    endpoint.secret.set(None);
+    run(login(), clock, endpoint, Some(state.path()), async |world| {
+        pass(seconds(20)).await;
+        assert!(world.reader.status().latched);
+        world.endpoint.secret.set(Some(1));
+        pass(seconds(20)).await;
+        assert_eq!(world.endpoint.requests(), 0);
+        world.endpoint.secret.set(Some(2));
+        pass(seconds(5)).await;
+        assert!(world.reader.current().is_some());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_with_the_same_secret_ends_what_was_remembered() {
+    let state = tempfile::tempdir().unwrap();
+    process(login(), state.path(), 1, seconds(100), denied).await;
+    let clock = Clock::for_tests();
+    let endpoint = Endpoint::new(clock.clone(), fresh(60));
+    run(login(), clock, endpoint, Some(state.path()), async |world| {
+        pass(seconds(1)).await;
+        world.reader.retry();
+        assert_eq!(world.token_soon().await, 1);
+    })
+    .await;
+    assert_eq!(process(login(), state.path(), 1, seconds(10), fresh_once).await, 1);
+}
+
+fn fresh_once(asked: &Asked) -> Answer {
+    fresh(60)(asked)
 }
 
 impl World {
@@ -91,6 +130,6 @@ async fn a_refusal_that_locks_nothing_is_tried_again_after_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_state_directory_that_cannot_be_used_stops_nothing() {
-    let requests = process(settings(), Path::new("/nonexistent/state"), 1, seconds(10), |asked| fresh(60)(asked)).await;
+    let requests = process(settings(), Path::new("/nonexistent/state"), 1, seconds(10), fresh_once).await;
     assert_eq!(requests, 1);
 }
