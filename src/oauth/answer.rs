@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_token_that_has_already_expired_is_not_used() {
-        let body = with_token("e30.eyJleHAiOjEwMDB9.c2ln");
+        let body = with_token("e30.eyJleHAiOjE2NTY1NzYwMzh9.c2ln");
         let times = WallTimes { date: Some(SystemTime::now()), ..times() };
         let defect = read(body.as_bytes(), &settings(), &times).unwrap_err();
         assert!(matches!(defect, Defect::NoToken { why, .. } if why.contains("expired")));

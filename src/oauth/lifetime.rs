@@ -20,6 +20,9 @@ const AGREEMENT: Duration = Duration::from_secs(5);
 /// A number from here on is milliseconds since 1970 (as seconds it would be the year 5138).
 const MILLISECONDS_FROM: f64 = 1e11;
 
+/// A time before this (2001) is a mistake of who made the token: a duration, most likely.
+const SINCE_2001: f64 = 1e9;
+
 /// What an answer says about its token's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sources {
@@ -67,6 +70,7 @@ pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) 
     // Some endpoints hand out the same token until it expires; then `exp - iat` is more than what is left. Only a
     // clock that both sides share can tell that from a fresh token and a wrong clock.
     if let Some(claims) = sources.claims
+        && claims.exp >= SINCE_2001
         && times.agree()
     {
         seconds = seconds.min(positive(claims.exp - sent)?);
@@ -234,6 +238,8 @@ mod tests {
         let expired = Sources { claims: Some(Claims { exp: NOW as f64 - 1.0, ..claims }), ..Sources::default() };
         let same = WallTimes { date: Some(times().sent), ..times() };
         assert_eq!(lifetime(&expired, &same, DEFAULT), None);
+        let duration = Sources { claims: Some(Claims { exp: 3600.0, iat: None }), ..Sources::default() };
+        assert_eq!(lifetime(&duration, &same, DEFAULT), Some(DEFAULT), "an `exp` that is no time says nothing");
     }
 
     #[test]

@@ -80,9 +80,8 @@ pub(super) fn text_of(body: &[u8]) -> Cow<'_, str> {
 
 /// The line that a JSON error says, if it has any of the known members.
 pub(super) fn envelope(value: &Value, shape: &ResponseShape) -> Option<String> {
-    let at = |pointer: &str| value.pointer(pointer).filter(|found| !pointer.is_empty() && found.is_object() == false);
-    let code = at(&shape.error_code).and_then(scalar);
-    let message = at(&shape.error_message).and_then(scalar);
+    let at = |pointer: &str| value.pointer(pointer).filter(|_| !pointer.is_empty()).and_then(scalar);
+    let (code, message) = (at(&shape.error_code), at(&shape.error_message));
     match (code, message) {
         (Some(code), Some(message)) if !is_json_object(&code) => Some(join(&code, &message)),
         (Some(code), None) if !is_json_object(&code) => {

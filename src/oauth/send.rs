@@ -3,7 +3,6 @@
 //! Owns the deadline over all of it and the bound on what is read. Never follows a redirect, never decompresses,
 //! never tries twice. Nothing is spawned: dropping the future closes the connection.
 
-use std::cell::Cell;
 use std::error::Error as _;
 use std::pin::pin;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::lifetime::WallTimes;
@@ -30,6 +30,9 @@ pub(super) const LONGEST_BODY: usize = 256 * 1024;
 const LONGEST_HEAD: usize = 64 * 1024;
 
 const MOST_HEADERS: usize = 256;
+
+/// More than anybody waits, and little enough to be added to any instant.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// An answer, as far as it came.
 pub(super) struct Answer {
@@ -69,54 +72,44 @@ pub(super) async fn exchange(
     limit: Duration,
     clock: &Clock,
 ) -> Result<Answer, NoAnswer> {
-    let stage = Cell::new("no connection");
-    let exchange = attempt(connector, request, &stage, clock, limit);
-    match tokio::time::timeout(limit, exchange).await {
-        Ok(ended) => ended,
-        Err(_) => Err(too_late(stage.get(), limit)),
-    }
-}
-
-fn too_late(what: &str, limit: Duration) -> NoAnswer {
-    NoAnswer::new(Reason::TokenTimeout, format!("{what} within {}", humantime::format_duration(limit)))
-}
-
-async fn attempt(
-    connector: &Connector,
-    request: Request<Full<Bytes>>,
-    stage: &Cell<&'static str>,
-    clock: &Clock,
-    limit: Duration,
-) -> Result<Answer, NoAnswer> {
-    let deadline = tokio::time::Instant::now() + limit.min(Duration::from_secs(24 * 3600));
-    let stream = connector.connect().await.map_err(|error| no_connection(&error))?;
-    stage.set("no answer");
+    let deadline = Instant::now() + limit.min(LONGEST_WAIT);
+    let stream = match timeout_at(deadline, connector.connect()).await {
+        Ok(stream) => stream.map_err(|error| no_connection(&error))?,
+        Err(_) => return Err(too_late("no connection", limit)),
+    };
     let sent = clock.wall();
     let mut builder = http1::Builder::new();
     builder.max_buf_size(LONGEST_HEAD).max_headers(MOST_HEADERS);
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+    let answer = async {
+        let response = match timeout_at(deadline, sender.send_request(request)).await {
+            Ok(response) => response.map_err(|error| broken(&error))?,
+            Err(_) => return Err(too_late("no answer", limit)),
+        };
         let arrived = clock.wall();
         let (head, body) = response.into_parts();
         // A status that came is an answer, even if its body stalls: a refusal must count as one.
-        let body = match tokio::time::timeout_at(deadline, read(body)).await {
+        let body = match timeout_at(deadline, read(body)).await {
             Ok(body) => body,
             Err(_) => Body::Cut(too_late("the answer did not end", limit)),
         };
         let times = WallTimes { sent, arrived, date: retry_after::date(&head.headers) };
         Ok(Answer { status: head.status, headers: head.headers, body, times })
     };
-    let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
+    let (mut answer, mut connection) = (pin!(answer), pin!(connection));
     let mut open = true;
     loop {
         tokio::select! {
             biased;
-            ended = &mut exchange => return ended,
-            // What went wrong on the connection is told to the exchange, with what had come before.
+            ended = &mut answer => return ended,
+            // What went wrong on the connection is told to whom waits for the answer, after what had come before.
             _ = &mut connection, if open => open = false,
         }
     }
+}
+
+fn too_late(what: &str, limit: Duration) -> NoAnswer {
+    NoAnswer::new(Reason::TokenTimeout, format!("{what} within {}", humantime::format_duration(limit)))
 }
 
 async fn read(mut body: Incoming) -> Body {
@@ -130,7 +123,10 @@ async fn read(mut body: Incoming) -> Body {
                 }
                 whole.extend_from_slice(data);
             }
-            Err(error) => return Body::Cut(NoAnswer { reason: Reason::TokenMalformed, ..broken(&error) }),
+            Err(error) => {
+                let cause = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
+                return Body::Cut(NoAnswer::new(Reason::TokenMalformed, format!("it was cut off{cause}")));
+            }
         }
     }
     Body::Whole(whole)
