@@ -20,10 +20,11 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::Level;
 
 use crate::app::{App, StartError};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, LogFormat, LogSettings};
 use api::Api;
 use authorization_server::{AuthorizationServer, Rules};
 use configuration::NAME;
@@ -122,7 +123,8 @@ pub async fn run(options: Options) -> Result<Ending, DemoError> {
         configuration::write(&text, path).map_err(|source| DemoError::Write { path: path.clone(), source })?;
     }
     let settings = config::load_str(&text, Path::new("demo.toml")).map_err(DemoError::Configuration)?;
-    crate::log::init(&settings.log);
+    // The demo tells its own story; the configuration, saved and run by itself, logs as usual.
+    crate::log::init(&LogSettings { format: LogFormat::Text, level: Level::WARN, ..settings.log });
     let in_flight = requests_in_flight();
     let app = App::start(settings, Clock::boot()).await?;
     let addresses = Addresses::of(&app, &servers)?;
