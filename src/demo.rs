@@ -20,10 +20,11 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::Level;
 
 use crate::app::{App, StartError};
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, LogFormat, LogSettings};
 use api::Api;
 use authorization_server::{AuthorizationServer, Rules};
 use configuration::NAME;
@@ -110,33 +111,8 @@ pub enum DemoError {
 pub async fn run(options: Options) -> Result<Ending, DemoError> {
     let mut out = Printer::stdout(options.colour);
     let mut interrupts = Interrupts::new().map_err(DemoError::Servers)?;
-    let rules =
-        Rules { client_id: "demo".to_owned(), client_secret: random_secret(), lifetime: LIFETIME, delay: DELAY };
-    let ports = Ports::from(options.first_port);
-    let authorization_server = AuthorizationServer::new(rules.clone());
-    let api = Api::new(authorization_server.clone());
-    let servers = Servers::start((authorization_server.clone(), ports.authorization_server), (api.clone(), ports.api))
-        .map_err(DemoError::Servers)?;
-    let text = configuration::text(&rules, servers.authorization_server, servers.api, (ports.bearerd, ports.admin));
-    if let Some(path) = &options.write_config {
-        configuration::write(&text, path).map_err(|source| DemoError::Write { path: path.clone(), source })?;
-    }
-    let settings = config::load_str(&text, Path::new("demo.toml")).map_err(DemoError::Configuration)?;
-    crate::log::init(&settings.log);
-    let in_flight = requests_in_flight();
-    let app = App::start(settings, Clock::boot()).await?;
-    let addresses = Addresses::of(&app, &servers)?;
+    let Running { app, servers, stage, addresses } = start(&options).await?;
     addresses.introduce(&mut out, &options);
-    let stage = Stage {
-        bearerd: addresses.bearerd,
-        api_address: servers.api,
-        api,
-        authorization_server,
-        token: app.reader(NAME).ok_or(DemoError::Incomplete("token"))?,
-        lifetime: LIFETIME,
-        delay: DELAY,
-        in_flight,
-    };
     let ending = tokio::select! {
         failed = story::tell(&stage, &mut out) => if failed.is_empty() { Ending::Good } else { Ending::PartsFailed },
         () = interrupts.next() => Ending::Interrupted,
@@ -155,6 +131,46 @@ pub async fn run(options: Options) -> Result<Ending, DemoError> {
     }
     drop(servers);
     Ok(ending)
+}
+
+/// Starts the two servers, then bearerd with the configuration that leads to them.
+async fn start(options: &Options) -> Result<Running, DemoError> {
+    let rules =
+        Rules { client_id: "demo".to_owned(), client_secret: random_secret(), lifetime: LIFETIME, delay: DELAY };
+    let ports = Ports::from(options.first_port);
+    let authorization_server = AuthorizationServer::new(rules.clone());
+    let api = Api::new(authorization_server.clone());
+    let servers = Servers::start((authorization_server.clone(), ports.authorization_server), (api.clone(), ports.api))
+        .map_err(DemoError::Servers)?;
+    let text = configuration::text(&rules, servers.authorization_server, servers.api, (ports.bearerd, ports.admin));
+    if let Some(path) = &options.write_config {
+        configuration::write(&text, path).map_err(|source| DemoError::Write { path: path.clone(), source })?;
+    }
+    let settings = config::load_str(&text, Path::new("demo.toml")).map_err(DemoError::Configuration)?;
+    // The demo tells its own story; the configuration, saved and run by itself, logs as usual.
+    crate::log::init(&LogSettings { format: LogFormat::Text, level: Level::WARN, ..settings.log });
+    let in_flight = requests_in_flight();
+    let app = App::start(settings, Clock::boot()).await?;
+    let addresses = Addresses::of(&app, &servers)?;
+    let stage = Stage {
+        bearerd: addresses.bearerd,
+        api_address: servers.api,
+        api,
+        authorization_server,
+        token: app.reader(NAME).ok_or(DemoError::Incomplete("token"))?,
+        lifetime: LIFETIME,
+        delay: DELAY,
+        in_flight,
+    };
+    Ok(Running { app, servers, stage, addresses })
+}
+
+/// Everything that has to end.
+struct Running {
+    app: App,
+    servers: Servers,
+    stage: Stage,
+    addresses: Addresses,
 }
 
 /// The ports to listen on; 0 is any free one.

@@ -8,20 +8,17 @@ use tokio::runtime::{Builder, LocalOptions};
 
 use crate::demo::{self, DemoError, Ending, Options};
 
-/// An authorization server, an API and bearerd in one process: watch tokens rotate and a 401 healed.
-///
-/// Tells a story of four parts within 20 seconds, checks each of them with real counters, then stays up for you to
-/// try things until Ctrl-C. Needs no account, no network and no configuration.
+/// `bearerd demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct DemoArgs {
-    /// End after the story: with 0 if every part went well, with 1 if not.
+    /// End after the story: with 0 if every part went well, with 1 if not
     #[arg(long)]
     exit: bool,
-    /// Save the configuration that bearerd runs with, ready to edit. An existing file is not overwritten.
+    /// Save the configuration that bearerd runs with, ready to edit; an existing file is not overwritten
     #[arg(long, value_name = "FILE")]
     write_config: Option<PathBuf>,
-    /// Use ports PORT to PORT+3: bearerd, its admin listener, the API, the authorization server. Left out: any free
-    /// ports.
+    /// Use ports PORT to PORT+3 for bearerd, its admin listener, the API and the authorization server [default: any
+    /// free ones]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65532))]
     port: Option<u16>,
 }

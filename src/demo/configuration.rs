@@ -29,10 +29,6 @@ listen = "127.0.0.1:{port}"
 [admin]
 listen = "127.0.0.1:{admin_port}"        # health, metrics and the status page; usually "localhost:9180"
 
-[log]
-level  = "warn"                 # quiet, because the demo tells its own story; leave it out for "info"
-format = "text"                 # left out: text on a terminal, JSON elsewhere
-
 # Requests go here, with a token. Further routes: [routes.another], each with a path or a port of its own.
 [routes.{NAME}]
 upstream = "http://{api}"
