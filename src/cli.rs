@@ -4,6 +4,7 @@
 //! secret as an argument, where every process of the machine could read it.
 
 mod check;
+pub mod demo;
 pub mod explain;
 mod fetch;
 pub mod healthcheck;
@@ -58,6 +59,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Validate a configuration and show every mistake; get a token, probe the API
     Check(check::CheckArgs),
+    /// See it work: an authorization server, an API and bearerd in one process
+    Demo(demo::DemoArgs),
     /// Ask a running bearerd how it is: exit code 0 or 1, for container probes
     Healthcheck(HealthcheckArgs),
     /// Make a credential that waits or has given up ask again
@@ -124,6 +127,7 @@ pub fn main(
     match command_line.verb {
         Verb::Run(args) => run::run(&args, environment, &unhardened),
         Verb::Check(args) => check::run(&args, environment),
+        Verb::Demo(args) => demo::run(args),
         Verb::Healthcheck(args) => healthcheck::run(&args.into()),
         Verb::Retry(args) => retry::run(&retry::Args { name: args.name, admin: args.admin.address }),
         Verb::Explain(args) => explain::run(&explain::Args { code: args.code }),

@@ -77,8 +77,7 @@ fn every_default_in_the_example_is_the_real_one() {
 fn the_example_shows_every_key_that_is_obeyed() {
     let files = Files::new();
     let everything = switch_on(|_| true);
-    let settings = files.load(&everything).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    assert_eq!(settings.warnings, Vec::<String>::new());
+    files.load(&everything).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let table = document::parse(&everything, "config.example.toml").ok().unwrap();
     let mut shown = BTreeSet::new();
     collect(&table, "", &mut shown);
@@ -87,7 +86,7 @@ fn the_example_shows_every_key_that_is_obeyed() {
     assert!(EXAMPLE.contains("[{ status = 403, contains = "));
     for (path, keys) in tables::ALL {
         for key in keys.obeyed {
-            assert!(shown.contains(&document::dotted(path, key).replace("\"*\"", "*")), "{path}.{key} is not shown");
+            assert!(shown.contains(&document::dotted(path, key)), "{path}.{key} is not shown");
         }
     }
 }
