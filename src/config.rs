@@ -292,4 +292,6 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, Mistake> {
 }
 
 #[cfg(test)]
+mod example_tests;
+#[cfg(test)]
 mod tests;

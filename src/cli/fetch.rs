@@ -101,7 +101,7 @@ fn describe(name: &str, issued: &Issued) -> String {
 }
 
 fn describe_failure(name: &str, error: &FetchError) -> String {
-    format!("credentials.{name}: {} {}: {}", error.reason, error.reason.title(), error.message)
+    format!("credentials.{name}: {} {}", error.reason, error.message)
 }
 
 /// The payload of a JWT (RFC 7519 §3). Nothing is verified: only the API can say whether it accepts the token.

@@ -329,7 +329,7 @@ mod tests {
         assert!(file(&["--workers=1"], &[]).is_err());
         std::fs::write(&usual, "").unwrap();
         assert_eq!(file(&[], &[]).unwrap(), Some(usual.clone()));
-        assert_eq!(file(&["--workers=1"], &[("BEARERD_LOG_LEVEL", "debug")]).unwrap(), Some(usual));
+        assert_eq!(file(&["--workers=1"], &[("BEARERD_LOG_LEVEL", "debug")]).unwrap(), Some(usual.clone()));
         assert_eq!(file(&["--upstream=x"], &[]).unwrap(), None);
         assert_eq!(file(&[], &[("BEARERD_UPSTREAM", "x")]).unwrap(), None);
         assert_eq!(file(&["a.toml"], &[("BEARERD_CONFIG", "b.toml")]).unwrap(), Some("a.toml".into()));

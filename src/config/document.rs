@@ -263,6 +263,8 @@ impl<'a> Reader<'a> {
     /// The value of a key, whatever it is.
     pub(super) fn node(&self, key: &str) -> Option<&'a Node> {
         debug_assert!(self.keys.obeyed.contains(&key), "{key} is read from {} but not listed there", self.keys.name);
+        #[cfg(test)]
+        READ.with_borrow_mut(|read| read.insert((self.keys.name, key.to_owned())));
         self.table.and_then(|table| table.entry(key)).map(|entry| &entry.node)
     }
 
@@ -470,6 +472,12 @@ impl<'a> Reader<'a> {
             None => &[],
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What this thread's readers have been asked for: a key that is listed must be read.
+    pub(super) static READ: RefCell<std::collections::BTreeSet<(&'static str, String)>> = RefCell::default();
 }
 
 /// Joins a table's name and a key's; a key that TOML would have to quote is shown quoted.

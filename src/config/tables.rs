@@ -6,21 +6,21 @@ use super::{
     tls,
 };
 
-/// Every table with its path in a file; `*` stands for a name that the user chooses.
-pub(super) const ALL: &[&Keys] = &[
-    &root::KEYS,
-    &admin::KEYS,
-    &route::KEYS,
-    &credential::KEYS,
-    &response::KEYS,
-    &permanent::KEYS,
-    &schedule::KEYS,
-    &rejection::KEYS,
-    &rejection::BODY_KEYS,
-    &inject::KEYS,
-    &tls::KEYS,
-    &callers::KEYS,
-    &timeouts::KEYS,
-    &limits::KEYS,
-    &log::KEYS,
+/// Every table with its path in a file; `*` stands for a name that the user chooses. Routes have `rejection`, `inject` and `tls` too.
+pub(super) const ALL: &[(&str, &Keys)] = &[
+    ("", &root::KEYS),
+    ("admin", &admin::KEYS),
+    ("routes.*", &route::KEYS),
+    ("credentials.*", &credential::KEYS),
+    ("credentials.*.response", &response::KEYS),
+    ("credentials.*.permanent", &permanent::KEYS),
+    ("credentials.*.refresh", &schedule::KEYS),
+    ("credentials.*.rejection", &rejection::KEYS),
+    ("credentials.*.rejection.body", &rejection::BODY_KEYS),
+    ("credentials.*.inject", &inject::KEYS),
+    ("credentials.*.tls", &tls::KEYS),
+    ("callers", &callers::KEYS),
+    ("timeouts", &timeouts::KEYS),
+    ("limits", &limits::KEYS),
+    ("log", &log::KEYS),
 ];

@@ -132,7 +132,7 @@ fn did_you(key: &str) -> String {
 
 /// The table that has this key, if it is another one.
 fn home_of(key: &str, besides: &Keys) -> Option<&'static Keys> {
-    tables::ALL.iter().copied().find(|table| table.name != besides.name && table.obeyed.contains(&key))
+    tables::ALL.iter().map(|(_, table)| *table).find(|table| table.name != besides.name && table.obeyed.contains(&key))
 }
 
 /// `clientId`, `client-id` and `CLIENT_ID` are all `client_id`.
