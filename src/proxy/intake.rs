@@ -354,7 +354,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Live(intake) => intake.declared.clone(),
+            Self::Live(intake) => intake.declared,
             // Trailers need chunks, so the length stays unsaid.
             Self::Kept { trailers: Some(_), .. } => SizeHint::default(),
             Self::Kept { data, trailers: None } => SizeHint::with_exact(data.as_ref().map_or(0, |d| d.len() as u64)),

@@ -13,7 +13,7 @@ use crate::upstream::Origin;
 pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller_authority: &Authority) {
     let turn = |reference: &str| turned(reference, route, caller_authority);
     for name in [LOCATION, CONTENT_LOCATION] {
-        rewrite_field(headers, &name, &turn);
+        rewrite_field(headers, &name, turn);
     }
     rewrite_field(headers, &REFRESH, |value| {
         let at = value.to_ascii_lowercase().find("url=")? + 4;
