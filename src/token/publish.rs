@@ -3,7 +3,9 @@
 //! Owns the only way to replace the snapshot; there is one publisher per credential. One line per token event, and
 //! of equal failures in a row the first, then one a minute with their number. Nothing here decides anything.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use super::AccessToken;
@@ -20,7 +22,6 @@ const REPEAT_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     complaint: Option<Complaint>,
-    expiry_reported: bool,
 }
 
 /// The last failure that was logged.
@@ -34,7 +35,7 @@ struct Complaint {
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, complaint: None, expiry_reported: true }
+        Self { shared, complaint: None }
     }
 
     /// A token request begins.
@@ -72,7 +73,7 @@ impl Publisher {
         metrics.valid.set(i64::from(now < token.expires_at()));
         metrics.latched.set(0);
         self.complaint = None;
-        self.expiry_reported = false;
+        self.shared.expiry_noticed.store(false, Ordering::Release);
         self.shared.replace(|snapshot| {
             snapshot.token = Some(Arc::new(token));
             snapshot.phase = Phase::Resting(renew_at);
@@ -110,26 +111,6 @@ impl Publisher {
         });
     }
 
-    /// The time may have come for the token to expire: says so once.
-    pub(super) fn notice_expiry(&mut self) {
-        let now = self.shared.clock.now();
-        if self.expiry_reported || self.shared.snapshot().fresh_token(now).is_some() {
-            return;
-        }
-        self.expiry_reported = true;
-        let credential = &self.shared.settings.name;
-        tracing::warn!(credential, "token has expired before another could be had");
-        self.shared.metrics.valid.set(0);
-        self.shared.metrics.expiry.set(0.0);
-        self.shared.bell.send_replace(());
-    }
-
-    /// When the expiry has to be noticed; `None` if it has been, or there is no token.
-    pub(super) fn expiry(&self) -> Option<Moment> {
-        let snapshot = self.shared.snapshot();
-        snapshot.token.as_ref().filter(|_| !self.expiry_reported).map(|token| token.expires_at())
-    }
-
     fn set_phase(&self, phase: Phase) {
         self.shared.replace(|snapshot| snapshot.phase = phase);
     }
@@ -162,6 +143,34 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.set_phase(Phase::Stopped);
     }
+}
+
+/// When the end of the token has to be noticed; `None` if it has been, or there is no token.
+pub(super) fn unnoticed_expiry(shared: &Shared) -> Option<Moment> {
+    let noticed = shared.expiry_noticed.load(Ordering::Acquire);
+    shared.snapshot().token.as_ref().filter(|_| !noticed).map(|token| token.expires_at())
+}
+
+/// Says once that the token has expired, if it has.
+pub(super) fn notice_expiry(shared: &Shared) {
+    let expired = unnoticed_expiry(shared).is_some_and(|end| end <= shared.clock.now());
+    if !expired || shared.expiry_noticed.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let credential = &shared.settings.name;
+    tracing::warn!(credential, "token has expired before another could be had");
+    shared.metrics.valid.set(0);
+    shared.metrics.expiry.set(0.0);
+    shared.bell.send_replace(());
+}
+
+/// [`notice_expiry`] at the very time, while something else goes on.
+pub(super) async fn notice_expiry_in_time(shared: &Shared) -> Infallible {
+    if let Some(end) = unnoticed_expiry(shared) {
+        shared.clock.sleep_until(end).await;
+        notice_expiry(shared);
+    }
+    std::future::pending().await
 }
 
 /// Says that a new token was rejected like the one before, and what follows.

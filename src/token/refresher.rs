@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::latch::{Digest, Latch, Record};
-use super::publish::{Publisher, report_useless_token};
+use super::publish::{Publisher, notice_expiry, notice_expiry_in_time, report_useless_token, unnoticed_expiry};
 use super::schedule::{
     Circumstances, FLOOR, History, LONGEST_LIFE, Next, SECRET_POLL, SECRET_SETTLES, ask_again_after, floor_after,
     is_short, renew_after,
@@ -105,7 +105,7 @@ impl<S: Source> Refresher<S> {
         let mut look_at = next.watches_secrets().then(|| self.shared.clock.now() + SECRET_POLL);
         loop {
             let now = self.shared.clock.now();
-            self.publisher.notice_expiry();
+            notice_expiry(&self.shared);
             if self.shared.is_wanted(settled) || next.due().is_some_and(|due| due <= now) {
                 return;
             }
@@ -115,7 +115,7 @@ impl<S: Source> Refresher<S> {
                 }
                 look_at = Some(self.shared.clock.now() + SECRET_POLL);
             }
-            let until = [next.due(), self.publisher.expiry(), look_at].into_iter().flatten().min();
+            let until = [next.due(), unnoticed_expiry(&self.shared), look_at].into_iter().flatten().min();
             let due = async {
                 match until {
                     Some(until) => self.shared.clock.sleep_until(until).await,
@@ -134,7 +134,12 @@ impl<S: Source> Refresher<S> {
         self.publisher.asking();
         // Read before the request: if a secret changes in between, the new one is tried once more, not forgotten.
         let asked_with = self.digest().await;
-        match self.request_by_any_grant().await.and_then(|sent| self.accept(sent)) {
+        let shared = Arc::clone(&self.shared);
+        let answer = tokio::select! {
+            answer = self.request_by_any_grant() => answer,
+            never = notice_expiry_in_time(&shared) => match never {},
+        };
+        match answer.and_then(|sent| self.accept(sent)) {
             Ok(next) => {
                 self.forget().await;
                 next

@@ -4,7 +4,7 @@
 //! readers ask for a token request. Nothing here takes a lock that a request could wait for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) bell: watch::Sender<()>,
     /// Wakes the refresher.
     pub(super) wake: Notify,
+    /// Whether the end of the current token has been told.
+    pub(super) expiry_noticed: AtomicBool,
     snapshot: ArcSwap<Snapshot>,
     /// The number of the token request that somebody needs, whatever the schedule says.
     wanted: AtomicU64,
@@ -89,6 +91,7 @@ impl Shared {
             metrics,
             bell: watch::Sender::new(()),
             wake: Notify::new(),
+            expiry_noticed: AtomicBool::new(true),
             snapshot: ArcSwap::from_pointee(snapshot),
             wanted: AtomicU64::new(0),
         }

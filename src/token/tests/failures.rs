@@ -24,6 +24,19 @@ async fn a_failed_renewal_keeps_the_old_token_until_it_expires_and_never_longer(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endpoint_that_hangs_does_not_hide_that_the_token_has_expired() {
+    with(settings(), fresh(60), async |world| {
+        let token = world.token().await;
+        world.endpoint.latency.set(seconds(3600));
+        pass(token.expires_at().since(world.clock.now()) + Duration::from_millis(600)).await;
+        assert_eq!(world.endpoint.requests(), 2);
+        assert_eq!(world.metric("bearerd_token_valid"), 0.0);
+        assert!(!world.reader.status().usable);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_minutes_of_outage_cost_at_most_sixty_attempts_while_a_token_is_valid() {
     with(settings(), fresh(86_400), async |world| {
         let token = world.token().await;
