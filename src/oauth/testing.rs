@@ -39,7 +39,7 @@ pub(super) fn settings() -> Settings {
         permanent: Vec::new(),
         use_refresh_token: true,
         token_is_b64: true,
-        timeout: Duration::from_secs(20),
+        timeout: Duration::from_secs(60),
     }
 }
 
