@@ -16,8 +16,9 @@ Examples:
   bearerd check --fetch bearerd.toml
   bearerd check --probe '/items?limit=1' bearerd.toml
 
-Exit codes: 0 all is well, 1 a token or an answer could not be had, 2 wrong usage, 77 the token endpoint refused the
-credentials, 78 the configuration is wrong.";
+Exit codes: 0 all is well, 1 a token or an answer could not be had,
+2 wrong usage, 77 the token endpoint refused the credentials,
+78 the configuration is wrong.";
 
 /// Validate a configuration and show every mistake; get a token, probe the API.
 ///

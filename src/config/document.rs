@@ -391,11 +391,12 @@ impl<'a> Reader<'a> {
             return Some(*value);
         }
         if later.contains(&text) {
-            self.reject(key, Reason::ConfigNotYet, format!("{text:?} is not supported yet"));
+            self.reject(key, Reason::ConfigNotYet, format!("{} is not supported yet", value::quoted(text)));
             return None;
         }
         let known: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        self.wrong(key, format!("must be {}{}", words::one_of(&known), words::did_you_mean(text, &known)));
+        let near = words::did_you_mean(text, &known);
+        self.wrong(key, format!("must be {}, not {}{near}", words::one_of(&known), value::quoted(text)));
         None
     }
 

@@ -27,6 +27,8 @@ fn early(text: &str) -> Result<Early, String> {
     match value::duration(text) {
         Ok(Duration::ZERO) => Err("must be more than zero".to_owned()),
         Ok(duration) => Ok(Early::Fixed(duration)),
-        Err(_) => Err("must be a share of the lifetime (\"20%\") or a time (\"5m\")".to_owned()),
+        Err(_) => {
+            Err(format!("must be a share of the lifetime (\"20%\") or a time (\"5m\"), not {}", value::quoted(text)))
+        }
     }
 }

@@ -23,13 +23,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration > LONGEST => Err("must be at most ten years".to_owned()),
         Ok(duration) => Ok(duration),
-        Err(_) => Err("must be a time with a unit, such as \"10s\", \"1h30m\" or \"500ms\"".to_owned()),
+        Err(_) => {
+            Err(format!("must be a time with a unit, such as \"10s\", \"1h30m\" or \"500ms\", not {}", quoted(text)))
+        }
     }
 }
 
 /// `"64KiB"`, `"1MB"`; a number of bytes that fits the machine.
 pub(super) fn size(text: &str) -> Result<usize, String> {
-    let wrong = || "must be a size with a unit, such as \"64KiB\" or \"1MiB\"".to_owned();
+    let wrong = || format!("must be a size with a unit, such as \"64KiB\" or \"1MiB\", not {}", quoted(text));
     if !text.is_ascii() || text.parse::<u64>().is_ok_and(|bytes| bytes > 0) {
         return Err(wrong());
     }
@@ -175,6 +177,14 @@ pub(super) fn json_pointer(text: &str) -> Result<String, String> {
         rest = after;
     }
     Ok(text.to_owned())
+}
+
+/// What was written, for messages about keys that are never secret: escaped, and not at length.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
 }
 
 /// Whether a text is an HTTP token (RFC 9110 §5.6.2).
