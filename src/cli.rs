@@ -38,8 +38,8 @@ Examples:
       --token-endpoint https://login.example.com/oauth/token \\
       --client-id my-client --client-secret-file /run/secrets/client_secret
 
-Exit codes: 0 clean, 1 failed, 2 wrong usage, 77 the token endpoint refused the credentials, 78 wrong
-configuration.";
+Exit codes: 0 clean, 1 failed, 2 wrong usage, 77 the token endpoint refused the credentials,
+78 wrong configuration.";
 
 /// A reverse proxy that gives outgoing requests a fresh OAuth bearer token.
 ///
