@@ -1,8 +1,8 @@
 //! Seeing how a running bearerd does: health, metrics, status, and the one thing to do about it, `retry`.
 //!
 //! Owns the admin listener and the probe listener. Answers from memory alone: it never dials anybody and waits for nothing, so a
-//! probe costs no token request and cannot hang. Shows nothing secret: every answer is built from the fields of [`health`] and
-//! [`status`], never from a configuration, the environment or a token. The admin listener checks `Host` and cross-site marks
+//! probe costs no token request and cannot hang. Shows nothing secret: every answer is built from the fields of `health` and
+//! `status`, never from a configuration, the environment or a token. The admin listener checks `Host` and cross-site marks
 //! like the proxy does; the probe listener answers anybody, and so has neither status nor retry.
 
 mod answer;

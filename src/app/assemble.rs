@@ -76,19 +76,26 @@ struct Sockets {
     proxy: Vec<Listener>,
     admin: Vec<(TcpListener, Face)>,
     /// The addresses of the configuration; their positions are the groups of routes.
-    groups: Vec<ListenAddress>,
+    groups: Vec<Group>,
+}
+
+/// An address, and whose it is: of the one route that asked for a port of its own choice of the system, or everybody's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Group {
+    address: ListenAddress,
+    owner: Option<String>,
 }
 
 impl Sockets {
     fn bind(settings: &Settings) -> Result<Self, StartError> {
-        let mut groups: Vec<ListenAddress> = Vec::new();
-        for address in settings.routes.iter().flat_map(|route| listens(route, settings)) {
-            if !groups.contains(address) {
-                groups.push(*address);
+        let mut groups: Vec<Group> = Vec::new();
+        for group in settings.routes.iter().flat_map(|route| groups_of(route, settings)) {
+            if !groups.contains(&group) {
+                groups.push(group);
             }
         }
         let mut proxy = Vec::new();
-        for (group, address) in groups.iter().enumerate() {
+        for (group, Group { address, .. }) in groups.iter().enumerate() {
             for socket in bind(*address)? {
                 proxy.push(Listener::new(socket, group)?);
             }
@@ -102,13 +109,14 @@ impl Sockets {
         Ok(Self { proxy, admin, groups })
     }
 
-    fn groups_of<'a>(&'a self, route: &'a Route, settings: &'a Settings) -> impl Iterator<Item = usize> {
-        listens(route, settings).iter().filter_map(|address| self.groups.iter().position(|group| group == address))
+    /// The positions of a route's groups.
+    fn positions(&self, route: &Route, settings: &Settings) -> Vec<usize> {
+        groups_of(route, settings).filter_map(|group| self.groups.iter().position(|g| *g == group)).collect()
     }
 
     fn bound(&self, settings: &Settings) -> Bound {
         let addresses = |route: &Route| {
-            let groups: Vec<_> = self.groups_of(route, settings).collect();
+            let groups = self.positions(route, settings);
             self.proxy.iter().filter(|l| groups.contains(&l.group())).map(Listener::address).collect()
         };
         let first = |wanted: Face| {
@@ -125,6 +133,15 @@ impl Sockets {
 /// The addresses on which a route is served.
 fn listens<'a>(route: &'a Route, settings: &'a Settings) -> &'a [ListenAddress] {
     if route.listen.is_empty() { &settings.listen } else { &route.listen }
+}
+
+fn groups_of<'a>(route: &'a Route, settings: &'a Settings) -> impl Iterator<Item = Group> + use<'a> {
+    let owner = (!route.listen.is_empty()).then(|| route.route.name.clone());
+    let group = move |address: &ListenAddress| Group {
+        address: *address,
+        owner: owner.clone().filter(|_| address.port() == 0),
+    };
+    listens(route, settings).iter().map(group)
 }
 
 fn bind(address: ListenAddress) -> Result<Vec<TcpListener>, StartError> {
@@ -183,7 +200,7 @@ fn make_gateway(
     let mut connectors = Vec::new();
     for (index, configured) in settings.routes.iter().enumerate() {
         let named = &configured.route;
-        for group in sockets.groups_of(configured, settings) {
+        for group in sockets.positions(configured, settings) {
             table.insert(group, named.host.as_deref(), &named.path, index);
         }
         let reader = named.credential.as_ref().and_then(|name| readers.get(name));

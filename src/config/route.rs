@@ -1,5 +1,6 @@
 //! `[routes.*]`: what is forwarded where, with which token.
 
+use super::ListenAddress;
 use super::credential::{Credential, server_url};
 use super::document::{Context, Keys, Reader};
 use super::listen::{self, Listener};
@@ -152,7 +153,11 @@ pub(super) fn check_duplicates(context: &Context<'_>, routes: &[Route], shared: 
     };
     for (index, route) in routes.iter().enumerate() {
         let same = routes.iter().take(index).find(|other| {
-            let meets = addresses(route).iter().any(|address| addresses(other).contains(address));
+            // Port 0 is another port for each route that asks for one of its own.
+            let are_apart = |address: &ListenAddress| {
+                address.port() == 0 && !(route.listeners.is_empty() && other.listeners.is_empty())
+            };
+            let meets = addresses(route).iter().any(|a| addresses(other).contains(a) && !are_apart(a));
             other.host == route.host && other.path == route.path && meets
         });
         if let Some(other) = same {
