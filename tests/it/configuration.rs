@@ -34,7 +34,6 @@ fn every_mistake_is_listed_with_its_place_and_nothing_listens() {
             "bearerd.toml:4",
             "missing-secret",
             "bearerd.toml:8",
-            "ten seconds",
             "bearerd.toml:10",
             "bearerd.toml:12",
             "F003",

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::client::Load;
 use crate::support::listener::Listener;
 use crate::support::wire::chunk;
-use crate::support::{Reply, Request, Standing, TokenEndpoint, eventually, seconds, stage};
+use crate::support::{FLOOR, Reply, Request, Standing, TokenEndpoint, eventually, seconds, stage};
 
 /// Bearerd has a token when the fault begins, meets it twice at least, and recovers after it.
 #[track_caller]
@@ -29,7 +29,7 @@ fn check(name: &str, code: &str, fault: impl Fn(&TokenEndpoint) -> Reply) {
     assert_eq!(upstream.with_token(Standing::Live), upstream.count(), "{name}: a dead token was sent");
     let times: Vec<_> = endpoint.requests().iter().map(|request| request.at).collect();
     for pair in times.windows(2) {
-        assert!(pair[1] - pair[0] >= seconds(0.95), "{name}: token requests {:?} apart", pair[1] - pair[0]);
+        assert!(pair[1] - pair[0] >= seconds(FLOOR), "{name}: token requests {:?} apart", pair[1] - pair[0]);
     }
 }
 

@@ -63,7 +63,10 @@ fn requests_get_503_at_once_with_the_reason() {
     let told = response.text();
     assert!(told.contains("invalid_grant") || told.contains("refused"), "{told}");
     let line = bearerd.log_with("T021").join("\n");
-    assert!(line.contains("bad user name or password") && line.contains("retry api"), "the line is the cure: {line}");
+    assert!(
+        line.contains("bad user name or password") && line.contains("secret changes"),
+        "the line is the cure: {line}"
+    );
     assert!(!bearerd.is_ready());
     assert_eq!(bearerd.token_requests("permanent"), 1.0);
 }

@@ -172,7 +172,7 @@ fn a_route_without_a_credential_forwards_the_callers_authorization() {
     let setup = setup
         .section(&format!("[routes.open]\npath = \"/open\"\nupstream = \"{}\"\ncredential = \"none\"", upstream.url()))
         .routes(&["api", "open"]);
-    upstream.on("/open", |exchange| exchange.answer(200, &[], "open"));
+    upstream.on("/x", |exchange| exchange.answer(200, &[], "open"));
     let bearerd = setup.start_ready();
     let request = Request::get("/open/x").field("Authorization", "Basic bWU6bWU=");
     request.send(bearerd.address_of("open")).expect(200);

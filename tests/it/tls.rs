@@ -24,7 +24,9 @@ fn stage(name: &str, servers: &Authority, trusted: &Authority, year: i32) -> (To
 fn https_with_a_given_ca_on_both_sides() {
     let authority = Authority::new();
     let (endpoint, upstream, setup) = stage("localhost", &authority, &authority, 4096);
-    let bearerd = setup.start_ready();
+    // A request that was rejected waits for the new token no longer than this, and handshakes take their time.
+    let text = setup.text().replace("wait = \"300ms\"", "wait = \"10s\"");
+    let bearerd = setup.file(&text, &["api"]).start_ready();
     bearerd.get("/items").expect(200);
     endpoint.tokens().revoke_all();
     bearerd.get("/items").expect(200);

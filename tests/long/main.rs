@@ -174,6 +174,7 @@ fn a_wrong_password_for_three_minutes() -> Vec<Row> {
     let apart = attempts[1] - attempts[0];
     assert!(apart >= seconds(59.5), "{apart:?}");
     assert_eq!(bearerd.metric("bearerd_token_latched", &[("credential", "api")]), Some(1.0));
+    assert!(bearerd.log_with("T021").iter().any(|line| line.contains("bearerd retry api")), "the line is the cure");
     bearerd.stop();
 
     // The latch survives a restart, and the right password ends it.

@@ -478,7 +478,7 @@ impl Bearerd {
                     self.addresses.entry(route).or_insert(address);
                 }
                 (Some("admin listening"), _) => self.admin = Some(address),
-                (Some("probe listening"), _) => self.probe = Some(address),
+                (Some("probes listening"), _) => self.probe = Some(address),
                 _ => {}
             }
         }

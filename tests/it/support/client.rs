@@ -203,14 +203,14 @@ pub(crate) struct LoadReport {
     pub(crate) statuses: BTreeMap<u16, usize>,
     /// The first failures, told.
     pub(crate) failures: Vec<String>,
-    pub(crate) slowest: Duration,
     /// How long each request took.
     pub(crate) times: Vec<Duration>,
 }
 
 impl std::fmt::Debug for LoadReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "answers {:?}, slowest {:?}, failures {:#?}", self.statuses, self.slowest, self.failures)
+        let slowest = self.quantile(1.0);
+        write!(f, "answers {:?}, slowest {slowest:?}, failures {:#?}", self.statuses, self.failures)
     }
 }
 
@@ -257,7 +257,6 @@ impl Load {
                 *all.statuses.entry(status).or_default() += count;
             }
             all.failures.extend(report.failures);
-            all.slowest = all.slowest.max(report.slowest);
             all.times.extend(report.times);
         }
         all
@@ -294,7 +293,6 @@ fn call(wire: &mut Option<Wire>, address: SocketAddr, bytes: &[u8], method: &str
 
 impl LoadReport {
     fn note(&mut self, start: Instant, answer: io::Result<Response>, wire: &mut Option<Wire>) {
-        self.slowest = self.slowest.max(start.elapsed());
         self.times.push(start.elapsed());
         let status = answer.as_ref().map_or(0, |response| response.status);
         *self.statuses.entry(status).or_default() += 1;

@@ -22,6 +22,10 @@ pub(crate) use token_endpoint::{Reply, TokenEndpoint};
 pub(crate) use tokens::{Standing, Tokens};
 pub(crate) use upstream::{After, Upstream};
 
+/// The least time in seconds between two token requests as their receiver sees it: one second between the sendings,
+/// less what a busy machine takes to deliver the first.
+pub(crate) const FLOOR: f64 = 0.7;
+
 /// Sets up the usual three: a token endpoint, an upstream that accepts its tokens, and the setup of a bearerd between
 /// them whose tokens live `lifetime` seconds.
 pub(crate) fn stage(lifetime: u64) -> (TokenEndpoint, Upstream, Setup) {

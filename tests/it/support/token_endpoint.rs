@@ -30,8 +30,11 @@ pub(crate) enum Reply {
     /// The same, some time later.
     After(Duration, Box<Reply>),
     /// As a function of the request says; it may issue tokens.
-    Custom(Arc<dyn Fn(&TokenRequest, &Tokens) -> Reply + Send + Sync>),
+    Custom(Answer),
 }
+
+/// An answer that depends on the request.
+pub(crate) type Answer = Arc<dyn Fn(&TokenRequest, &Tokens) -> Reply + Send + Sync>;
 
 impl Reply {
     pub(crate) fn json(status: u16, body: impl AsRef<str>) -> Self {
