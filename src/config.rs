@@ -7,6 +7,7 @@
 mod admin;
 mod callers;
 mod client;
+mod context;
 mod credential;
 mod document;
 mod environment;
@@ -17,6 +18,7 @@ mod log;
 mod mistake;
 pub mod overlay;
 mod permanent;
+mod reader;
 mod rejection;
 mod response;
 mod root;
@@ -47,7 +49,8 @@ pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use overlay::Given;
 
-use document::{Context, Table};
+use context::Context;
+use document::Table;
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug)]
@@ -250,7 +253,7 @@ fn build(mut table: Table, path: &Path, sources: &Sources) -> Result<Settings, M
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
     let whole = if sources.file.is_some() { document::whole(path) } else { Place::CommandLine };
     let context = Context::new(&sources.environment, base, sources.ignore_unknown_keys);
-    overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some(), sources.ignore_unknown_keys);
+    overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some());
     let settings = root::read(&context, &table, &whole);
     let (mistakes, mut warnings) = context.finish();
     match settings {

@@ -1,8 +1,8 @@
 //! `[admin]`.
 
-use super::document::{Keys, Reader};
 use super::listen::{self, Listener};
 use super::mistake::Place;
+use super::reader::{Keys, Reader};
 use super::{AdminSettings, ListenAddress};
 
 pub(super) const KEYS: Keys =

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 use super::value;
 use crate::reason::Reason;
 

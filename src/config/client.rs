@@ -1,6 +1,6 @@
 //! How the client proves who it is: `client_id`, `client_secret`, `client_authentication`, `basic_encoding`.
 
-use super::document::Reader;
+use super::reader::Reader;
 use super::secret;
 use crate::oauth::settings::{BasicEncoding, ClientAuthentication};
 use crate::reason::Reason;

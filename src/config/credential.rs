@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Uri};
 
-use super::document::{Entry, Keys, Reader, Value, dotted};
+use super::document::{Entry, Value};
 use super::mistake::Place;
+use super::reader::{Keys, Reader, dotted};
 use super::{client, inject, permanent, rejection, response, schedule, secret, tls, value};
 use crate::oauth::settings::{ClientAuthentication, Encoding, GrantType, Param};
 use crate::proxy::settings::{Inject, Rejection};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::document::{self, Node, Table, Value};
-use super::{Environment, Settings, Sources, load_text, tables};
+use super::{Environment, Settings, Sources, load_text, reader, tables};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -86,7 +86,7 @@ fn the_example_shows_every_key_that_is_obeyed() {
     assert!(EXAMPLE.contains("[{ status = 403, contains = "));
     for (path, keys) in tables::ALL {
         for key in keys.obeyed {
-            assert!(shown.contains(&document::dotted(path, key)), "{path}.{key} is not shown");
+            assert!(shown.contains(&reader::dotted(path, key)), "{path}.{key} is not shown");
         }
     }
 }
@@ -94,9 +94,9 @@ fn the_example_shows_every_key_that_is_obeyed() {
 #[test]
 fn every_key_that_is_listed_as_obeyed_is_read() {
     let text = switch_on(|_| true).replace("body = []", "body = [{ status = 403, contains = \"x\" }]");
-    document::READ.with_borrow_mut(BTreeSet::clear);
+    reader::READ.with_borrow_mut(BTreeSet::clear);
     Files::new().load(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    document::READ.with_borrow(|read| {
+    reader::READ.with_borrow(|read| {
         for (path, keys) in tables::ALL {
             for key in keys.obeyed {
                 assert!(read.contains(&(keys.name, (*key).to_owned())), "{path}.{key} is listed but not read");

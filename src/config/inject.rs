@@ -3,7 +3,7 @@
 use http::HeaderName;
 use http::header;
 
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 use super::value;
 use crate::proxy::settings::Inject;
 

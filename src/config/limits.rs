@@ -1,6 +1,6 @@
 //! `[limits]`.
 
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 
 pub(super) const KEYS: Keys = Keys {
     name: "[limits]",

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use super::ListenAddress;
-use super::document::{Context, Reader};
+use super::context::Context;
 use super::mistake::Place;
+use super::reader::Reader;
 use super::value;
 use crate::reason::Reason;
 

@@ -2,7 +2,7 @@
 
 use tracing::Level;
 
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 use super::{LogFormat, LogSettings};
 
 pub(super) const KEYS: Keys =

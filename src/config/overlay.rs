@@ -4,7 +4,8 @@
 //! A flag sets the same key that the file would, and meets the same checks. Flags win over variables, variables over the
 //! file. No flag carries a secret; variables may.
 
-use super::document::{Context, Entry, Node, Table, Value};
+use super::context::Context;
+use super::document::{Entry, Node, Table, Value};
 use super::environment::Environment;
 use super::mistake::Place;
 use super::words;
@@ -191,13 +192,13 @@ fn matches(target: &str, key: &str) -> bool {
 
 /// Lays variables and then flags over the document. A document without a file starts with the route and the credential
 /// `default`.
-pub(super) fn apply(context: &Context<'_>, table: &mut Table, flags: &[Given], has_file: bool, lenient: bool) {
+pub(super) fn apply(context: &Context<'_>, table: &mut Table, flags: &[Given], has_file: bool) {
     if !has_file {
         for kind in ["routes", "credentials"] {
             table.set(&[kind.to_owned(), "default".to_owned()], Node::table(Place::CommandLine));
         }
     }
-    check_variables(context, lenient);
+    check_variables(context);
     for setting in SETTINGS {
         let values = from_variable(setting, context.environment);
         if !values.is_empty() {
@@ -224,7 +225,7 @@ fn from_variable(setting: &Setting, environment: &Environment) -> Vec<String> {
     }
 }
 
-fn check_variables(context: &Context<'_>, lenient: bool) {
+fn check_variables(context: &Context<'_>) {
     for name in context.environment.our_names() {
         let is_known = SETTINGS.iter().any(|setting| setting.variable() == name) || CLI_VARIABLES.contains(&name);
         if is_known || is_of_kubernetes(name) {
@@ -235,7 +236,7 @@ fn check_variables(context: &Context<'_>, lenient: bool) {
         let near = words::nearest(name, &known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         let place = Place::Variable(name.to_owned());
         let message = format!("unknown variable{near}");
-        if lenient {
+        if context.ignore_unknown_keys() {
             context.warning(place, Reason::ConfigUnknownKey, "", format!("{message} (ignored)"));
         } else {
             context.mistake(place, Reason::ConfigUnknownKey, "", message);

@@ -1,6 +1,6 @@
 //! `[[credentials.*.permanent]]`: refusals that trying again will not cure.
 
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 use super::rejection::narrow;
 use crate::oauth::settings::PermanentRule;
 use crate::reason::Reason;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 use super::value;
 use crate::proxy::settings::{BodyRule, Rejection, Replay};
 use crate::reason::Reason;

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::document::{Context, Keys, Reader, Table};
+use super::context::Context;
+use super::document::Table;
 use super::listen::Listener;
 use super::mistake::Place;
+use super::reader::{Keys, Reader};
 use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, value};
 use crate::reason::Reason;
 
@@ -87,7 +89,7 @@ fn routes(reader: &Reader<'_>, credentials: &[credential::Credential]) -> Vec<ro
 }
 
 fn named<'a>(reader: &Reader<'a>, of: &str, entry: &'a super::document::Entry, keys: &'static Keys) -> Reader<'a> {
-    let path = super::document::dotted(of, &entry.key);
+    let path = super::reader::dotted(of, &entry.key);
     if let Err(message) = value::name(&entry.key) {
         reader.context().mistake(entry.key_place.clone(), Reason::ConfigWrongValue, &*path, message);
     }

@@ -1,10 +1,11 @@
 //! `[routes.*]`: what is forwarded where, with which token.
 
 use super::ListenAddress;
+use super::context::Context;
 use super::credential::{Credential, server_url};
-use super::document::{Context, Keys, Reader};
 use super::listen::{self, Listener};
 use super::mistake::Place;
+use super::reader::{Keys, Reader};
 use super::{inject, rejection, tls, value, words};
 use crate::proxy::settings;
 use crate::reason::Reason;

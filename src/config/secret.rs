@@ -3,8 +3,10 @@
 //! Every secret is read once while the configuration is checked, so that a missing one is found at start and not at the
 //! first request. No message shows a value.
 
-use super::document::{Context, Node, Reader, Value};
+use super::context::Context;
+use super::document::{Node, Value};
 use super::mistake::Place;
+use super::reader::Reader;
 use super::words;
 use crate::reason::Reason;
 use crate::secret::{Secret, SecretSource};

@@ -1,6 +1,6 @@
 //! The list of all tables: what `config.example.toml` must show, and where a misplaced key belongs.
 
-use super::document::Keys;
+use super::reader::Keys;
 use super::{
     admin, callers, credential, inject, limits, log, permanent, rejection, response, root, route, schedule, timeouts,
     tls,

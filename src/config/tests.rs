@@ -404,6 +404,8 @@ fn contradictions_are_refused() {
     check_credential(post, "F007", "credentials.api.params.client_id", "sent already");
     let same = "[routes.b]\nupstream = \"https://b.example\"";
     check(&with(same, ""), &[("F007", 5, "routes.b", "routes.api")]);
+    check(&format!("listen = \"localhost:0\"{}", with(same, "")), &[("F007", 5, "routes.b", "routes.api")]);
+    good(&format!("listen = \"localhost:0\"{}", with(&format!("{same}\nlisten = \"localhost:0\""), "")));
     let bare = format!(
         "{}\ncredential = \"none\"\nrejection.status = [401]\n",
         "[routes.a]\nupstream = \"https://a.example\""

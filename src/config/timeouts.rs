@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Timeouts;
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 
 pub(super) const KEYS: Keys = Keys {
     name: "[timeouts]",

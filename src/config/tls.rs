@@ -1,6 +1,6 @@
 //! `[credentials.*.tls]` and `[routes.*.tls]`: TLS towards a server.
 
-use super::document::{Keys, Reader};
+use super::reader::{Keys, Reader};
 use super::value;
 use crate::reason::Reason;
 use crate::tls::{self, ClientSettings};

@@ -2,7 +2,7 @@
 //!
 //! Owns the texts of "did you mean". A wrong guess is harmless: it only stands in a message.
 
-use super::document::Keys;
+use super::reader::Keys;
 use super::tables;
 
 /// What an unknown key most likely meant. The words are compared after [`normal`].

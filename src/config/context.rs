@@ -1,0 +1,52 @@
+//! What all tables of one load share: where mistakes go, and what references mean.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use super::environment::Environment;
+use super::mistake::{Mistake, Place};
+use crate::reason::Reason;
+
+/// What all tables of one load share: where mistakes go, and what references mean.
+pub(super) struct Context<'e> {
+    mistakes: RefCell<Vec<Mistake>>,
+    warnings: RefCell<Vec<Mistake>>,
+    pub(super) environment: &'e Environment,
+    /// What paths in the file are relative to.
+    pub(super) base: PathBuf,
+    ignore_unknown_keys: bool,
+}
+
+impl<'e> Context<'e> {
+    pub(super) fn new(environment: &'e Environment, base: PathBuf, ignore_unknown_keys: bool) -> Self {
+        Self { mistakes: RefCell::default(), warnings: RefCell::default(), environment, base, ignore_unknown_keys }
+    }
+
+    pub(super) fn mistake(&self, place: Place, reason: Reason, key: impl Into<String>, message: impl Into<String>) {
+        let mistake = Mistake { place, reason, key: key.into(), message: message.into() };
+        self.mistakes.borrow_mut().push(mistake);
+    }
+
+    pub(super) fn warning(&self, place: Place, reason: Reason, key: impl Into<String>, message: impl Into<String>) {
+        let warning = Mistake { place, reason, key: key.into(), message: message.into() };
+        self.warnings.borrow_mut().push(warning);
+    }
+
+    /// Whether a key that is not known becomes a warning.
+    pub(super) fn ignore_unknown_keys(&self) -> bool {
+        self.ignore_unknown_keys
+    }
+
+    /// The mistakes and the warnings.
+    pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>) {
+        (self.mistakes.into_inner(), self.warnings.into_inner())
+    }
+
+    /// A path as written: in the file it is relative to the file, elsewhere to where bearerd was started.
+    pub(super) fn resolve(&self, path: &str, place: &Place) -> PathBuf {
+        match place {
+            Place::File { .. } => self.base.join(path),
+            _ => PathBuf::from(path),
+        }
+    }
+}
