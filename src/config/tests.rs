@@ -314,6 +314,7 @@ fn wrong_values_of_a_route_say_what_would_be_right() {
     route("host = \"http://a.example\"", "host", "without http://");
     route("credential = \"apj\"", "credential", "did you mean \"api\"?");
     route("inject.header = \"Host\"", "inject.header", "cannot be host");
+    route("inject.header = \"Keep-Alive\"", "inject.header", "cannot be keep-alive");
     route("inject.header = \"a b\"", "inject.header", "name of a header");
     route("inject.scheme = \"two words\"", "inject.scheme", "one word");
     route("rejection.status = [200]", "rejection.status", "success");
@@ -561,6 +562,9 @@ fn no_message_or_debug_output_shows_a_secret() {
         with("wrong = 1", "password = 5\nparams = { a = { env = \"hunter2\" } }\nheaders = { x = \"hunter3\\n\" }");
     let shown = load_text_in(&text, &[("hunter2", "hunter4")]).unwrap_err().to_string();
     assert!(!shown.contains("s3cr3t") && !shown.contains("hunter3") && !shown.contains("hunter4"), "{shown}");
+    let text = SMALLEST.replace("https://api", "https://me:hunter5@api");
+    let shown = load_str(&text, Path::new("bearerd.toml")).unwrap_err().to_string();
+    assert!(shown.contains("user name") && !shown.contains("hunter5"), "{shown}");
     let settings = format!("{:?}", good(SMALLEST));
     assert!(!settings.contains("s3cr3t"), "{settings}");
 }
