@@ -111,6 +111,19 @@ fn readiness_ends_before_service_does() {
 }
 
 #[test]
+fn localhost_is_both_loopbacks_on_one_port() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let bearerd = setup.top("listen = \"localhost:0\"").start_ready();
+    let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let port = bearerd.address().port();
+    let hosts = if has_ipv6 { &["127.0.0.1", "[::1]"][..] } else { &["127.0.0.1"] };
+    for host in hosts {
+        let address = format!("{host}:{port}").parse().unwrap();
+        Request::get("/items").send(address).expect(200);
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_a_clear_error() {
     let (_endpoint, upstream, setup) = stage(300);
     let taken = upstream.address();

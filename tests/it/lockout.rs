@@ -138,10 +138,14 @@ fn a_restart_does_not_try_a_refused_password_again() {
         assert_eq!(endpoint.canaries().found_in(&String::from_utf8_lossy(&bytes)), None);
     }
     assert!(files > 0, "nothing was kept");
-    // Another password is another login.
+    // Another audience is another request, and another password another login.
+    let bearerd = setup.clone().credential("audience = \"elsewhere\"").start();
+    endpoint.wait_for(2, 5.0);
+    bearerd.wait_for_log("T021", 3.0);
+    bearerd.stop();
     setup.secret_file("password", RIGHT);
     setup.start_ready().get("/items").expect(200);
-    assert_eq!(endpoint.count(), 2);
+    assert_eq!(endpoint.count(), 3);
 }
 
 #[test]

@@ -194,6 +194,7 @@ fn the_first_line_of_the_log_says_what_goes_where() {
 fn one_line_a_token_and_none_a_request() {
     let (endpoint, _upstream, setup) = stage(300);
     let bearerd = setup.start_ready();
+    bearerd.wait_for_log("token issued", 5.0);
     let before = bearerd.log().len();
     for _ in 0..20 {
         bearerd.get("/items").expect(200);
