@@ -132,6 +132,8 @@ impl Proxy {
         let attempt = Attempt { route, pool, request: &request, intake: &intake, response_head };
         let mut response = cycle::send_and_cure(attempt).await?;
 
+        // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
+        *response.version_mut() = http::Version::HTTP_11;
         headers::strip_hop_by_hop(response.headers_mut());
         response.headers_mut().remove(http::header::TE);
         response.headers_mut().remove(http::header::CONNECTION);
