@@ -106,6 +106,13 @@ fn connect_and_trace_are_never_forwarded() {
 }
 
 #[test]
+fn an_expectation_that_nobody_knows_is_417() {
+    let (upstream, bearerd, _endpoint) = running();
+    bearerd.send(&Request::post("/items", "x").field("Expect", "200-maybe")).expect_problem(417, "C008");
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
 fn our_own_answers_do_not_look_like_the_upstreams() {
     let (_endpoint, upstream, setup) = stage(300);
     let bearerd = setup.start_ready();

@@ -231,6 +231,21 @@ fn probes_have_a_listener_of_their_own() {
 }
 
 #[test]
+fn probes_dial_nobody() {
+    let (endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    upstream.go_down();
+    endpoint.go_down();
+    let counts = (endpoint.count(), upstream.connections());
+    for _ in 0..50 {
+        for target in ["/livez", "/readyz", "/startupz", "/metrics", "/status"] {
+            bearerd.admin_get(target).expect(200);
+        }
+    }
+    assert_eq!((endpoint.count(), upstream.connections()), counts);
+}
+
+#[test]
 fn the_other_spellings_of_the_probes_work_too() {
     let (_endpoint, _upstream, setup) = stage(300);
     let bearerd = setup.start_ready();

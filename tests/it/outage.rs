@@ -1,6 +1,6 @@
 //! The token endpoint is away: nothing is noticed while the token lives, nothing expired is sent after.
 
-use crate::support::client::Load;
+use crate::support::client::{Load, burst, statuses};
 use crate::support::{Reply, Request, Standing, eventually, now, seconds, stage, throughout};
 
 #[test]
@@ -62,6 +62,21 @@ fn no_expired_token_is_sent_when_the_outage_is_longer_than_its_life() {
     eventually("200 again", seconds(5.0), || bearerd.get("/items").status == 200);
     assert!(back.elapsed() < seconds(5.0));
     assert_eq!(bearerd.metric("bearerd_token_valid", &[("credential", "api")]), Some(1.0));
+}
+
+#[test]
+fn a_hundred_requests_at_expiry_wait_for_one_slow_token_request() {
+    let (endpoint, upstream, setup) = stage(3);
+    let bearerd = setup.start_ready();
+    endpoint.tokens().set_lifetime(300);
+    // The renewal begins in time and is answered when the old token is long over.
+    endpoint.always(Reply::Token.late(3.0));
+    endpoint.wait_for(2, 4.0);
+    eventually("the token's end", seconds(4.0), || !bearerd.is_ready());
+    let answers = burst(bearerd.address(), 100, |n| Request::get(&format!("/items/{n}")));
+    assert_eq!(statuses(&answers), [(200, 100)].into());
+    assert_eq!(endpoint.count(), 2);
+    assert_eq!(upstream.with_token(Standing::Live), 100);
 }
 
 #[test]

@@ -18,7 +18,7 @@
 )]
 
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, reason = "the short tests use the rest")]
+#[allow(dead_code, unused_imports, reason = "the short tests use the rest")]
 mod support;
 
 use std::process::ExitCode;
