@@ -127,7 +127,7 @@ impl Proxy {
 
         let gate = (entry.expects_continue && !http_body::Body::is_end_stream(&body)).then(Gate::new);
         let intake = Intake::new(body, self.handling(route), gate);
-        let request = Sanitized::new(parts, route, &gateway.via, !intake.is_empty());
+        let request = Sanitized::new(parts, route, &entry.authority, &gateway.via, !intake.is_empty());
         let response_head = gateway.timeouts.response_head;
         let attempt = Attempt { route, pool, request: &request, intake: &intake, response_head };
         let mut response = cycle::send_and_cure(attempt).await?;

@@ -13,4 +13,4 @@ mod wire;
 pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
 pub use origin::{Origin, Scheme};
-pub use pool::{Connection, Outbound, Pool, SendError};
+pub use pool::{Connection, Outbound, Pool, SendError, SendFailure};

@@ -15,7 +15,7 @@ use super::rejection::is_idempotent;
 use super::route::Route;
 use crate::reason::Reason;
 use crate::token::AccessToken;
-use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError};
+use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError, SendFailure};
 
 /// What every attempt of one request needs.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl Attempt<'_> {
             match self.exchange(connection, token.as_deref(), body).await {
                 Ok(response) => return Ok(Answered { response, token }),
                 Err(Failure::Unanswered(error)) if reused && self.may_go_again(&error) => {
-                    tracing::debug!(error = %error.error, "kept connection was closed; sending again on a fresh one");
+                    tracing::debug!(error = %error.failure, "kept connection was closed; sending again on a fresh one");
                     connection = self.connect().await?;
                 }
                 Err(failure) => return Err(self.problem(&failure)),
@@ -137,13 +137,13 @@ impl Attempt<'_> {
             (_, Some(Lost::Stalled)) => Problem::new(Reason::BodyTimeout, "the request's body stalled"),
             (_, Some(_)) => Problem::new(Reason::CallerGone, "the request's body broke off"),
             (Failure::Silent, None) => self.failed(Reason::UpstreamSilent, "no answer in time"),
-            (Failure::Unanswered(SendError { error, .. }), None) if error.is_parse() => {
-                self.failed(Reason::UpstreamMalformed, &error.to_string())
-            }
-            (Failure::Unanswered(SendError { error, .. }), None) => self.failed(
+            (Failure::Unanswered(SendError { failure: SendFailure::Closed(error), .. }), None) => self.failed(
                 Reason::UpstreamClosed,
                 &format!("connection closed by the upstream before answering ({error})"),
             ),
+            (Failure::Unanswered(SendError { failure, .. }), None) => {
+                self.failed(Reason::UpstreamMalformed, &failure.to_string())
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Uri};
 
 use super::headers;
@@ -26,12 +26,12 @@ pub(super) struct Sanitized {
 pub(super) struct Authorized(Request<()>);
 
 impl Sanitized {
-    /// Strips a caller's request and points it at the route's upstream. `via` is our own entry (RFC 9110 §7.6.3);
-    /// `has_body` decides what is said about a body's length.
-    pub(super) fn new(parts: Parts, route: &Route, via: &HeaderValue, has_body: bool) -> Self {
+    /// Strips a caller's request and points it at the route's upstream. `authority` is what the caller asked for, by its target or
+    /// its `Host`; `via` is our own entry (RFC 9110 §7.6.3); `has_body` decides what is said about a body's length.
+    pub(super) fn new(parts: Parts, route: &Route, authority: &Authority, via: &HeaderValue, has_body: bool) -> Self {
         let target = target::upstream_target(&parts.uri, route);
         let mut headers = parts.headers;
-        let own_host = headers.remove(header::HOST);
+        headers.remove(header::HOST);
         // Framing is said anew by our own client; an empty body that was announced stays announced.
         let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body;
         headers::strip_hop_by_hop(&mut headers);
@@ -44,8 +44,7 @@ impl Sanitized {
         if !has_body {
             headers.remove(header::EXPECT);
         }
-        let host = own_host.filter(|_| route.settings.keep_host).unwrap_or_else(|| route.host_value.clone());
-        headers.insert(header::HOST, host);
+        headers.insert(header::HOST, host(route, authority));
         headers.append(header::VIA, via.clone());
         Self { method: parts.method, target, headers }
     }
@@ -72,6 +71,13 @@ impl Sanitized {
         }
         Authorized(request)
     }
+}
+
+/// What `Host` says to the upstream. The caller's own line is not looked at: with a target in absolute-form it is not what was
+/// checked (RFC 9112 §3.2.2).
+fn host(route: &Route, authority: &Authority) -> HeaderValue {
+    let kept = route.settings.keep_host.then(|| HeaderValue::from_str(authority.as_str()).ok());
+    kept.flatten().unwrap_or_else(|| route.host_value.clone())
 }
 
 impl Authorized {

@@ -10,7 +10,8 @@ use hyper::body::Incoming;
 
 use super::pool::{Connection, Outbound, Pool};
 
-/// An answer's body. Read to its end it returns the connection to the pool; dropped before, it closes the connection.
+/// An answer's body. Read to its end it returns the connection to the pool, at the latest when it is
+/// dropped; dropped before its end, it closes the connection.
 #[derive(Debug)]
 pub struct AnswerBody<B: Outbound> {
     incoming: Incoming,
@@ -20,9 +21,7 @@ pub struct AnswerBody<B: Outbound> {
 
 impl<B: Outbound> AnswerBody<B> {
     pub(super) fn new(incoming: Incoming, connection: Connection<B>, pool: Rc<Pool<B>>) -> Self {
-        let mut body = Self { incoming, lease: Some((connection, pool)), forfeited: false };
-        body.release_at_end();
-        body
+        Self { incoming, lease: Some((connection, pool)), forfeited: false }
     }
 
     /// Has the connection closed when the answer ends: its request was not written to the end and never will be.
@@ -65,6 +64,13 @@ impl<B: Outbound> Body for AnswerBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+impl<B: Outbound> Drop for AnswerBody<B> {
+    fn drop(&mut self) {
+        // A body without bytes is never polled. Its connection comes back no sooner than here, since it may be forfeited until then.
+        self.release_at_end();
     }
 }
 

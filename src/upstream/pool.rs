@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use http::{Request, StatusCode};
 use http_body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::answer::AnswerBody;
 use super::connect::{ConnectError, Connector};
@@ -23,6 +24,10 @@ use super::wire::{Traffic, Wire};
 const HEAD_LIMIT: usize = 64 * 1024;
 /// Most fields in an answer's head.
 const FIELD_LIMIT: usize = 256;
+/// Most bytes that are read, interim answers included, until the head of the answer is whole.
+const BEFORE_BODY: usize = 4 * HEAD_LIMIT;
+/// How long a request's body may go on after its answer has ended.
+const LINGER: Duration = Duration::from_secs(5);
 /// Most idle connections kept for one upstream by one worker.
 const IDLE_LIMIT: usize = 512;
 
@@ -67,7 +72,24 @@ pub struct SendError {
     /// Whether any byte of it may have reached the upstream.
     pub sent: bool,
     /// What happened.
-    pub error: hyper::Error,
+    pub failure: SendFailure,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendFailure {
+    /// The connection ended first.
+    #[error("{0}")]
+    Closed(hyper::Error),
+    /// What came is not HTTP/1, or too much of it.
+    #[error("{0}")]
+    Malformed(hyper::Error),
+    /// Interim answers came, more than anybody means.
+    #[error("interim answers without end")]
+    Flooded,
+    /// The upstream turned to another protocol (RFC 9110 §15.2.2), which we never ask for.
+    #[error("101 Switching Protocols without being asked")]
+    Switched,
 }
 
 impl<B: Outbound> Pool<B> {
@@ -117,14 +139,30 @@ impl<B: Outbound> Pool<B> {
         request: Request<B>,
     ) -> Result<http::Response<AnswerBody<B>>, SendError> {
         let written_before = connection.traffic.written();
-        match connection.sender.try_send_request(request).await {
-            Ok(response) => Ok(response.map(|body| AnswerBody::new(body, connection, Rc::clone(self)))),
+        connection.traffic.await_head(BEFORE_BODY);
+        let mut response = match connection.sender.try_send_request(request).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(SendError { sent: true, failure: SendFailure::Switched });
+            }
+            Ok(response) => response,
             Err(mut failed) => {
                 let never_written = failed.take_message().is_some();
                 let sent = !never_written && connection.traffic.written() != written_before;
-                Err(SendError { sent, error: failed.into_error() })
+                let failure = match failed.into_error() {
+                    _ if connection.traffic.is_flooded() => SendFailure::Flooded,
+                    error if error.is_parse() => SendFailure::Malformed(error),
+                    error => SendFailure::Closed(error),
+                };
+                return Err(SendError { sent, failure });
             }
+        };
+        connection.traffic.head_came();
+        let ambiguous = drop_overridden_length(response.headers_mut());
+        let mut response = response.map(|body| AnswerBody::new(body, connection, Rc::clone(self)));
+        if ambiguous {
+            response.body_mut().forfeit();
         }
+        Ok(response)
     }
 
     /// Takes a connection back whose answer has been read to the end.
@@ -136,11 +174,12 @@ impl<B: Outbound> Pool<B> {
             self.keep(connection);
             return;
         }
-        // The request's body may still be under way: an upstream may answer first and read on.
+        // The request's body may still be under way: an upstream may answer first and read on. Not for ever: nobody waits
+        // for that request any more.
         let pool = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let mut connection = connection;
-            if connection.sender.ready().await.is_ok() {
+            if let Ok(Ok(())) = timeout(LINGER, connection.sender.ready()).await {
                 pool.keep(connection);
             }
         });
@@ -186,6 +225,12 @@ impl<B: Outbound> Pool<B> {
         let now = Instant::now();
         self.idle_timeout.and_then(|patience| now.checked_sub(patience)).unwrap_or(now)
     }
+}
+
+/// `Transfer-Encoding` overrides `Content-Length`, which must not be forwarded then (RFC 9112 §6.3). Returns whether there were
+/// both: an attempt at smuggling, perhaps, so that the connection is not to be used again.
+fn drop_overridden_length(headers: &mut HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) && headers.remove(CONTENT_LENGTH).is_some()
 }
 
 impl<B> Connection<B> {

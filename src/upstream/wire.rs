@@ -3,6 +3,9 @@
 //! An upstream may answer and close before it has read the whole request: with a 401, typically. Then our next write
 //! fails while the answer lies ready in the receive buffer, and hyper's client reports the write and loses the answer.
 //! [`Wire`] swallows the failure: what is written afterwards is dropped, reading goes on until the answer or the end.
+//!
+//! It also bounds what may come before an answer. hyper skips interim answers without counting them, within one poll as many
+//! as the socket holds, so that a flood of them would end neither by a deadline nor let another task run.
 
 use std::cell::Cell;
 use std::io;
@@ -17,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Traffic {
     written: Cell<u64>,
     write_failed: Cell<bool>,
+    /// What may still be read until the head of an answer has come; `None` where one has.
+    before_head: Cell<Option<usize>>,
 }
 
 impl Traffic {
@@ -28,6 +33,25 @@ impl Traffic {
     /// Whether the peer stopped reading.
     pub(super) fn write_failed(&self) -> bool {
         self.write_failed.get()
+    }
+
+    /// An answer is awaited: reading fails once `allowance` bytes, give or take one read, have not held its whole head.
+    pub(super) fn await_head(&self, allowance: usize) {
+        self.before_head.set(Some(allowance));
+    }
+
+    /// The head has come; its body may be of any length.
+    pub(super) fn head_came(&self) {
+        self.before_head.set(None);
+    }
+
+    /// Whether reading failed because the head was not among all that came.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.before_head.get() == Some(0)
+    }
+
+    fn read(&self, bytes: usize) {
+        self.before_head.set(self.before_head.get().map(|left| left.saturating_sub(bytes)));
     }
 }
 
@@ -61,7 +85,13 @@ impl<S> Wire<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        if self.traffic.is_flooded() {
+            return Poll::Ready(Err(io::Error::other("interim answers without end")));
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.traffic.read(buf.filled().len().saturating_sub(before));
+        read
     }
 }
 
@@ -127,5 +157,23 @@ mod tests {
         let mut answer = String::new();
         wire.read_to_string(&mut answer).await.unwrap();
         assert_eq!(answer, "answer");
+    }
+
+    #[tokio::test]
+    async fn reading_fails_when_no_head_is_among_what_may_come_before_it() {
+        let (mut peer, ours) = tokio::io::duplex(64);
+        let traffic = Rc::new(Traffic::default());
+        let mut wire = Wire::new(ours, Rc::clone(&traffic));
+        let mut buffer = [0; 8];
+        peer.write_all(&[0; 40]).await.unwrap();
+        wire.read_exact(&mut buffer).await.unwrap();
+        traffic.await_head(12);
+        wire.read_exact(&mut buffer).await.unwrap();
+        assert!(!traffic.is_flooded());
+        wire.read_exact(&mut buffer).await.unwrap();
+        assert!(traffic.is_flooded());
+        assert!(wire.read_exact(&mut buffer).await.is_err());
+        traffic.head_came();
+        wire.read_exact(&mut buffer).await.unwrap();
     }
 }

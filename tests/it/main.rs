@@ -19,6 +19,7 @@
 
 mod support;
 
+mod abuse;
 mod callers;
 mod clients;
 mod configuration;
