@@ -5,10 +5,15 @@
 //! `[secret]`, there is no `Display`, and the memory is wiped when the last copy is dropped.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
+
+/// The longest secret in a file, in bytes. Keys and service accounts' tokens take a few KiB.
+const LONGEST: usize = 64 * 1024;
 
 /// A secret text: a client secret, a password, a token.
 ///
@@ -60,7 +65,7 @@ impl SecretSource {
     /// Reads the secret as it is now.
     ///
     /// # Errors
-    /// [`SecretError`] if a file cannot be read, is empty, or is not UTF-8. The error names the path and
+    /// [`SecretError`] if a file cannot be read, is empty, too long, no file at all, or not UTF-8. The error names the path and
     /// never shows content.
     pub async fn read(&self) -> Result<Secret, SecretError> {
         match self {
@@ -99,6 +104,19 @@ pub enum SecretError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It is something else than a file.
+    #[error(
+        "{path} is a {kind}, not a file; a secret is read again at every token request, so it must be a file that can be"
+    )]
+    NotFile {
+        /// What was to be read.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Larger than any secret.
+    #[error("the secret file {0} is larger than 64 KiB, which no secret is")]
+    TooLong(PathBuf),
     /// The file held nothing, which is taken for a rotation in progress.
     #[error("the secret file {0} is empty")]
     Empty(PathBuf),
@@ -111,8 +129,16 @@ pub enum SecretError {
 }
 
 fn read_file(path: PathBuf) -> Result<Secret, SecretError> {
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => Zeroizing::new(bytes),
+    // Looked at before it is opened: to open a pipe may wait for ever.
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_file() => (),
+        Ok(found) if found.is_dir() => return Err(SecretError::NotFile { path, kind: "directory" }),
+        Ok(_) => return Err(SecretError::NotFile { path, kind: "pipe or device" }),
+        Err(source) => return Err(SecretError::Unreadable { path, source }),
+    }
+    let bytes = match read_at_most(&path, LONGEST + 1) {
+        Ok(bytes) if bytes.len() <= LONGEST => Zeroizing::new(bytes),
+        Ok(_) => return Err(SecretError::TooLong(path)),
         Err(source) => return Err(SecretError::Unreadable { path, source }),
     };
     let Ok(text) = std::str::from_utf8(&bytes) else {
@@ -124,6 +150,15 @@ fn read_file(path: PathBuf) -> Result<Secret, SecretError> {
         return Err(SecretError::Empty(path));
     }
     Ok(Secret::new(text))
+}
+
+fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(limit).min(limit);
+    // In one piece, since a buffer that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(length + 1);
+    file.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -150,6 +185,25 @@ mod tests {
         check("abc\r\n", "abc");
         check("abc\n\n", "abc\n");
         check(" abc ", " abc ");
+    }
+
+    #[test]
+    fn what_is_no_file_of_a_secrets_size_is_refused_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |path: &Path, wanted: &str| {
+            let error = SecretSource::File(path.to_owned()).read_now().unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.contains(&*path.to_string_lossy()), "{error}");
+        };
+        check(dir.path(), "is a directory, not a file");
+        check(Path::new("/dev/zero"), "is a pipe or device, not a file");
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&pipe);
+        check(Path::new(&format!("/proc/self/fd/{number}")), "is a pipe or device, not a file");
+        let long = dir.path().join("long");
+        std::fs::write(&long, vec![b'x'; LONGEST]).unwrap();
+        assert!(SecretSource::File(long.clone()).read_now().is_ok());
+        std::fs::write(&long, vec![b'x'; LONGEST + 1]).unwrap();
+        check(&long, "larger than 64 KiB");
     }
 
     #[test]

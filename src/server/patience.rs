@@ -30,6 +30,8 @@ pub(super) struct Patience<S> {
 #[derive(Debug)]
 pub(super) struct Activity {
     phase: Cell<Phase>,
+    /// How many requests have begun.
+    requests: Cell<u64>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -45,7 +47,11 @@ enum Phase {
 
 impl<S> Patience<S> {
     pub(super) fn new(stream: S, settings: Settings) -> Self {
-        let activity = Activity { phase: Cell::new(Phase::Idle(Instant::now())), reader: RefCell::new(None) };
+        let activity = Activity {
+            phase: Cell::new(Phase::Idle(Instant::now())),
+            requests: Cell::new(0),
+            reader: RefCell::new(None),
+        };
         Self { stream, settings, activity: Rc::new(activity), timer: None }
     }
 
@@ -78,7 +84,9 @@ impl Activity {
     /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
     pub(super) fn request_began(self: &Rc<Self>) -> Rc<Busy> {
         self.phase.set(Phase::Busy);
-        Rc::new(Busy(Rc::clone(self)))
+        let number = self.requests.get().wrapping_add(1);
+        self.requests.set(number);
+        Rc::new(Busy { activity: Rc::clone(self), number })
     }
 
     fn bytes_came(&self) {
@@ -132,13 +140,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patience<S> {
 
 /// A request is being served for as long as this is held.
 #[derive(Debug)]
-pub(super) struct Busy(Rc<Activity>);
+pub(super) struct Busy {
+    activity: Rc<Activity>,
+    number: u64,
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.phase.set(Phase::Idle(Instant::now()));
+        // Whoever threw away the body of an answered request may let go of it when the next one has begun.
+        if self.activity.requests.get() != self.number {
+            return;
+        }
+        self.activity.phase.set(Phase::Idle(Instant::now()));
         // The stream was last polled when no deadline applied; it must look again.
-        if let Some(reader) = self.0.reader.take() {
+        if let Some(reader) = self.activity.reader.take() {
             reader.wake();
         }
     }
@@ -229,5 +244,18 @@ mod tests {
             () = served => (),
         }
         assert_eq!(started.elapsed().as_secs(), 560);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_let_go_late_does_not_end_the_next_one() {
+        let (_peer, ours) = tokio::io::duplex(64);
+        let mut stream = patience(ours);
+        let first = stream.activity().request_began();
+        let second = stream.activity().request_began();
+        drop(first);
+        let read = tokio::time::timeout(Duration::from_secs(500), async { stream.read(&mut [0; 8]).await });
+        assert!(read.await.is_err(), "the second request is still being served");
+        drop(second);
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
     }
 }
