@@ -1,5 +1,7 @@
 //! The 401 cycle (DESIGN section 5): a token that the upstream rejects is replaced, and the request sent again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::client::{Load, burst, read_response, read_response_head, statuses};
@@ -107,6 +109,30 @@ fn the_limit_is_configurable() {
     endpoint.tokens().revoke_all();
     bearerd.send(&Request::post("/short", vec![b'x'; 100])).expect(200);
     assert_eq!((upstream.requests_for("/long").len(), upstream.requests_for("/short").len()), (1, 2));
+}
+
+#[test]
+fn bodies_beyond_the_memory_for_replays_get_the_original() {
+    let (endpoint, upstream, setup) = stage(300);
+    // Nothing is rejected before all bodies are there.
+    let arrived = Arc::new(AtomicUsize::new(0));
+    upstream.on("/kept", move |exchange| {
+        exchange.read_body()?;
+        arrived.fetch_add(1, Ordering::SeqCst);
+        eventually("every body", seconds(10.0), || arrived.load(Ordering::SeqCst) >= 8);
+        exchange.ordinary()
+    });
+    let bearerd = setup.section("[limits]\nreplay_memory = \"200KiB\"").start_ready();
+    endpoint.tokens().revoke_all();
+    let answers = burst(bearerd.address(), 8, |n| Request::post(&format!("/kept/{n}"), vec![b'm'; 50 * 1024]));
+    let counts = statuses(&answers);
+    let (healed, passed) = (counts[&200], counts[&401]);
+    assert!(healed + passed == 8 && (1..=4).contains(&healed), "{counts:?}");
+    assert_eq!(bearerd.rejections("passed_memory"), passed as f64);
+    assert_eq!(endpoint.count(), 2);
+    eventually("the memory given back", seconds(3.0), || {
+        bearerd.metric("bearerd_replay_memory_bytes", &[]) == Some(0.0)
+    });
 }
 
 #[test]
