@@ -158,8 +158,8 @@ fn start_as_nobody(setup: &crate::support::Setup) -> crate::support::Bearerd {
     };
     open(setup.directory());
     let binary = setup.directory().join("bearerd");
-    if std::fs::hard_link(crate::support::bearerd::BINARY, &binary).is_err() {
-        std::fs::copy(crate::support::bearerd::BINARY, &binary).unwrap();
+    if std::fs::hard_link(crate::support::BINARY, &binary).is_err() {
+        std::fs::copy(crate::support::BINARY, &binary).unwrap();
     }
     open(&binary);
     let bearerd = setup.clone().binary(&binary).uid(65_534).start();
@@ -202,9 +202,9 @@ fn healthcheck_ends_with_what_a_probe_needs() {
     let bearerd = setup.start();
     bearerd.wait_for_log("T010", 5.0);
     let check = |flag: Option<&str>| {
-        let mut command = std::process::Command::new(crate::support::bearerd::BINARY);
+        let mut command = std::process::Command::new(crate::support::BINARY);
         command.arg("healthcheck").args(flag).arg("--admin").arg(bearerd.admin().to_string());
-        crate::support::bearerd::finish(command, endpoint.canaries()).code
+        crate::support::finish(command, endpoint.canaries()).code
     };
     assert_eq!(check(Some("--live")), Some(0));
     assert_eq!(check(Some("--started")), Some(0));
