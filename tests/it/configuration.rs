@@ -1,6 +1,6 @@
 //! A configuration mistake never starts half a proxy, and a whole sidecar needs no file.
 
-use crate::support::bearerd::{BINARY, finish};
+use crate::support::{BINARY, finish};
 use crate::support::{Setup, TokenEndpoint, Upstream, stage};
 
 #[test]
@@ -227,7 +227,7 @@ fn several_credentials_have_tokens_of_their_own() {
     assert_eq!(endpoint.count(), 2);
 }
 
-fn verb_with(setup: &Setup, words: &[&str]) -> crate::support::bearerd::Ended {
+fn verb_with(setup: &Setup, words: &[&str]) -> crate::support::Ended {
     let (verb, rest) = words.split_first().unwrap();
     let mut command = setup.command(verb);
     command.args(rest);

@@ -158,8 +158,8 @@ fn start_as_nobody(setup: &crate::support::Setup) -> crate::support::Bearerd {
     };
     open(setup.directory());
     let binary = setup.directory().join("bearerd");
-    if std::fs::hard_link(crate::support::bearerd::BINARY, &binary).is_err() {
-        std::fs::copy(crate::support::bearerd::BINARY, &binary).unwrap();
+    if std::fs::hard_link(crate::support::BINARY, &binary).is_err() {
+        std::fs::copy(crate::support::BINARY, &binary).unwrap();
     }
     open(&binary);
     let bearerd = setup.clone().binary(&binary).uid(65_534).start();
@@ -202,9 +202,9 @@ fn healthcheck_ends_with_what_a_probe_needs() {
     let bearerd = setup.start();
     bearerd.wait_for_log("T010", 5.0);
     let check = |flag: Option<&str>| {
-        let mut command = std::process::Command::new(crate::support::bearerd::BINARY);
+        let mut command = std::process::Command::new(crate::support::BINARY);
         command.arg("healthcheck").args(flag).arg("--admin").arg(bearerd.admin().to_string());
-        crate::support::bearerd::finish(command, endpoint.canaries()).code
+        crate::support::finish(command, endpoint.canaries()).code
     };
     assert_eq!(check(Some("--live")), Some(0));
     assert_eq!(check(Some("--started")), Some(0));
@@ -228,6 +228,57 @@ fn probes_have_a_listener_of_their_own() {
     assert_eq!(anybody("/status"), 404);
     let retry = Request::new("POST", "/retry/api").field("Host", "10.1.2.3:9181").send(address);
     assert!([404, 405].contains(&retry.status), "{retry:?}");
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let (endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    let files = || bearerd.metric("process_open_fds", &[]).unwrap();
+    bearerd.get("/items").expect(200);
+    let before = files();
+    upstream.on("/hangs", |exchange| {
+        exchange.wire.closes_within(seconds(10.0));
+        Ok(After::Close)
+    });
+    for n in 0..100 {
+        let wire = Wire::connect(bearerd.address()).unwrap();
+        let request = Request::post(if n % 2 == 0 { "/hangs" } else { "/items" }, vec![b'x'; 10_000]);
+        let bytes = request.bytes(bearerd.address());
+        // Callers that go away at every point: within the head, within the body, while they wait.
+        wire.send(&bytes[..bytes.len() * (n + 1) / 100]).unwrap();
+    }
+    endpoint.tokens().revoke_all();
+    for _ in 0..20 {
+        bearerd.get("/items").expect(200);
+    }
+    for gauge in ["bearerd_connections", "bearerd_requests_in_flight", "bearerd_replay_memory_bytes"] {
+        eventually(gauge, seconds(8.0), || bearerd.metric(gauge, &[]) == Some(0.0));
+    }
+    // Idle upstream connections may stay; they are few.
+    eventually("files closed", seconds(8.0), || files() <= before + 12.0);
+    assert!(bearerd.log_with("\"error\"").is_empty(), "{:#?}", bearerd.log());
+}
+
+#[test]
+fn every_request_is_counted_once() {
+    let (endpoint, upstream, setup) = stage(300);
+    upstream.on("/teapot", |exchange| exchange.answer(418, &[], ""));
+    let bearerd = setup.start_ready();
+    for _ in 0..3 {
+        bearerd.get("/items").expect(200);
+    }
+    bearerd.get("/teapot").expect(418);
+    endpoint.tokens().revoke_all();
+    bearerd.get("/items").expect(200);
+    let count = |code: &str, origin: &str| {
+        bearerd.metric("bearerd_requests_total", &[("route", "api"), ("code", code), ("origin", origin)])
+    };
+    assert_eq!((count("200", "upstream"), count("418", "upstream")), (Some(4.0), Some(1.0)));
+    let answered = "bearerd_request_duration_seconds_count";
+    eventually("every answer's end", seconds(3.0), || bearerd.metric(answered, &[("route", "api")]) == Some(5.0));
+    // The healed request was two at the upstream.
+    assert_eq!(bearerd.metric("bearerd_upstream_duration_seconds_count", &[("route", "api")]), Some(6.0));
 }
 
 #[test]

@@ -154,9 +154,9 @@ fn retry_lets_a_refused_credential_ask_again() {
     let bearerd = setup.start();
     endpoint.wait_for(1, 5.0);
     bearerd.wait_for_log("T021", 3.0);
-    let mut command = std::process::Command::new(crate::support::bearerd::BINARY);
+    let mut command = std::process::Command::new(crate::support::BINARY);
     command.arg("retry").arg("api").arg("--admin").arg(bearerd.admin().to_string());
-    crate::support::bearerd::finish(command, endpoint.canaries()).expect_code(0);
+    crate::support::finish(command, endpoint.canaries()).expect_code(0);
     endpoint.wait_for(2, 3.0);
     // The listener itself wants POST, so that no link can do it.
     bearerd.admin_get("/retry/api").expect(405);

@@ -156,7 +156,7 @@ fn a_trailer_cannot_carry_a_second_token() {
     let bearerd = setup.start_ready();
     let mut wire = Wire::connect(bearerd.address()).unwrap();
     let head = Request::post("/items", "").field("Host", "localhost").field("Trailer", "Authorization, X-Sum");
-    let head = String::from_utf8(head.head_bytes(bearerd.address())).unwrap();
+    let head = head.head_text(bearerd.address());
     let head = head.replace("Content-Length: 0", "Transfer-Encoding: chunked");
     wire.send(format!("{head}5\r\nhello\r\n0\r\nAuthorization: Bearer EVIL\r\nX-Sum: 7\r\n\r\n")).unwrap();
     crate::support::client::read_response(&mut wire, "POST").unwrap().expect(200);

@@ -1,7 +1,8 @@
 //! Renewal is invisible (promise 3): no request waits for it, none fails because of it.
 
 use crate::support::client::Load;
-use crate::support::{FLOOR, Reply, Request, Standing, eventually, seconds, stage, throughout};
+use crate::support::wire::chunk;
+use crate::support::{After, FLOOR, Reply, Request, Standing, eventually, pause, seconds, stage, throughout};
 
 #[test]
 fn three_second_tokens_under_load_fail_no_request() {
@@ -39,6 +40,28 @@ fn no_request_waits_for_a_slow_renewal() {
     report.expect_all_ok();
     let slowest = report.quantile(1.0);
     assert!(slowest < seconds(2.0), "a request took {slowest:?} while the renewal took 3 s");
+}
+
+#[test]
+fn a_stream_outlives_the_token_that_it_began_with() {
+    let (endpoint, upstream, setup) = stage(2);
+    let tokens = endpoint.tokens().clone();
+    upstream.on("/events", move |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let begun = tokens.issued().len();
+        let mut told = begun;
+        while told < begun + 3 {
+            if tokens.issued().len() > told {
+                told += 1;
+                exchange.wire.send(chunk(format!("token {told}")))?;
+            }
+            pause(seconds(0.01));
+        }
+        exchange.wire.send("0\r\n\r\n").map(|()| After::KeepAlive)
+    });
+    let bearerd = setup.start_ready();
+    let text = bearerd.get("/events").expect(200).text();
+    assert_eq!(text.matches("token").count(), 3, "{text}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_request_body_that_stalls_before_the_answer_is_refused() {
     let (_endpoint, upstream, setup) = stage(300);
     let bearerd = setup.section("[timeouts]\nrequest_body_idle = \"1s\"").start_ready();
     let mut wire = Wire::connect(bearerd.address()).unwrap();
-    let head = Request::new("POST", "/items").field("Transfer-Encoding", "chunked");
+    let head = Request::chunked("/items");
     wire.send(head.head_bytes(bearerd.address())).unwrap();
     wire.send(chunk("first")).unwrap();
     eventually("the request upstream", seconds(3.0), || upstream.count() == 1);
@@ -76,7 +76,7 @@ fn a_body_may_take_its_time_once_the_answer_has_begun() {
     });
     let bearerd = setup.section("[timeouts]\nrequest_body_idle = \"1s\"").start_ready();
     let mut wire = Wire::connect(bearerd.address()).unwrap();
-    let head = Request::new("POST", "/early").field("Transfer-Encoding", "chunked");
+    let head = Request::chunked("/early");
     wire.send(head.head_bytes(bearerd.address())).unwrap();
     read_response_head(&mut wire).unwrap().expect(200);
     pause(seconds(2.0));

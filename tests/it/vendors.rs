@@ -96,7 +96,7 @@ impl Vendor {
         assert_eq!(self.upstream.count(), 0);
     }
 
-    /// The vendor fails for now: the words are in the log, and the next try brings a token.
+    /// The vendor fails this time: its words are in the log, and the next try brings a token.
     #[track_caller]
     fn recovers(&self, path: &str, code: &str, words: &str) {
         let bearerd = self.setup.start();

@@ -87,7 +87,7 @@ fn start_and_rest() -> Vec<Row> {
     let (_, bearerd) = first(&setup);
     pause(seconds(2.0));
     let resident = bearerd.metric("process_resident_memory_bytes", &[]).unwrap() / 1e6;
-    let size = std::fs::metadata(support::bearerd::BINARY).unwrap().len() as f64 / 1e6;
+    let size = std::fs::metadata(support::BINARY).unwrap().len() as f64 / 1e6;
     vec![
         ("cold start to the first proxied request, median of 10", format!("{:.1?}", times[5]), ""),
         ("resident memory at rest", format!("{resident:.1} MB"), ""),

@@ -33,6 +33,11 @@ impl Request {
         Self::new("POST", target).body(body)
     }
 
+    /// A POST whose body the test sends itself, in chunks.
+    pub(crate) fn chunked(target: &str) -> Self {
+        Self::new("POST", target).field("Transfer-Encoding", "chunked")
+    }
+
     pub(crate) fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
@@ -56,6 +61,11 @@ impl Request {
         }
         head.push_str("\r\n");
         head.into_bytes()
+    }
+
+    /// The same as text, for what no well-behaved client would send.
+    pub(crate) fn head_text(&self, address: SocketAddr) -> String {
+        String::from_utf8(self.head_bytes(address)).expect("UTF-8")
     }
 
     pub(crate) fn bytes(&self, address: SocketAddr) -> Vec<u8> {

@@ -5,9 +5,11 @@
 pub(crate) mod bearerd;
 pub(crate) mod canaries;
 pub(crate) mod client;
+pub(crate) mod command;
 pub(crate) mod listener;
 pub(crate) mod peers;
 pub(crate) mod provider;
+pub(crate) mod setup;
 pub(crate) mod tls_front;
 pub(crate) mod token_endpoint;
 pub(crate) mod tokens;
@@ -16,8 +18,10 @@ pub(crate) mod wire;
 
 use std::time::{Duration, Instant};
 
-pub(crate) use bearerd::{Bearerd, Setup};
+pub(crate) use bearerd::Bearerd;
 pub(crate) use client::Request;
+pub(crate) use command::{Ended, finish};
+pub(crate) use setup::{BINARY, Setup};
 pub(crate) use token_endpoint::{Reply, TokenEndpoint};
 pub(crate) use tokens::{Standing, Tokens};
 pub(crate) use upstream::{After, Upstream};

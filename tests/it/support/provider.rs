@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::bearerd::Setup;
 use super::canaries::Canaries;
 use super::client::Request;
 use super::peers::{installed, skip_unless};
+use super::setup::Setup;
 
 /// The secret of its client `svc`.
 pub(crate) const SECRET: &str = "svc-canary-secret-1";

@@ -9,6 +9,9 @@ use super::listener::Listener;
 use super::tokens::{Standing, Tokens};
 use super::wire::{Fields, Framing, Head, Wire, latin1};
 
+/// The body of a 401 to a token that is not accepted.
+pub(crate) const DENIAL: &str = r#"{"detail":"token not accepted"}"#;
+
 /// What one path does. It is called when the head has come and before the body is read.
 pub(crate) type Behaviour = Arc<dyn Fn(&mut Exchange<'_>) -> io::Result<After> + Send + Sync>;
 

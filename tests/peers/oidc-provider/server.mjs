@@ -27,7 +27,7 @@ const listen = (handler) =>
   new Promise((resolve) => {
     const server = createServer(handler);
     server.keepAliveTimeout = 60_000;
-    server.listen(0, '127.0.0.1', () => resolve(server));
+    server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => resolve(server));
   });
 const addressOf = (server) => `127.0.0.1:${server.address().port}`;
 

@@ -1,0 +1,165 @@
+//! Bodies stream both ways (DESIGN section 6): nothing is buffered, nothing is lost, an end is an end.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use crate::support::client::{read_response, read_response_head};
+use crate::support::wire::{Wire, chunk};
+use crate::support::{After, Request, eventually, seconds, stage};
+
+#[test]
+fn server_sent_events_pass_one_by_one() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let (next, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    upstream.on("/events", move |exchange| {
+        exchange
+            .wire
+            .send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        for n in 0..5 {
+            exchange.wire.send(chunk(format!("data: {n}\n\n")))?;
+            // The next event is sent only after the caller has this one.
+            if wait.lock().unwrap().recv_timeout(seconds(5.0)).is_err() {
+                return Ok(After::Close);
+            }
+        }
+        exchange.wire.send("0\r\n\r\n")?;
+        Ok(After::KeepAlive)
+    });
+    let bearerd = setup.start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/events").bytes(bearerd.address())).unwrap();
+    let head = read_response_head(&mut wire).unwrap().expect(200);
+    assert_eq!(head.field("content-type"), Some("text/event-stream"));
+    for n in 0..5 {
+        assert_eq!(wire.chunk().unwrap().unwrap(), format!("data: {n}\n\n").into_bytes());
+        next.send(()).unwrap();
+    }
+    assert_eq!(wire.chunk().unwrap(), None);
+}
+
+#[test]
+fn a_request_body_streams_while_it_is_sent() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let (got, parts) = mpsc::channel::<Vec<u8>>();
+    let got = std::sync::Mutex::new(got);
+    upstream.on("/up", move |exchange| {
+        while let Some(part) = exchange.wire.chunk()? {
+            got.lock().unwrap().send(part).unwrap();
+        }
+        exchange.wire.trailers()?;
+        exchange.answer(200, &[], "done").map(|_| After::Close)
+    });
+    let bearerd = setup.start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    let head = Request::chunked("/up");
+    wire.send(head.head_bytes(bearerd.address())).unwrap();
+    for n in 0..5 {
+        wire.send(chunk(format!("part {n}"))).unwrap();
+        let part = parts.recv_timeout(seconds(5.0)).expect("the part before the next one is sent");
+        assert_eq!(String::from_utf8_lossy(&part), format!("part {n}"));
+    }
+    wire.send("0\r\n\r\n").unwrap();
+    assert_eq!(read_response(&mut wire, "POST").unwrap().expect(200).text(), "done");
+}
+
+#[test]
+fn an_answer_may_come_while_the_request_is_still_sent() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/duplex", |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        while let Some(part) = exchange.wire.chunk()? {
+            exchange.wire.send(chunk(part))?;
+        }
+        exchange.wire.trailers()?;
+        exchange.wire.send("0\r\n\r\n")?;
+        Ok(After::Close)
+    });
+    let bearerd = setup.start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    let head = Request::chunked("/duplex");
+    wire.send(head.head_bytes(bearerd.address())).unwrap();
+    read_response_head(&mut wire).unwrap().expect(200);
+    for n in 0..5 {
+        wire.send(chunk(format!("echo {n}"))).unwrap();
+        assert_eq!(wire.chunk().unwrap().unwrap(), format!("echo {n}").into_bytes());
+    }
+    wire.send("0\r\n\r\n").unwrap();
+    assert_eq!(wire.chunk().unwrap(), None);
+}
+
+#[test]
+fn fifty_megabytes_pass_both_ways_unchanged() {
+    const SIZE: usize = 50 << 20;
+    let (_endpoint, upstream, setup) = stage(300);
+    let block: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(1 << 20).collect();
+    let body: Arc<Vec<u8>> = Arc::new(block.iter().copied().cycle().skip(7).take(SIZE).collect());
+    let (expected, sent) = (body.clone(), body.clone());
+    upstream.on("/up", move |exchange| {
+        let (got, _) = exchange.wire.body(exchange.head.request_framing())?;
+        let same = if got == *expected { "same" } else { "different" };
+        exchange.answer(200, &[], same).map(|_| After::Close)
+    });
+    upstream.on("/down", move |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        for part in sent.chunks(100_000) {
+            exchange.wire.send(chunk(part))?;
+        }
+        exchange.wire.send("0\r\n\r\n").map(|()| After::Close)
+    });
+    let bearerd = setup.start_ready();
+    assert_eq!(bearerd.send(&Request::post("/up", body.to_vec())).expect(200).text(), "same");
+    let down = bearerd.get("/down").expect(200);
+    assert!(down.body == *body, "{} bytes of {SIZE}", down.body.len());
+    let resident = bearerd.metric("process_resident_memory_bytes", &[]).unwrap();
+    assert!(resident < 100e6, "it keeps bodies: {resident} bytes resident");
+}
+
+#[test]
+fn an_answer_cut_short_is_cut_short_for_the_caller_too() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/short", |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")?;
+        Ok(After::Close)
+    });
+    upstream.on("/chunks", |exchange| {
+        exchange.wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nonly\r\n")?;
+        Ok(After::Close)
+    });
+    let bearerd = setup.start_ready();
+    for target in ["/short", "/chunks"] {
+        let error = Request::get(target).try_send(bearerd.address()).expect_err("a whole answer");
+        assert!(!matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut), "{error}");
+    }
+    bearerd.get("/items").expect(200);
+}
+
+#[test]
+fn an_answer_that_ends_with_the_connection_passes() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/close", |exchange| {
+        exchange.wire.send("HTTP/1.0 200 OK\r\nX-Old: yes\r\n\r\nuntil the end")?;
+        Ok(After::Close)
+    });
+    let bearerd = setup.start_ready();
+    let response = bearerd.get("/close").expect(200);
+    assert_eq!((response.text().as_str(), response.field("x-old")), ("until the end", Some("yes")));
+}
+
+#[test]
+fn a_caller_that_goes_away_ends_the_request_at_the_upstream() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let (ended, wait) = mpsc::channel::<bool>();
+    let ended = std::sync::Mutex::new(ended);
+    upstream.on("/slow", move |exchange| {
+        let closed = exchange.wire.closes_within(seconds(5.0));
+        ended.lock().unwrap().send(closed).unwrap();
+        Ok(After::Close)
+    });
+    let bearerd = setup.start_ready();
+    let wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/slow").bytes(bearerd.address())).unwrap();
+    eventually("the request", seconds(3.0), || upstream.count() == 1);
+    drop(wire);
+    assert!(wait.recv_timeout(seconds(6.0)).unwrap(), "the upstream went on working for nobody");
+}
