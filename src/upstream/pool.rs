@@ -27,7 +27,7 @@ const FIELD_LIMIT: usize = 256;
 /// Most bytes that are read, interim answers included, until the head of the answer is whole.
 const BEFORE_BODY: usize = 4 * HEAD_LIMIT;
 /// How long a request's body may go on after its answer has ended.
-const LINGER: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(30);
 /// Most idle connections kept for one upstream by one worker.
 const IDLE_LIMIT: usize = 512;
 
