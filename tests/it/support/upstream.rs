@@ -228,11 +228,7 @@ impl Exchange<'_> {
     /// The 401 of RFC 6750 §3.
     pub(crate) fn deny(&mut self) -> io::Result<After> {
         let challenge = r#"Bearer realm="api", error="invalid_token", error_description="no such token""#;
-        self.answer(
-            401,
-            &[("WWW-Authenticate", challenge), ("X-From", "upstream")],
-            r#"{"detail":"token not accepted"}"#,
-        )
+        self.answer(401, &[("WWW-Authenticate", challenge), ("X-From", "upstream")], DENIAL)
     }
 
     /// What every path does of which the test said nothing: 401 without a live token, else 200 and the request told.
