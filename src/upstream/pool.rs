@@ -28,6 +28,8 @@ const FIELD_LIMIT: usize = 256;
 const BEFORE_BODY: usize = 4 * HEAD_LIMIT;
 /// How long a request's body may go on after its answer has ended.
 const LINGER: Duration = Duration::from_secs(30);
+/// How long such a body may pause.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Most idle connections kept for one upstream by one worker.
 const IDLE_LIMIT: usize = 512;
 
@@ -178,8 +180,7 @@ impl<B: Outbound> Pool<B> {
         // for that request any more.
         let pool = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let mut connection = connection;
-            if let Ok(Ok(())) = timeout(LINGER, connection.sender.ready()).await {
+            if let Some(connection) = finished(connection).await {
                 pool.keep(connection);
             }
         });
@@ -224,6 +225,19 @@ impl<B: Outbound> Pool<B> {
     fn oldest_kept(&self) -> Instant {
         let now = Instant::now();
         self.idle_timeout.and_then(|patience| now.checked_sub(patience)).unwrap_or(now)
+    }
+}
+
+/// The connection, when its request has been written to the end; `None` if the caller pauses or takes too long.
+async fn finished<B>(mut connection: Connection<B>) -> Option<Connection<B>> {
+    let until = Instant::now() + LINGER;
+    loop {
+        let written = connection.traffic.written();
+        match timeout(PAUSE, connection.sender.ready()).await {
+            Ok(ended) => return ended.is_ok().then_some(connection),
+            Err(_) if Instant::now() >= until || connection.traffic.written() == written => return None,
+            Err(_) => (),
+        }
     }
 }
 
