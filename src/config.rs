@@ -73,8 +73,8 @@ pub struct Settings {
     pub from: Option<Vec<ipnet::IpNet>>,
     /// `[timeouts]`.
     pub timeouts: Timeouts,
-    /// `limits.replay_memory`, bytes over all requests.
-    pub replay_memory: usize,
+    /// `[limits]`.
+    pub limits: Limits,
     /// `[log]`.
     pub log: LogSettings,
     /// Things worth a warning at start: one line each, without secrets.
@@ -183,6 +183,21 @@ pub struct Timeouts {
     pub drain_delay: Duration,
     /// How long requests in flight may take at shutdown. Default 25 s.
     pub drain: Duration,
+}
+
+/// `[limits]`, each for the whole process.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections of callers. Default 16,384.
+    pub connections: usize,
+    /// Requests from their head to the end of their answer. Default 8,192.
+    pub requests_in_flight: usize,
+    /// How long a request may wait to be among them. Default 1 s.
+    pub queue: Duration,
+    /// The head of a request, in bytes. Default 32 KiB.
+    pub head: usize,
+    /// Bytes of request bodies kept for a replay. Default 64 MiB.
+    pub replay_memory: usize,
 }
 
 /// `[log]`.

@@ -42,7 +42,8 @@
 //! # The path of a request
 //!
 //! 1. `server::acceptor` takes the socket and hands it to the worker with the fewest connections.
-//! 2. `server::connection` has hyper read the request; `server::patience` ends connections that take too long.
+//! 2. `server::framing` checks the bytes, and ends connections that are malformed or take too long; `server::connection` has
+//!    hyper read what passes, one request at a time.
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
 //! 5. `proxy::outbound` strips (`Sanitized`), then sets the token (`Authorized`); nothing else can be sent.
@@ -50,7 +51,7 @@
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
 //! 8. `proxy::links` and `proxy::headers` turn references and strip fields; `proxy::reply` streams the body and closes the account.
 //!
-//! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself.
+//! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!
 //! # The path of a token
 //!
@@ -67,6 +68,7 @@
 //! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay.
 //! - One token request at a time for each credential, never two within a second.
 //! - Redirects are followed nowhere.
+//! - hyper gets no byte of a caller that `server::framing` has not judged, and none behind a request that is not answered yet.
 //! - Secrets are read through [`secret::Secret::expose`] only; nothing that prints holds one.
 //! - Labels of metrics come from the configuration and closed lists, never from a request.
 //! - There is no `unsafe`, no lock held across an `await`, no way to switch certificate verification off.

@@ -21,12 +21,14 @@ mod rejection;
 mod reply;
 pub mod route;
 pub mod settings;
+mod slots;
 mod target;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{HeaderValue, VIA};
 use http::{Request, Response};
 use tokio::sync::mpsc;
@@ -34,10 +36,11 @@ use tokio::time::{Instant, timeout};
 
 pub use budget::Budget;
 pub use reply::ReplyBody;
+pub use slots::Slots;
 
 use crate::guard::HostRules;
 use crate::metrics::Metrics;
-use crate::server::{CallerBody, ConnectionInfo, Handler};
+use crate::server::{CallerBody, ConnectionInfo, Handler, Refusal};
 use crate::upstream::{Connector, Pool};
 use attempt::Attempt;
 use gate::Gate;
@@ -69,6 +72,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Memory for kept bodies.
     pub budget: Arc<Budget>,
+    /// How many requests may be in flight.
+    pub slots: Arc<Slots>,
     /// Our entry in `Via`, by which we know requests that come back to us.
     pub via: HeaderValue,
     /// Deadlines.
@@ -124,6 +129,13 @@ impl Proxy {
         let route = gateway.routes.get(entry.route).ok_or_else(entry::no_route)?;
         let pool = self.pools.get(entry.route).ok_or_else(entry::no_route)?;
         account.assign(route);
+        match self.gateway.slots.take().await {
+            Some(slot) => account.hold(slot),
+            None => {
+                self.discard_refused(&parts.headers, body);
+                return Err(Problem::too_many_requests());
+            }
+        }
 
         let gate = (entry.expects_continue && !http_body::Body::is_end_stream(&body)).then(Gate::new);
         let intake = Intake::new(body, self.handling(route), gate);
@@ -171,6 +183,16 @@ impl Handler for Proxy {
             Ok(response) => account.pass(response),
             Err(problem) => account.refuse(problem),
         }
+    }
+
+    fn refuse(&self, info: ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {
+        let problem = Problem::refused(refusal);
+        self.gateway.metrics.refuse(problem.reason);
+        if self.gateway.access_log {
+            let (status, code) = (problem.status().as_u16(), problem.reason.code());
+            tracing::info!(target: "access", peer = %info.peer, status, code, "refused");
+        }
+        problem.into_bytes(head_only)
     }
 }
 

@@ -69,6 +69,10 @@ reasons! {
     BadExpectation      "C008" "expectation cannot be met"
     Draining            "C009" "bearerd is shutting down"
     CallerGone          "C010" "caller went away before its request was answered"
+    HeadTimeout         "C011" "request head took too long"
+    HeadTooLarge        "C012" "request head is too large"
+    TooManyRequests     "C013" "too many requests at a time"
+    TooManyConnections  "C014" "too many connections at a time"
     // Configuration.
     ConfigUnreadable    "F001" "configuration cannot be read"
     ConfigSyntax        "F002" "configuration is not valid TOML"

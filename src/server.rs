@@ -2,21 +2,24 @@
 //!
 //! Owns sockets and the threads that serve them. Knows nothing of proxying: what a request means is the business of a
 //! [`Handler`], of which each worker makes its own. One acceptor hands every accepted socket to the worker with the
-//! fewest connections; a connection then stays on its worker's thread for good.
+//! fewest connections; a connection then stays on its worker's thread for good. What callers send is checked byte by byte
+//! before hyper gets it (`framing`).
 
 mod acceptor;
 mod connection;
+mod framing;
 mod listener;
-mod patience;
 mod worker;
 
 pub use acceptor::accept;
 pub use connection::{CallerBody, ConnectionInfo, Handler};
+pub use framing::{Watched, refusal_of};
 pub use listener::{Address, Listener, bind};
-pub use patience::Watched;
 pub use worker::{Threads, Workers, start};
 
 use std::time::Duration;
+
+use crate::reason::Reason;
 
 /// How callers' connections are treated.
 #[derive(Clone, Copy, Debug)]
@@ -25,4 +28,23 @@ pub struct Settings {
     pub request_head: Option<Duration>,
     /// Between two requests; `None` waits for ever.
     pub keep_alive: Option<Duration>,
+    /// The longest head of a request, in bytes; also the longest trailers.
+    pub head: usize,
+    /// The most connections at a time; further ones are turned away with an answer.
+    pub connections: usize,
+}
+
+/// A request, or a connection, that is refused before anybody has handled it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable code.
+    pub reason: Reason,
+    /// What is wrong, in one line.
+    pub detail: &'static str,
+}
+
+impl Refusal {
+    pub(crate) const fn new(reason: Reason, detail: &'static str) -> Self {
+        Self { reason, detail }
+    }
 }

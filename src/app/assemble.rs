@@ -17,7 +17,7 @@ use crate::guard::HostRules;
 use crate::metrics::Metrics;
 use crate::oauth::TokenEndpoint;
 use crate::proxy::route::{self, Table};
-use crate::proxy::{Budget, Gateway, Proxy, Timeouts};
+use crate::proxy::{Budget, Gateway, Proxy, Slots, Timeouts};
 use crate::server::{self, Listener, Workers};
 use crate::shutdown::{self, Shutdown};
 use crate::tls;
@@ -37,8 +37,7 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
     let (unready, is_unready) = shutdown::channel();
     let (draining, is_draining) = shutdown::channel();
     let (ending, is_ending) = shutdown::channel();
-    let patience =
-        server::Settings { request_head: settings.timeouts.request_head, keep_alive: settings.timeouts.keep_alive };
+    let patience = server_settings(&settings);
     let make_proxy = move || Proxy::new(Arc::clone(&gateway));
     let gauge = &metrics.connections;
     let (workers, threads) = server::start(settings.workers, patience, make_proxy, &is_draining, &is_ending, gauge)?;
@@ -69,6 +68,25 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
         background,
         threads,
     })
+}
+
+fn server_settings(settings: &Settings) -> server::Settings {
+    server::Settings {
+        request_head: settings.timeouts.request_head,
+        keep_alive: settings.timeouts.keep_alive,
+        head: settings.limits.head,
+        connections: connections(settings.limits.connections),
+    }
+}
+
+/// The connections of callers that leave files for those to upstreams.
+fn connections(configured: usize) -> usize {
+    let files = crate::process::open_files();
+    let room = files - files / 4;
+    if room < configured {
+        tracing::info!(files, "{room} connections of callers are served, not {configured}: so few files may be open");
+    }
+    configured.min(room)
 }
 
 /// Every socket, bound and not yet served.
@@ -216,7 +234,8 @@ fn make_gateway(
         hosts: host_rules(settings),
         from: settings.from.clone(),
         metrics: Arc::clone(metrics),
-        budget: Arc::new(Budget::new(settings.replay_memory, metrics.replay_memory.clone())),
+        budget: Arc::new(Budget::new(settings.limits.replay_memory, metrics.replay_memory.clone())),
+        slots: Arc::new(Slots::new(settings.limits.requests_in_flight, settings.limits.queue)),
         via: via(),
         timeouts: Timeouts {
             request_body_idle: settings.timeouts.request_body_idle,

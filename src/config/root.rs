@@ -44,7 +44,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let shared = shared_listeners(&reader, &routes);
     check_listeners(context, &shared, &routes, &admin, &admin_listeners, callers.from.is_some());
     route::check_duplicates(context, &routes, &shared);
-    let replay_memory = limits::read(&reader.table("limits", &limits::KEYS));
+    let limits = limits::read(&reader.table("limits", &limits::KEYS));
     let workers = workers(&reader);
     let state_directory = state_directory(&reader);
     let log = log::read(&reader.table("log", &log::KEYS));
@@ -59,7 +59,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         hosts: callers.hosts,
         from: callers.from,
         timeouts,
-        replay_memory,
+        limits,
         log,
         warnings: Vec::new(),
     })

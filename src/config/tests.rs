@@ -140,7 +140,7 @@ fn values_have_units_and_may_be_off() {
     ));
     assert_eq!(settings.timeouts.response_head, None);
     assert_eq!(settings.timeouts.connect, Duration::from_millis(500));
-    assert_eq!(settings.replay_memory, 1 << 20);
+    assert_eq!(settings.limits.replay_memory, 1 << 20);
     assert_eq!(settings.credentials[0].token.early, Early::Share(0.05));
     assert_eq!(settings.credentials[0].token.wait, Duration::from_secs(5400));
     assert_eq!(settings.credentials[0].oauth.encoding, Encoding::Json);
@@ -251,7 +251,6 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     top("admin.quit = true", "admin.quit");
     top("callers.uids = [1]", "callers.uids");
     top("callers.key = \"k\"", "callers.key");
-    top("limits.connections = 5", "limits.connections");
     top("log.format = \"gcp\"", "log.format");
     for key in ["upstream_protocol", "header_case", "proxy", "headers", "timeouts", "callers"] {
         check_route(&format!("{key} = \"x\""), "F004", &format!("routes.api.{key}"), "not supported yet");
@@ -296,6 +295,10 @@ fn wrong_values_say_what_would_be_right() {
     top("timeouts.keep_alive = \"0s\"", "timeouts.keep_alive", "\"off\"");
     top("timeouts.drain = \"100years\"", "timeouts.drain", "ten years");
     top("limits.replay_memory = 5", "limits.replay_memory", "\"5B\"");
+    top("limits.connections = 0", "limits.connections", "from 1 to");
+    top("limits.requests_in_flight = \"5\"", "limits.requests_in_flight", "integer");
+    top("limits.queue = 5", "limits.queue", "5s");
+    top("limits.head = \"1MiB\"", "limits.head", "from 1KiB to 256KiB");
     top("limits.replay_memory = \"5 apples\"", "limits.replay_memory", "\"64KiB\"");
     top("log.level = \"warning\"", "log.level", "did you mean \"warn\"?");
     top("log.format = 1979-05-27", "log.format", "not a date");

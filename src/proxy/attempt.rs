@@ -135,6 +135,7 @@ impl Attempt<'_> {
     fn problem(&self, failure: &Failure) -> Problem {
         match (failure, self.intake.fault()) {
             (_, Some(Lost::Stalled)) => Problem::new(Reason::BodyTimeout, "the request's body stalled"),
+            (_, Some(Lost::Malformed(refusal))) => Problem::new(refusal.reason, refusal.detail),
             (_, Some(_)) => Problem::new(Reason::CallerGone, "the request's body broke off"),
             (Failure::Silent, None) => self.failed(Reason::UpstreamSilent, "no answer in time"),
             (Failure::Unanswered(SendError { failure: SendFailure::Closed(error), .. }), None) => self.failed(

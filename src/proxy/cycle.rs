@@ -67,7 +67,7 @@ impl Cycle<'_> {
         if let Err(lost) = self.attempt.intake.complete().await {
             match lost {
                 Lost::OverBudget => counters.passed_memory.inc(),
-                Lost::TooLong | Lost::Stalled | Lost::Failed => counters.passed_body.inc(),
+                Lost::TooLong | Lost::Stalled | Lost::Failed | Lost::Malformed(_) => counters.passed_body.inc(),
             }
             reader.renew_after_rejection(rejected, self.request);
             return None;

@@ -71,14 +71,16 @@ fn authority(parts: &Parts, info: ConnectionInfo) -> Result<Authority, Problem> 
     if hosts.next().is_some() {
         return Err(bad("more than one Host"));
     }
+    let host = host.map(|host| Authority::try_from(host.as_bytes()).map_err(|_| bad("Host is not a host name")));
     if let Some(authority) = parts.uri.authority() {
         if parts.uri.scheme_str().is_some_and(|scheme| scheme != "http") {
             return Err(bad("the request's target has another scheme than this listener"));
         }
-        return Ok(authority.clone());
+        // RFC 9112 §3.2.2: Host is then ignored; one that is no host is malformed all the same.
+        return host.transpose().map(|_| authority.clone());
     }
     match host {
-        Some(host) => Authority::try_from(host.as_bytes()).map_err(|_| bad("Host is not a host name")),
+        Some(host) => host,
         // HTTP/1.0 knew no Host, and no browser speaks it.
         None if parts.version == Version::HTTP_10 => {
             Authority::try_from(info.local.to_string()).map_err(|_| bad("no Host"))

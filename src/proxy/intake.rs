@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::budget::Budget;
 use super::gate::Gate;
 use super::headers;
-use crate::server::CallerBody;
+use crate::server::{CallerBody, Refusal, refusal_of};
 
 /// How the body of one request is treated.
 #[derive(Clone, Debug)]
@@ -69,6 +69,7 @@ enum Progress {
     Ended,
     Stalled,
     Failed,
+    Malformed(Refusal),
 }
 
 #[derive(Debug)]
@@ -88,6 +89,8 @@ pub(super) enum Lost {
     Stalled,
     /// The caller went away.
     Failed,
+    /// The caller's chunks are none.
+    Malformed(Refusal),
 }
 
 /// The caller's body ended badly; hyper hands this on to whoever sent the request.
@@ -144,6 +147,7 @@ impl Intake {
         match self.progress.get() {
             Progress::Stalled => Some(Lost::Stalled),
             Progress::Failed => Some(Lost::Failed),
+            Progress::Malformed(refusal) => Some(Lost::Malformed(refusal)),
             Progress::Untouched | Progress::Reading | Progress::Ended => None,
         }
     }
@@ -245,7 +249,8 @@ impl Intake {
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "request body of a caller broke off");
-                self.end(&mut state, Progress::Failed);
+                let how = refusal_of(&error).map_or(Progress::Failed, Progress::Malformed);
+                self.end(&mut state, how);
                 Poll::Ready(Some(Err(IntakeError::Failed)))
             }
             Poll::Pending => {

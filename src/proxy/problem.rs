@@ -3,18 +3,22 @@
 //! A problem document (RFC 9457) with the reason code, `Proxy-Status` (RFC 9209), and the code in HTTP/1's reason phrase,
 //! because old clients print nothing else. None of them can be taken for the upstream's.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use crate::reason::Reason;
+use crate::server::Refusal;
 use crate::token::Unavailable;
 
 /// RFC 9209.
 pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// When a caller that was one too many may come again.
+const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a caller is told instead of an upstream's answer.
 #[derive(Clone, Debug)]
@@ -28,6 +32,18 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), retry_after: None }
+    }
+
+    /// What the server refused before it became a request.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        let is_overload = refusal.reason == Reason::TooManyConnections;
+        Self { retry_after: is_overload.then_some(OVERLOAD_PAUSE), ..Self::new(refusal.reason, refusal.detail) }
+    }
+
+    /// No place became free in time.
+    pub(super) fn too_many_requests() -> Self {
+        let detail = "limits.requests_in_flight are being served, and none ended within limits.queue";
+        Self { retry_after: Some(OVERLOAD_PAUSE), ..Self::new(Reason::TooManyRequests, detail) }
     }
 
     /// There is no token, so nothing was forwarded.
@@ -48,13 +64,35 @@ impl Problem {
             Reason::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Reason::BadRequest | Reason::CallerGone => StatusCode::BAD_REQUEST,
-            Reason::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Reason::BodyTimeout | Reason::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Reason::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Reason::BadExpectation => StatusCode::EXPECTATION_FAILED,
             Reason::UpstreamConnectTime | Reason::UpstreamSilent => StatusCode::GATEWAY_TIMEOUT,
             Reason::UpstreamLoop => StatusCode::LOOP_DETECTED,
             reason if reason.code().starts_with('U') => StatusCode::BAD_GATEWAY,
             _ => StatusCode::SERVICE_UNAVAILABLE,
         }
+    }
+
+    /// The whole answer as bytes of HTTP/1.1, the connection's last; for what was refused before hyper saw it.
+    pub(super) fn into_bytes(self, head_only: bool) -> Bytes {
+        let mut response = self.into_response();
+        let phrase = response.extensions_mut().remove::<ReasonPhrase>();
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
+            headers.insert(DATE, date);
+        }
+        let mut bytes = format!("HTTP/1.1 {} ", response.status().as_u16()).into_bytes();
+        bytes.extend_from_slice(phrase.as_ref().map_or(b"", ReasonPhrase::as_bytes));
+        for (name, value) in response.headers() {
+            bytes.extend([b"\r\n", name.as_str().as_bytes(), b": ", value.as_bytes()].concat());
+        }
+        bytes.extend(format!("\r\ncontent-length: {}\r\n\r\n", response.body().len()).into_bytes());
+        if !head_only {
+            bytes.extend_from_slice(response.body());
+        }
+        Bytes::from(bytes)
     }
 
     /// Whether the connection cannot serve another request.
@@ -64,6 +102,9 @@ impl Problem {
             Reason::BadRequest
                 | Reason::BodyTimeout
                 | Reason::CallerGone
+                | Reason::HeadTimeout
+                | Reason::HeadTooLarge
+                | Reason::TooManyConnections
                 | Reason::HostNotAllowed
                 | Reason::BadExpectation
         )
@@ -131,7 +172,13 @@ fn error_type(reason: Reason) -> &'static str {
         Reason::CrossSite | Reason::HostNotAllowed | Reason::CallerNotAllowed | Reason::MethodNotAllowed => {
             "http_request_denied"
         }
-        Reason::BadRequest | Reason::BodyTimeout | Reason::BadExpectation | Reason::CallerGone => "http_request_error",
+        Reason::BadRequest
+        | Reason::BodyTimeout
+        | Reason::BadExpectation
+        | Reason::CallerGone
+        | Reason::HeadTimeout
+        | Reason::HeadTooLarge => "http_request_error",
+        Reason::TooManyRequests | Reason::TooManyConnections => "connection_limit_reached",
         _ => "destination_unavailable",
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::held::Held;
 use super::problem::Problem;
 use super::route::Route;
+use super::slots::Slot;
 use crate::metrics::{AnsweredBy, Metrics};
 use crate::reason::Reason;
 
@@ -39,6 +40,7 @@ pub(super) struct Account {
     route: Option<Arc<Route>>,
     began: Instant,
     access: Option<Access>,
+    slot: Option<Slot>,
 }
 
 /// What the access log says of a request. No query: it may hold secrets.
@@ -60,12 +62,17 @@ impl Account {
             status: None,
             bytes: 0,
         });
-        Self { metrics: Arc::clone(metrics), route: None, began: Instant::now(), access }
+        Self { metrics: Arc::clone(metrics), route: None, began: Instant::now(), access, slot: None }
     }
 
     /// Notes which route it is.
     pub(super) fn assign(&mut self, route: &Arc<Route>) {
         self.route = Some(Arc::clone(route));
+    }
+
+    /// Keeps the request's place among those in flight until its answer has ended.
+    pub(super) fn hold(&mut self, slot: Slot) {
+        self.slot = Some(slot);
     }
 
     /// An answer of our own.

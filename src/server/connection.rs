@@ -1,9 +1,9 @@
-//! One caller's connection: HTTP/1 served by hyper, ended gently at a drain.
+//! One caller's connection: HTTP/1 served by hyper behind our own framing, ended gently at a drain.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,15 +12,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::patience::{Patience, Watched};
+use super::Refusal;
+use super::framing::{Activity, Framed, Watched};
 use crate::shutdown::Shutdown;
 
-/// Longest head of a request, in bytes; a longer one is answered with 431.
-const HEAD_LIMIT: usize = 32 * 1024;
-/// Most fields in a request's head.
-const FIELD_LIMIT: usize = 100;
+/// What hyper may take more than we let through: it must never be the one who refuses.
+const HEAD_SLACK: usize = 1024;
 
 /// What is known of a connection apart from its requests.
 #[derive(Clone, Copy, Debug)]
@@ -45,16 +44,20 @@ pub trait Handler: 'static {
 
     /// Answers one request. Dropped when the caller goes away.
     fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> impl Future<Output = Response<Self::Body>>;
+
+    /// The whole answer, as HTTP/1.1 and to be the connection's last, to what was refused before it became a request. `head_only`
+    /// leaves out the body, for HEAD.
+    fn refuse(&self, info: ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes;
 }
 
-/// Serves a connection until the caller, an error or a drain ends it.
-pub(super) async fn serve<H: Handler>(
-    stream: Patience<TcpStream>,
-    info: ConnectionInfo,
-    handler: Rc<H>,
-    mut draining: Shutdown,
-) {
+/// Serves a connection until the caller, an error, a refusal or a drain ends it.
+pub(super) async fn serve<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    H: Handler,
+{
     let activity = stream.activity();
+    let head = stream.settings().head;
     let service = service_fn(|request: Request<Incoming>| {
         let handler = Rc::clone(&handler);
         let busy = activity.request_began();
@@ -64,22 +67,42 @@ pub(super) async fn serve<H: Handler>(
             Ok::<_, Infallible>(response.map(|body| Watched::new(body, busy)))
         }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            // The timers are ours (`patience`); hyper has one for two purposes.
-            .header_read_timeout(None)
-            .max_header_size(HEAD_LIMIT)
-            .max_headers(FIELD_LIMIT)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut connection = http1::Builder::new()
+        // The timers are ours (`framing`); hyper has one for two purposes.
+        .header_read_timeout(None)
+        .max_header_size(head + HEAD_SLACK)
+        .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = draining.fired() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        biased;
+        ended = &mut connection => ended,
+        () = drain(&mut draining, &activity) => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
     }
+    finish(connection.into_parts().io.into_inner(), info, &*handler).await;
+}
+
+/// Ends a connection, with an answer if it was refused.
+pub(super) async fn finish<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: &H)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    H: Handler,
+{
+    stream
+        .finish(|refusal, is_head_method| {
+            tracing::debug!(code = %refusal.reason, detail = refusal.detail, peer = %info.peer, "refused");
+            handler.refuse(info, refusal, is_head_method)
+        })
+        .await;
+}
+
+/// Ready when draining and not within a head: a request that has begun to come is still served.
+async fn drain(draining: &mut Shutdown, activity: &Activity) {
+    draining.fired().await;
+    // Polled after the connection, whose progress is what changes this.
+    std::future::poll_fn(|_| if activity.is_in_head() { Poll::Pending } else { Poll::Ready(()) }).await;
 }

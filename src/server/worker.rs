@@ -14,28 +14,54 @@ use tokio::sync::mpsc;
 
 use super::acceptor::Accepted;
 use super::connection::{self, Handler};
-use super::{Settings, patience::Patience};
+use super::framing::Framed;
+use super::{Refusal, Settings};
+use crate::reason::Reason;
 use crate::shutdown::Shutdown;
+
+/// What a caller beyond the limit is told.
+const TOO_MANY: Refusal = Refusal::new(Reason::TooManyConnections, "limits.connections are open already");
+/// How many such callers of a worker are given the time to read it.
+const PATIENT_REFUSALS: usize = 64;
 
 /// The workers as the acceptor sees them. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Workers(Arc<[Desk]>);
+pub struct Workers {
+    desks: Arc<[Desk]>,
+    /// The most connections of all workers together.
+    limit: usize,
+}
 
 /// Where one worker takes its connections from.
 #[derive(Debug)]
 struct Desk {
-    incoming: mpsc::UnboundedSender<Accepted>,
+    incoming: mpsc::UnboundedSender<Assignment>,
     connections: Arc<AtomicUsize>,
 }
 
+/// What becomes of an accepted connection.
+#[derive(Debug)]
+enum Assignment {
+    /// It is served, and counted already.
+    Serve(Accepted),
+    /// It is one too many.
+    TurnAway(Accepted),
+}
+
 impl Workers {
-    /// Gives a connection to the worker that has the fewest.
+    /// Gives a connection to the worker that has the fewest. The one acceptor thread alone adds to the counts, so that the
+    /// limit is exact.
     pub(super) fn hand_over(&self, accepted: Accepted) {
-        if let Some(desk) = self.0.iter().min_by_key(|desk| desk.connections.load(Ordering::Relaxed)) {
+        let open = |desk: &Desk| desk.connections.load(Ordering::Relaxed);
+        let Some(desk) = self.desks.iter().min_by_key(|desk| open(desk)) else { return };
+        let assignment = if self.desks.iter().map(open).sum::<usize>() < self.limit {
             desk.connections.fetch_add(1, Ordering::Relaxed);
-            // A worker that is gone drops the connection; only a shutdown does that.
-            let _ = desk.incoming.send(accepted);
-        }
+            Assignment::Serve(accepted)
+        } else {
+            Assignment::TurnAway(accepted)
+        };
+        // A worker that is gone drops the connection; only a shutdown does that.
+        let _ = desk.incoming.send(assignment);
     }
 }
 
@@ -93,7 +119,8 @@ pub fn start<H: Handler>(
             // The handler may spawn tasks as it is made.
             runtime.block_on(async move {
                 let handler = Rc::new(make_handler());
-                Worker { settings, handler, connections, gauge, draining, ending }.run(accepted).await;
+                let refusing = Rc::default();
+                Worker { settings, handler, connections, refusing, gauge, draining, ending }.run(accepted).await;
             });
             // Requests that outlived the deadline are dropped here; nothing waits for blocking tasks.
             runtime.shutdown_timeout(Duration::ZERO);
@@ -101,26 +128,29 @@ pub fn start<H: Handler>(
         })?;
         handles.push(thread);
     }
-    Ok((Workers(desks.into()), Threads { handles, alive }))
+    Ok((Workers { desks: desks.into(), limit: settings.connections }, Threads { handles, alive }))
 }
 
 struct Worker<H> {
     settings: Settings,
     handler: Rc<H>,
     connections: Arc<AtomicUsize>,
+    /// Held once for each caller that is being told that it is one too many.
+    refusing: Rc<()>,
     gauge: IntGauge,
     draining: Shutdown,
     ending: Shutdown,
 }
 
 impl<H: Handler> Worker<H> {
-    async fn run(mut self, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
+    async fn run(mut self, mut accepted: mpsc::UnboundedReceiver<Assignment>) {
         let mut open = tokio::task::JoinSet::new();
         let mut ending = self.ending.clone();
         loop {
             tokio::select! {
                 next = accepted.recv() => match next {
-                    Some(next) => self.serve(next, &mut open),
+                    Some(Assignment::Serve(next)) => self.serve(next, &mut open),
+                    Some(Assignment::TurnAway(next)) => self.turn_away(next, &mut open),
                     None => break,
                 },
                 Some(_) = open.join_next(), if !open.is_empty() => (),
@@ -139,12 +169,28 @@ impl<H: Handler> Worker<H> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch off delays of small packets");
         }
-        let info = accepted.info;
-        let stream = Patience::new(stream, self.settings);
-        let served = connection::serve(stream, info, Rc::clone(&self.handler), self.draining.clone());
+        let stream = Framed::new(stream, self.settings);
+        let served = connection::serve(stream, accepted.info, Rc::clone(&self.handler), self.draining.clone());
         open.spawn_local(async move {
             served.await;
             drop(counted);
+        });
+    }
+
+    /// Tells a caller that it is one too many. Only a few are waited for: the others may find the connection reset.
+    fn turn_away(&self, accepted: Accepted, open: &mut tokio::task::JoinSet<()>) {
+        let Ok(stream) = tokio::net::TcpStream::from_std(accepted.socket) else { return };
+        if Rc::strong_count(&self.refusing) > PATIENT_REFUSALS {
+            // An empty socket has room for this.
+            let _ = stream.try_write(&self.handler.refuse(accepted.info, TOO_MANY, false));
+            return;
+        }
+        let mut stream = Framed::new(stream, self.settings);
+        stream.turn_away(TOO_MANY);
+        let (handler, refusing) = (Rc::clone(&self.handler), Rc::clone(&self.refusing));
+        open.spawn_local(async move {
+            connection::finish(stream, accepted.info, &*handler).await;
+            drop(refusing);
         });
     }
 }

@@ -76,10 +76,12 @@ pub(super) const METHOD: Page = Page {
 
 pub(super) const BAD_REQUEST: Page = Page {
     meaning: "The request is not valid HTTP, or can be read in more than one way: no Host or two, Content-Length \
-        together with Transfer-Encoding, a path that different readers resolve to different routes. Guessing would let \
-        requests be smuggled past rules, so it is refused and the connection closed.",
+        twice or together with Transfer-Encoding, a chunk that is longer than its size, a header line that begins with \
+        a space, a path that different readers resolve to different routes. Guessing would let requests be smuggled \
+        past rules, so it is refused and the connection closed.",
     causes: &[
         "The client is written by hand and frames its requests wrongly.",
+        "The client speaks TLS (https://) to a listener of plain http.",
         "The path has dot segments, encoded slashes or backslashes, and there is more than one route.",
         "A scanner or an attack.",
     ],
@@ -166,4 +168,74 @@ pub(super) const GONE: Page = Page {
     ],
     shows: "Nobody gets an answer; the access log has C010 instead of a status. It may be found in \
         bearerd_refused_total{reason=\"C010\"}.",
+};
+
+pub(super) const HEAD_TIMEOUT: Page = Page {
+    meaning: "The caller sent the beginning of a request and not the end of its head within timeouts.request_head (10 s \
+        unless changed, counted from the first byte). The connection is closed, so that nobody can hold many of them \
+        open with half requests. One that has sent nothing is closed after timeouts.keep_alive without an answer.",
+    causes: &[
+        "The caller hangs, or was suspended, while it wrote its request.",
+        "The client forgets the empty line after its headers.",
+        "Somebody holds connections open on purpose (slowloris).",
+    ],
+    cures: &[
+        "Check that the client ends its headers with an empty line and flushes what it has written.",
+        "Raise the time for callers behind very slow lines: [timeouts] request_head = \"30s\".",
+    ],
+    shows: "The caller gets 408 as application/problem+json with this code; nothing is sent to the upstream. \
+        bearerd_refused_total{reason=\"C011\"} counts it.",
+};
+
+pub(super) const HEAD_TOO_LARGE: Page = Page {
+    meaning: "The request line and the headers are longer than limits.head (32 KiB unless changed), or there are more \
+        than 100 headers; trailers have the same limits. The connection is closed.",
+    causes: &[
+        "The application collects cookies without end.",
+        "The application puts into a URL or a header what belongs into a body.",
+        "A scanner or an attack.",
+    ],
+    cures: &[
+        "Look at what the client sends: curl -v shows the headers of a request like it.",
+        "Raise the limit where such heads are meant: [limits] head = \"64KiB\". The upstream has a limit too, often 8 KiB \
+            a line.",
+    ],
+    shows: "The caller gets 431 as application/problem+json with this code; nothing is sent to the upstream. \
+        bearerd_refused_total{reason=\"C012\"} counts it.",
+};
+
+pub(super) const TOO_MANY_REQUESTS: Page = Page {
+    meaning: "limits.requests_in_flight requests were being served, and none of them ended while this one waited for \
+        limits.queue. A request is in flight from its head to the last byte of its answer; streams and long polls \
+        count for as long as they are open.",
+    causes: &[
+        "The upstream has become slow, so that requests pile up.",
+        "The application has more long polls or streams open than the limit allows.",
+        "A burst of calls that is larger than the limit.",
+    ],
+    cures: &[
+        "Look at bearerd_upstream_duration_seconds: a slow upstream is the usual cause, and more requests make it slower.",
+        "Raise the limit where the number is meant: [limits] requests_in_flight = 20000.",
+        "Raise the time to wait for bursts: [limits] queue = \"5s\".",
+    ],
+    shows: "The caller gets 503 with this code and Retry-After; nothing is sent to the upstream. \
+        bearerd_refused_total{reason=\"C013\"} counts it; bearerd_requests_in_flight shows how many there are.",
+};
+
+pub(super) const TOO_MANY_CONNECTIONS: Page = Page {
+    meaning: "limits.connections of callers were open, so that this one was answered and closed before its request was \
+        read. Those that are open go on.",
+    causes: &[
+        "The application opens a connection for each call and never closes them.",
+        "A connection pool of the application is larger than the limit.",
+        "Somebody opens connections on purpose.",
+    ],
+    cures: &[
+        "Look at bearerd_connections, and make the application use its connections again (keep-alive).",
+        "Raise the limit where the number is meant: [limits] connections = 50000. The limit of open files must be larger \
+            by the connections to upstreams.",
+        "Shorten [timeouts] keep_alive, after which idle connections are closed.",
+    ],
+    shows: "The caller gets 503 with this code and Retry-After, or finds the connection closed if there are very many; \
+        nothing is sent to the upstream. bearerd_refused_total{reason=\"C014\"} counts it.",
 };

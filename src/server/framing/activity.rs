@@ -1,0 +1,150 @@
+//! What a connection is doing, and how long its caller may keep us waiting.
+//!
+//! Owns two timers that hyper has only one for: how long a connection may idle between requests, and how long the head
+//! of a request may take from its first byte. Bodies are not our business: whoever reads one knows whether it is wanted.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::super::Settings;
+
+/// What the connection is doing, told by the service and read by the stream.
+#[derive(Debug)]
+pub(in crate::server) struct Activity {
+    phase: Cell<Phase>,
+    reader: RefCell<Option<Waker>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between requests, since then.
+    Idle(Instant),
+    /// A head has begun, then.
+    Head(Instant),
+    /// A request is being served.
+    Busy,
+}
+
+impl Activity {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self { phase: Cell::new(Phase::Idle(Instant::now())), reader: RefCell::new(None) })
+    }
+
+    /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
+    pub(in crate::server) fn request_began(self: &Rc<Self>) -> Rc<Busy> {
+        self.phase.set(Phase::Busy);
+        Rc::new(Busy(Rc::clone(self)))
+    }
+
+    /// Whether the first bytes of a request have come, and not yet its whole head.
+    pub(in crate::server) fn is_in_head(&self) -> bool {
+        matches!(self.phase.get(), Phase::Head(_))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn head_began(&self) {
+        if let Phase::Idle(_) = self.phase.get() {
+            self.phase.set(Phase::Head(Instant::now()));
+        }
+    }
+
+    /// Has the stream look again as soon as [`Activity::wake_reader`] is called.
+    pub(super) fn wait(&self, cx: &Context<'_>) {
+        self.reader.replace(Some(cx.waker().clone()));
+    }
+
+    pub(super) fn wake_reader(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// A request is being served for as long as this is held.
+#[derive(Debug)]
+pub(in crate::server) struct Busy(Rc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.phase.set(Phase::Idle(Instant::now()));
+        // The stream was last polled when it could not go on; it must look again.
+        self.0.wake_reader();
+    }
+}
+
+/// The deadline of the current phase. The timer is set anew only where it would ring too late: it may ring early.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// Ready when the caller has taken too long.
+    pub(super) fn poll_end(&mut self, phase: Phase, settings: &Settings, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = deadline(phase, settings) else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+fn deadline(phase: Phase, settings: &Settings) -> Option<Instant> {
+    let (since, patience): (Instant, Option<Duration>) = match phase {
+        Phase::Busy => return None,
+        Phase::Idle(since) => (since, settings.keep_alive),
+        Phase::Head(since) => (since, settings.request_head),
+    };
+    Some(since + patience?)
+}
+
+/// A body that keeps its connection busy until it ends.
+#[derive(Debug)]
+pub struct Watched<B> {
+    body: B,
+    busy: Option<Rc<Busy>>,
+}
+
+impl<B: Body> Watched<B> {
+    pub(in crate::server) fn new(body: B, busy: Rc<Busy>) -> Self {
+        let busy = (!body.is_end_stream()).then_some(busy);
+        Self { body, busy }
+    }
+}
+
+impl<B: Body + Unpin> Body for Watched<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) || self.body.is_end_stream() {
+            self.busy = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,273 @@
+use std::cell::RefCell;
+
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use proptest::prelude::*;
+use tokio::io::DuplexStream;
+
+use super::super::connection::{CallerBody, ConnectionInfo, Handler, serve};
+use super::*;
+use crate::shutdown;
+
+fn settings() -> Settings {
+    let (request_head, keep_alive) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
+    Settings { request_head, keep_alive, head: 1024, connections: 1 }
+}
+
+/// Answers with what it was asked; says `refused CODE` for what was refused. Keeps a list of its requests.
+#[derive(Default)]
+struct Teller(RefCell<Vec<String>>);
+
+impl Handler for Teller {
+    type Body = Full<Bytes>;
+
+    async fn handle(&self, _: ConnectionInfo, request: Request<CallerBody>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        if parts.uri.path() == "/slow" {
+            tokio::time::sleep(Duration::from_secs(500)).await;
+        }
+        let length = match body.collect().await {
+            Ok(body) => body.to_bytes().len().to_string(),
+            Err(error) => refusal_of(&error).map_or("broken off".to_owned(), |refusal| refusal.reason.to_string()),
+        };
+        let told = format!("[{} {} {length}]", parts.method, parts.uri);
+        self.0.borrow_mut().push(told.clone());
+        let padding = if parts.uri.path() == "/big" { 100_000 } else { 0 };
+        Response::new(Full::new(Bytes::from(told + &" ".repeat(padding))))
+    }
+
+    fn refuse(&self, _: ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {
+        Bytes::from(format!("refused {}{}", refusal.reason, if head_only { " head" } else { "" }))
+    }
+}
+
+fn info() -> ConnectionInfo {
+    let peer = ([127, 0, 0, 1], 1).into();
+    ConnectionInfo { peer, local: peer, loopback_listener: true, group: 0 }
+}
+
+/// Serves what `caller` sends until either side ends it; returns what was answered, and the requests that were served.
+async fn talk(caller: impl AsyncFnOnce(&mut DuplexStream)) -> (String, Vec<String>) {
+    let (mut theirs, ours) = tokio::io::duplex(16 * 1024);
+    let teller = Rc::new(Teller::default());
+    let (_draining, is_draining) = shutdown::channel();
+    let serving = serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), is_draining);
+    let calling = async {
+        caller(&mut theirs).await;
+        let mut answer = Vec::new();
+        let _ = theirs.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    };
+    let ((), answer) = tokio::join!(serving, calling);
+    let requests = teller.0.borrow().clone();
+    (answer, requests)
+}
+
+/// Sends these pieces, each after the last one was taken.
+async fn send(pieces: &[&str]) -> (String, Vec<String>) {
+    talk(async |caller| {
+        for piece in pieces {
+            // A refused caller may find the connection closed.
+            let _ = caller.write_all(piece.as_bytes()).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+}
+
+const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+const LAST: &str = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_served_one_after_the_other_however_they_arrive() {
+    let all = format!(
+        "{GET}POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\n\r\n{}{GET}{LAST}",
+        "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: u\r\n\r\n"
+    );
+    let wanted = ["[GET /a 0]", "[POST /b 5]", "[POST /c 5]", "[GET /a 0]", "[GET /last 0]"];
+    for size in [1, 2, 3, 7, 50, 1000] {
+        let pieces: Vec<&str> = all.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
+        let (answer, requests) = send(&pieces).await;
+        assert_eq!(requests, wanted, "pieces of {size}");
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), wanted.len());
+        assert!(!answer.contains("refused"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_follows_the_answers_before_it_and_ends_the_connection() {
+    let bad = "GET /bad HTTP/1.1\r\n\r\n";
+    for pieces in [
+        &[bad][..],
+        &[GET, bad],
+        &[&format!("{GET}{bad}{GET}")],
+        &[&format!("{GET}{GET}{}", &bad[..10]), &bad[10..]],
+        &[&format!("GET /big HTTP/1.1\r\nHost: a\r\n\r\n{bad}")],
+    ] {
+        let (answer, requests) = send(pieces).await;
+        assert!(answer.ends_with("refused C005"), "{answer}");
+        assert_eq!(answer.matches("refused").count(), 1);
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), requests.len(), "{answer}");
+        assert!(!requests.iter().any(|request| request.contains("bad")), "{requests:?}");
+        let length: usize = answer.matches("[GET").count();
+        assert_eq!(length, requests.len(), "every answer is whole");
+    }
+    let (answer, _) = send(&["HEAD / HTTP/1.1\r\n\r\n"]).await;
+    assert_eq!(answer, "refused C005 head");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_body_is_refused_before_its_request_is_seen_or_told_to_who_reads_it() {
+    let head = "POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (answer, requests) = send(&[&format!("{head}5\r\nhello\r\n0x2\r\n")]).await;
+    assert_eq!((answer.as_str(), requests.len()), ("refused C005", 0));
+    let (answer, requests) = send(&[head, "5\r\nhello\r\n", "0x2\r\n\r\n", GET]).await;
+    assert_eq!(requests, ["[POST /p C005]"]);
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    let (_, requests) = send(&[&format!("{head}0\r\n\r\n{GET}{LAST}")]).await;
+    assert_eq!(requests.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_ends_silently_after_keep_alive() {
+    for pieces in [&[][..], &["\r\n", "\n", "\r"][..2], &[GET], &[GET, "\r\n"]] {
+        let began = Instant::now();
+        let (answer, requests) = send(pieces).await;
+        assert_eq!(began.elapsed().as_secs(), 60, "{pieces:?}");
+        assert_eq!(answer.matches("HTTP/1.1 200").count(), requests.len());
+        assert!(!answer.contains("refused"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_trickles_is_refused_ten_seconds_after_its_first_byte() {
+    for before in ["", GET] {
+        let began = Instant::now();
+        let (answer, _) = talk(async |caller| {
+            caller.write_all(before.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            for byte in LAST.as_bytes() {
+                if caller.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
+        .await;
+        assert!(answer.ends_with("refused C011"), "{answer}");
+        assert!((15..=16).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_deadline_applies_while_a_request_is_served_and_one_does_afterwards() {
+    let began = Instant::now();
+    let (answer, _) = send(&["GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"]).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1);
+    assert_eq!(began.elapsed().as_secs(), 560);
+    let began = Instant::now();
+    let (answer, requests) = send(&["GET /slow HTTP/1.1\r\nHost: a\r\n\r\nGET / HT"]).await;
+    assert!(answer.ends_with("refused C011") && requests.len() == 1, "{answer}");
+    assert_eq!(began.elapsed().as_secs(), 510);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_hangs_up_ends_its_request() {
+    let (mut theirs, ours) = tokio::io::duplex(1024);
+    let (_draining, is_draining) = shutdown::channel();
+    let began = Instant::now();
+    theirs.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let hang_up = async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drop(theirs);
+    };
+    let teller = Rc::new(Teller::default());
+    tokio::join!(serve(Framed::new(ours, settings()), info(), teller, is_draining), hang_up);
+    assert_eq!(began.elapsed().as_secs(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_caller_may_go_on_sending_for_a_while() {
+    let began = Instant::now();
+    let (answer, _) = talk(async |caller| {
+        caller.write_all(b"POST / HTTP/1.1\r\n\r\n").await.unwrap();
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            caller.write_all(&[b'x'; 20_000]).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(answer, "refused C005");
+    assert!(began.elapsed().as_secs() >= 16, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_lets_a_head_that_has_begun_be_served_and_ends_an_idle_connection() {
+    for (sent, wanted) in [(&GET[..5], 1), ("", 0)] {
+        let (mut theirs, ours) = tokio::io::duplex(1024);
+        let (draining, is_draining) = shutdown::channel();
+        let teller = Rc::new(Teller::default());
+        let calling = async {
+            theirs.write_all(sent.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            draining.fire();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let _ = theirs.write_all(&GET.as_bytes()[sent.len()..]).await;
+            let _ = theirs.read_to_string(&mut String::new()).await;
+        };
+        let began = Instant::now();
+        tokio::join!(serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), is_draining), calling);
+        assert_eq!(teller.0.borrow().len(), wanted);
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+}
+
+/// Where requests end in what came in these pieces, and why it ends.
+fn ends(pieces: &[&[u8]]) -> (Vec<usize>, Option<Refusal>) {
+    let mut message = Message::new(1024);
+    let (mut ends, mut held, mut passed) = (Vec::new(), Vec::new(), 0);
+    for piece in pieces {
+        held.extend_from_slice(piece);
+        loop {
+            let blank = message.blank(&held);
+            held.drain(..blank);
+            let granted = match message.judge(&held, 1024) {
+                Ok(granted) => granted,
+                Err(refusal) => return (ends, Some(refusal)),
+            };
+            held.drain(..granted);
+            passed += blank + granted;
+            if !message.is_over() {
+                break;
+            }
+            ends.push(passed);
+            message = Message::new(1024);
+        }
+    }
+    (ends, None)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn where_the_bytes_are_cut_changes_nothing(
+        parts in prop::collection::vec(prop::sample::select(vec![
+            GET, LAST, "\r\n", "\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "4\r\nbody\r\n", "0\r\n\r\n", "0\r\na: b\r\n\r\n",
+            "2;a=b\r\nxy\r\n", "GET / HTTP/1.1\nHost: a\n\n", "0x1\r\n", "\r", "x", "Host: a\r\n",
+        ]), 0..8),
+        cuts in prop::collection::vec(1..30_usize, 0..40),
+    ) {
+        let all = parts.concat();
+        let mut rest = all.as_bytes();
+        let mut pieces = Vec::new();
+        for cut in cuts {
+            let (piece, after) = rest.split_at(cut.min(rest.len()));
+            pieces.push(piece);
+            rest = after;
+        }
+        pieces.push(rest);
+        prop_assert_eq!(ends(&pieces), ends(&[all.as_bytes()]));
+    }
+}
