@@ -25,6 +25,7 @@ mod clients;
 mod configuration;
 mod faults;
 mod forwarding;
+mod framing;
 mod lifecycle;
 mod lockout;
 mod main_job;

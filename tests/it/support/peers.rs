@@ -1,7 +1,9 @@
 //! Programs that nobody here wrote, and what happens where they are not installed.
 
-use std::io::Write as _;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 /// Whether a program can be started.
 pub(crate) fn installed(program: &str) -> bool {
@@ -19,4 +21,48 @@ pub(crate) fn skip_unless(there: bool, what: &str) -> bool {
     // Past the capture of the test harness, so that it is seen.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is not installed; ./ci installs it");
     true
+}
+
+/// The Python of the environment that `./ci` makes, else the one on the path.
+pub(crate) fn venv_python() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python3");
+    if own.exists() { own } else { "python3".into() }
+}
+
+/// Whether that Python has this package.
+pub(crate) fn has_python_package(name: &str) -> bool {
+    let import = format!("import {name}");
+    Command::new(venv_python()).args(["-c", &import]).output().is_ok_and(|output| output.status.success())
+}
+
+/// A server of `tests/peers`: it prints its port as its first line and runs until it is dropped.
+pub(crate) struct Peer {
+    child: Child,
+    port: u16,
+}
+
+impl Peer {
+    #[track_caller]
+    pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
+        let runner = if script.ends_with(".py") { venv_python() } else { "node".into() };
+        let mut command = Command::new(runner);
+        command.arg(path).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("a peer starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let port = line.trim().parse().unwrap_or_else(|_| panic!("{script} printed {line:?} instead of its port"));
+        Self { child, port }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
