@@ -115,13 +115,22 @@ impl Attempt<'_> {
         Ok(answer)
     }
 
-    /// Ends when the upstream has had the whole request for `response_head`.
+    /// Ends when the upstream has had the whole request for `response_head`, or has taken nothing of it for as long.
     async fn out_of_patience(&self) {
-        self.intake.sent().await;
-        match self.response_head {
-            Some(patience) => tokio::time::sleep(patience).await,
-            None => std::future::pending().await,
+        let Some(patience) = self.response_head else { return std::future::pending().await };
+        let mut look_again = Instant::now() + patience;
+        loop {
+            tokio::select! {
+                () = self.intake.sent() => break,
+                () = tokio::time::sleep_until(look_again) => (),
+            }
+            let now = Instant::now();
+            look_again = self.intake.held_up_since().unwrap_or(now) + patience;
+            if look_again <= now {
+                return;
+            }
         }
+        tokio::time::sleep(patience).await;
     }
 
     fn may_go_again(&self, error: &SendError) -> bool {

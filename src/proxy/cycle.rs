@@ -123,7 +123,8 @@ impl Cycle<'_> {
 async fn judge(attempt: &Attempt<'_>, response: &mut Response<Held>) -> Judgement {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
-    let judgement = rejection::judge(&attempt.route.settings.rejection, status, &headers, response.body_mut()).await;
+    let rules = &attempt.route.settings.rejection;
+    let judgement = rejection::judge(rules, status, &headers, response.body_mut(), attempt.response_head).await;
     *response.headers_mut() = headers;
     judgement
 }

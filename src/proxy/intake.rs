@@ -49,6 +49,8 @@ pub(super) struct Intake {
     progress: Cell<Progress>,
     /// Whether a pause of the caller ends its request: until the answer's head is there, and again for a replay.
     hurried: Cell<bool>,
+    /// When the upstream's connection took the last piece, unless it has asked for the next since.
+    taken: Cell<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -124,6 +126,7 @@ impl Intake {
             began_empty,
             progress: Cell::new(progress),
             hurried: Cell::new(true),
+            taken: Cell::new(None),
         })
     }
 
@@ -224,6 +227,11 @@ impl Intake {
         .await;
     }
 
+    /// Since when the upstream has not taken what it was sent; `None` while it is the caller who is waited for.
+    pub(super) fn held_up_since(&self) -> Option<Instant> {
+        self.taken.get()
+    }
+
     /// The next piece from the caller, copied while it may be needed again.
     fn poll_source(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IntakeError>>> {
         let mut state = self.state.borrow_mut();
@@ -234,6 +242,7 @@ impl Intake {
         match Pin::new(source).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 state.pause = None;
+                self.taken.set(Some(Instant::now()));
                 if let Some(trailers) = frame.trailers_mut() {
                     headers::strip_trailers(trailers, self.handling.inject.as_ref());
                 }
@@ -254,6 +263,7 @@ impl Intake {
                 Poll::Ready(Some(Err(IntakeError::Failed)))
             }
             Poll::Pending => {
+                self.taken.set(None);
                 let patience = self.handling.idle.filter(|_| self.hurried.get());
                 ready!(poll_pause(&mut state.pause, patience, cx));
                 self.end(&mut state, Progress::Stalled);

@@ -1,7 +1,10 @@
 //! Whether an answer rejects the token (DESIGN section 2, `[*.rejection]`), and what that allows.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, HeaderMap};
+use tokio::time::timeout;
 
 use super::challenge;
 use super::held::Held;
@@ -21,8 +24,15 @@ pub(super) enum Judgement {
     RejectedMaybeApplied,
 }
 
-/// Judges an answer. Reads its body only where a rule looks into it; what was read stays in `held`.
-pub(super) async fn judge(rules: &Rejection, status: StatusCode, headers: &HeaderMap, held: &mut Held) -> Judgement {
+/// Judges an answer. Reads its body only where a rule looks into it, for `patience` at most, since nothing of the answer has
+/// reached the caller yet; what was read stays in `held`.
+pub(super) async fn judge(
+    rules: &Rejection,
+    status: StatusCode,
+    headers: &HeaderMap,
+    held: &mut Held,
+    patience: Option<Duration>,
+) -> Judgement {
     let by_head = judge_head(rules, status, headers);
     if by_head != Judgement::Accepted || !has_body_rule(rules, status) {
         return by_head;
@@ -32,7 +42,11 @@ pub(super) async fn judge(rules: &Rejection, status: StatusCode, headers: &Heade
     if encoded || !searchable || challenge::bearer_errors(headers).iter().any(|e| e == "insufficient_scope") {
         return Judgement::Accepted;
     }
-    held.fill(SEARCHED).await;
+    match patience {
+        // A body that does not come is searched as far as it came.
+        Some(patience) => drop(timeout(patience, held.fill(SEARCHED)).await),
+        None => held.fill(SEARCHED).await,
+    }
     let mut rules = rules.body.iter().filter(|rule| rule.status == status.as_u16());
     if rules.any(|rule| held.contains(rule.contains.as_bytes())) { Judgement::Rejected } else { Judgement::Accepted }
 }

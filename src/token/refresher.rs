@@ -232,12 +232,21 @@ impl<S: Source> Refresher<S> {
             sample: fastrand::f64(),
         };
         let next = self.history.after_failure(error, circumstances);
+        let next = self.no_sooner_than_the_floor(next);
         if next.watches_secrets() {
             self.refused = asked_with;
             self.record(error.reason, next).await;
         }
         self.publisher.failed(error, next);
         next
+    }
+
+    /// A retry as it will really happen, for the log and the status page: backoff's jitter may say almost nothing.
+    fn no_sooner_than_the_floor(&self, next: Next) -> Next {
+        match (next, self.last_sent) {
+            (Next::Retry(at), Some(last)) => Next::Retry(at.max(last + self.floor)),
+            _ => next,
+        }
     }
 
     /// A password tried by a parser that panics was tried all the same, and may be tried too often.

@@ -116,3 +116,21 @@ fn abandon(bearerd: &Bearerd, path: &str) -> Wire {
 fn gauge(bearerd: &Bearerd, name: &str) -> f64 {
     bearerd.metric(name, &[]).unwrap()
 }
+
+#[test]
+fn an_answer_whose_body_is_searched_and_never_comes_passes_as_far_as_it_came() {
+    let (endpoint, upstream, setup) = stage(300);
+    upstream.on("/half", |exchange| {
+        exchange.wire.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nhalf")?;
+        exchange.wire.closes_within(seconds(30.0));
+        Ok(After::Close)
+    });
+    let rule = "[credentials.api.rejection]\nbody = [{ status = 403, contains = \"token_expired\" }]";
+    let bearerd = setup.section(rule).section("[timeouts]\nresponse_head = \"1s\"").start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/half").bytes(bearerd.address())).unwrap();
+    let start = now();
+    read_response_head(&mut wire).unwrap().expect(403);
+    assert!(start.elapsed() < seconds(5.0), "{:?}", start.elapsed());
+    assert_eq!(endpoint.count(), 1, "what cannot be read says nothing of the token");
+}

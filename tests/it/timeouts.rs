@@ -129,3 +129,27 @@ fn off_disables_a_timeout() {
     let bearerd = setup.section("[timeouts]\nresponse_head = \"off\"\nkeep_alive = \"off\"").start_ready();
     assert_eq!(bearerd.get("/slow").expect(200).text(), "slow");
 }
+
+#[test]
+fn an_upstream_that_stops_reading_an_upload_is_504() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let (over, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    upstream.on("/up", move |exchange| {
+        // It is not read from again until the test is over.
+        let _ = wait.lock().unwrap().recv_timeout(seconds(20.0));
+        let _ = exchange;
+        Ok(After::Close)
+    });
+    let bearerd = setup.section("[timeouts]\nresponse_head = \"1s\"").start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    let head = Request::new("POST", "/up").field("Content-Length", "100000000");
+    wire.send(head.head_bytes(bearerd.address())).unwrap();
+    let writer = wire.socket().try_clone().unwrap();
+    let writing = std::thread::spawn(move || Wire::new(std::sync::Arc::new(writer)).send(vec![0; 100_000_000]));
+    let start = now();
+    read_response(&mut wire, "POST").unwrap().expect_problem(504, "U005");
+    assert!(start.elapsed() < seconds(8.0), "{:?}", start.elapsed());
+    drop((over, wire));
+    let _ = writing.join();
+}

@@ -96,6 +96,9 @@ async fn equal_failures_in_a_row_are_one_line_a_minute_with_their_number() {
     let lines = lines.all();
     assert!((4..=6).contains(&lines.len()), "{lines:#?}");
     assert!(!lines[0].contains("times since"));
+    let next = lines[0].split("trying again in ").nth(1).unwrap();
+    let next: humantime::Duration = next.split([';', ' ']).next().unwrap().parse().unwrap();
+    assert!(*next > seconds(1) / 2, "said sooner than the floor lets it be: {next}");
     assert!(lines[1..].iter().all(|line| line.contains(" times since); trying again in ")), "{lines:#?}");
 }
 
