@@ -157,7 +157,10 @@ fn warnings(ends: &[(Role, SystemTime)], now: SystemTime) -> Vec<String> {
             Role::Certificate | Role::Key => "the certificate".to_owned(),
         };
         match end.duration_since(now) {
-            Ok(left) if left < SOON => Some(format!("{what} ends in {} days, on {date}", left.as_secs() / (24 * 3600))),
+            Ok(left) if left < SOON => {
+                let days = left.as_secs() / (24 * 3600);
+                Some(format!("{what} ends in {days} day{}, on {date}", if days == 1 { "" } else { "s" }))
+            }
             Ok(_) => None,
             Err(_) => Some(format!("{what} has expired on {date}")),
         }
@@ -271,6 +274,6 @@ mod tests {
         check(Role::Certificate, now + 15 * day, &[]);
         check(Role::Certificate, now + 9 * day, &["the certificate ends in 9 days, on 2024-10-13T00:00:00Z"]);
         check(Role::Certificate, now - day, &["the certificate has expired on 2024-10-03T00:00:00Z"]);
-        check(Role::Ca, now + day, &["the last authority of the CA file ends in 1 days, on 2024-10-05T00:00:00Z"]);
+        check(Role::Ca, now + day, &["the last authority of the CA file ends in 1 day, on 2024-10-05T00:00:00Z"]);
     }
 }
