@@ -42,7 +42,7 @@ use zeroize::Zeroizing;
 use crate::oauth;
 use crate::proxy;
 use crate::reason::Reason;
-use crate::tls::ClientSettings;
+use crate::tls::{CallerName, ClientSettings, ServerSettings};
 use crate::token;
 
 pub use environment::Environment;
@@ -69,6 +69,10 @@ pub struct Settings {
     pub credentials: Vec<Credential>,
     /// `callers.hosts`, lower case, without port.
     pub hosts: Vec<String>,
+    /// `[tls]`: what callers are shown; `None` for plain listeners.
+    pub tls: Option<ServerSettings>,
+    /// `callers.client_names`: whose certificates are let in; `None` if not written.
+    pub client_names: Option<Vec<CallerName>>,
     /// `callers.from`: who may call on listeners beyond loopback; `None` if not written.
     pub from: Option<Vec<ipnet::IpNet>>,
     /// `[timeouts]`.
@@ -94,10 +98,11 @@ pub struct Route {
 
 impl Route {
     /// What goes where, in one line: `localhost:8080/items → https://api.example.com/v2 with "api"`. `listen` are the addresses
-    /// that it is served on.
-    pub fn summary(&self, listen: &[ListenAddress]) -> String {
+    /// that it is served on, `secure` whether by TLS.
+    pub fn summary(&self, listen: &[ListenAddress], secure: bool) -> String {
         let route = &self.route;
-        let from: Vec<_> = listen.iter().map(|address| format!("{address}{}", route.path)).collect();
+        let scheme = if secure { "https://" } else { "" };
+        let from: Vec<_> = listen.iter().map(|address| format!("{scheme}{address}{}", route.path)).collect();
         let host = route.host.as_ref().map(|host| format!(" for host {host}")).unwrap_or_default();
         let with = route.credential.as_ref().map_or("without a token".to_owned(), |name| format!("with {name:?}"));
         format!("{}{host} → {} {with}", from.join(", "), route.upstream)
@@ -238,7 +243,7 @@ pub struct Sources {
 /// More is no configuration but a wrong file name.
 const LARGEST_FILE: u64 = 4 << 20;
 
-/// Reads, checks and completes a configuration; reads every secret and CA file once.
+/// Reads, checks and completes a configuration; reads every secret and TLS file once.
 ///
 /// # Errors
 /// Every mistake there is.

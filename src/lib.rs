@@ -33,15 +33,17 @@
 //! | [`oauth`] | one token request and its answer, or a classed error |
 //! | [`admin`] | probes, metrics, status, retry |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
-//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`tls`], [`backoff`], [`shutdown`], [`log`], [`process`] | small ones, each one idea |
+//! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
+//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
-//! reaches none of them. The small ones reach nothing but each other.
+//! reaches none of them. `tls` and the small ones reach nothing but each other.
 //!
 //! # The path of a request
 //!
-//! 1. `server::acceptor` takes the socket and hands it to the worker with the fewest connections.
+//! 1. `server::acceptor` takes the socket and hands it to the worker with the fewest connections; with `[tls]`
+//!    `server::handshake` comes first.
 //! 2. `server::framing` checks the bytes, and ends connections that are malformed or take too long; `server::connection` has
 //!    hyper read what passes, one request at a time.
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.

@@ -4,6 +4,8 @@
 //! wrote from looking like lines of ours. Refuses what HTTP and TLS libraries say below `warn`, whatever the level is, since
 //! they may dump header fields. There are no spans: an event carries all that it says.
 
+mod pace;
+
 use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -17,6 +19,8 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::config::{LogFormat, LogSettings};
+
+pub use pace::Pace;
 
 /// The target of the lines that there are one of for each request, if asked for.
 pub const ACCESS: &str = "access";

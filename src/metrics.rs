@@ -45,6 +45,7 @@ pub struct Metrics {
     token_request_duration: HistogramVec,
     token_rejections: IntCounterVec,
     config_reloads: IntCounterVec,
+    tls_reloads: IntCounterVec,
 }
 
 impl Metrics {
@@ -148,6 +149,12 @@ impl Metrics {
                 "Configuration reloads by outcome.",
                 &["outcome"],
             ),
+            tls_reloads: counter_vec(
+                &r,
+                "bearerd_tls_reloads_total",
+                "Changes of TLS files by outcome.",
+                &["certificate", "outcome"],
+            ),
             registry: r,
         };
         for outcome in ["success", "failure"] {
@@ -193,6 +200,12 @@ impl Metrics {
                 passed_again: action("passed_again"),
             },
         }
+    }
+
+    /// The handles of one TLS configuration; its series exist from here on.
+    pub fn tls_reloads(&self, name: &str) -> TlsReloads {
+        let outcome = |o: &str| self.tls_reloads.with_label_values(&[name, o]);
+        TlsReloads { success: outcome("success"), failure: outcome("failure") }
     }
 
     /// Counts a request that bearerd refused itself.
@@ -269,6 +282,15 @@ impl ByStatus {
         let hundred = self.0[code / 100 - 1].get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
         hundred[code % 100].get_or_init(make)
     }
+}
+
+/// What became of changed TLS files.
+#[derive(Clone, Debug)]
+pub struct TlsReloads {
+    /// They are in use.
+    pub success: IntCounter,
+    /// They cannot be used; those before stay.
+    pub failure: IntCounter,
 }
 
 /// The handles of one credential.

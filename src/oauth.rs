@@ -104,6 +104,11 @@ impl TokenEndpoint {
         Self { settings, connector, clock, issued: Mutex::default() }
     }
 
+    /// How it speaks TLS; `None` where it does not.
+    pub fn tls(&self) -> Option<&crate::tls::Client> {
+        self.connector.tls()
+    }
+
     /// Sends one token request, with every secret read as it is now, and reads the answer. Takes at most
     /// `settings.timeout`. Dropping the future closes the connection.
     ///

@@ -41,6 +41,7 @@ pub use slots::Slots;
 use crate::guard::HostRules;
 use crate::metrics::Metrics;
 use crate::server::{CallerBody, ConnectionInfo, Handler, Refusal};
+use crate::tls::CallerName;
 use crate::upstream::{Connector, Pool};
 use attempt::Attempt;
 use gate::Gate;
@@ -68,6 +69,8 @@ pub struct Gateway {
     pub hosts: HostRules,
     /// Who may call on listeners beyond loopback; `None` lets nobody in there.
     pub from: Option<Vec<ipnet::IpNet>>,
+    /// Which names in a caller's certificate are allowed; `None` allows every certificate that is valid.
+    pub client_names: Option<Vec<CallerName>>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
     /// Memory for kept bodies.
@@ -119,7 +122,7 @@ impl Proxy {
     ) -> Result<Response<held::Held>, Problem> {
         let gateway = &self.gateway;
         let (parts, body) = request.into_parts();
-        let entry = match entry::admit(gateway, info, &parts) {
+        let entry = match entry::admit(gateway, &info, &parts) {
             Ok(entry) => entry,
             Err(problem) => {
                 self.discard_refused(&parts.headers, body);
@@ -150,7 +153,7 @@ impl Proxy {
         response.headers_mut().remove(http::header::TE);
         response.headers_mut().remove(http::header::CONNECTION);
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
-        links::rewrite(response.headers_mut(), route, &entry.authority);
+        links::rewrite(response.headers_mut(), route, (info.scheme(), &entry.authority));
         Ok(response)
     }
 
@@ -185,7 +188,7 @@ impl Handler for Proxy {
         }
     }
 
-    fn refuse(&self, info: ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {
+    fn refuse(&self, info: &ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {
         let problem = Problem::refused(refusal);
         self.gateway.metrics.refuse(problem.reason);
         if self.gateway.access_log {

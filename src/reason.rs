@@ -73,6 +73,7 @@ reasons! {
     HeadTooLarge        "C012" "request head is too large"
     TooManyRequests     "C013" "too many requests at a time"
     TooManyConnections  "C014" "too many connections at a time"
+    CallerTls           "C015" "TLS handshake with a caller failed"
     // Configuration.
     ConfigUnreadable    "F001" "configuration cannot be read"
     ConfigSyntax        "F002" "configuration is not valid TOML"

@@ -8,7 +8,9 @@
 mod acceptor;
 mod connection;
 mod framing;
+mod handshake;
 mod listener;
+mod stream;
 mod worker;
 
 pub use acceptor::accept;

@@ -27,10 +27,15 @@ use crate::upstream::{Connector, Origin};
 /// Starts everything, in the order in which it can fail.
 pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError> {
     let metrics = Arc::new(Metrics::new());
-    let sockets = Sockets::bind(&settings)?;
-    let refreshers = make_refreshers(&settings, &clock, &metrics)?;
+    let mut watch = tls::Watch::new(clock.clone());
+    let tls = settings.tls.clone().map(tls::Server::load).transpose()?;
+    if let Some(tls) = &tls {
+        watch.follow("tls", tls, &metrics);
+    }
+    let sockets = Sockets::bind(&settings, tls.as_ref())?;
+    let refreshers = make_refreshers(&settings, &clock, &metrics, &mut watch)?;
     let readers: BTreeMap<_, _> = refreshers.iter().map(|(_, r)| (r.name().to_owned(), r.clone())).collect();
-    let gateway = Arc::new(make_gateway(&settings, &sockets, &readers, &metrics)?);
+    let gateway = Arc::new(make_gateway(&settings, &sockets, &readers, &metrics, &mut watch)?);
     let bound = sockets.bound(&settings);
     announce(&settings, &bound);
 
@@ -46,6 +51,7 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
     for (refresher, _) in refreshers {
         background.spawn_local(refresher.run(is_ending.clone()));
     }
+    background.spawn_local(watch.run(is_ending.clone()));
     let admin = Rc::new(make_admin(&settings, &bound, &readers, &metrics, &clock, is_unready));
     for (listener, face) in sockets.admin {
         let serving =
@@ -105,7 +111,7 @@ struct Group {
 }
 
 impl Sockets {
-    fn bind(settings: &Settings) -> Result<Self, StartError> {
+    fn bind(settings: &Settings, tls: Option<&tls::Server>) -> Result<Self, StartError> {
         let mut groups: Vec<Group> = Vec::new();
         for group in settings.routes.iter().flat_map(|route| groups_of(route, settings)) {
             if !groups.contains(&group) {
@@ -115,7 +121,7 @@ impl Sockets {
         let mut proxy = Vec::new();
         for (group, Group { address, .. }) in groups.iter().enumerate() {
             for socket in bind(*address)? {
-                proxy.push(Listener::new(socket, group)?);
+                proxy.push(Listener::new(socket, group, tls.cloned())?);
             }
         }
         let mut admin = Vec::new();
@@ -168,8 +174,13 @@ fn bind(address: ListenAddress) -> Result<Vec<TcpListener>, StartError> {
 
 type Refreshing = (Refresher<TokenEndpoint>, Reader);
 
-fn make_refreshers(settings: &Settings, clock: &Clock, metrics: &Metrics) -> Result<Vec<Refreshing>, StartError> {
-    settings.credentials.iter().map(|credential| make_refresher(credential, settings, clock, metrics)).collect()
+fn make_refreshers(
+    settings: &Settings,
+    clock: &Clock,
+    metrics: &Metrics,
+    watch: &mut tls::Watch,
+) -> Result<Vec<Refreshing>, StartError> {
+    settings.credentials.iter().map(|credential| make_refresher(credential, settings, clock, metrics, watch)).collect()
 }
 
 fn make_refresher(
@@ -177,8 +188,12 @@ fn make_refresher(
     settings: &Settings,
     clock: &Clock,
     metrics: &Metrics,
+    watch: &mut tls::Watch,
 ) -> Result<Refreshing, StartError> {
     let endpoint = token_endpoint(credential, settings, clock)?;
+    if let Some(tls) = endpoint.tls() {
+        watch.follow(format!("credentials.{}", credential.token.name), tls, metrics);
+    }
     let counters = metrics.credential(&credential.token.name);
     let directory = settings.state_directory.clone();
     Ok(Refresher::new(credential.token.clone(), endpoint, clock.clone(), counters, directory))
@@ -203,8 +218,7 @@ pub fn token_endpoint(
 /// # Errors
 /// [`StartError`] if a TLS file cannot be used or the host is no name.
 pub fn connector(origin: Origin, tls: &tls::ClientSettings, settings: &Settings) -> Result<Connector, StartError> {
-    let config = tls::client_config(tls)?;
-    Ok(Connector::new(origin, config, tls.server_name.as_deref(), settings.timeouts.connect)?)
+    Ok(Connector::new(origin, tls::Client::load(tls.clone())?, settings.timeouts.connect)?)
 }
 
 fn make_gateway(
@@ -212,6 +226,7 @@ fn make_gateway(
     sockets: &Sockets,
     readers: &BTreeMap<String, Reader>,
     metrics: &Arc<Metrics>,
+    watch: &mut tls::Watch,
 ) -> Result<Gateway, StartError> {
     let mut table = Table::default();
     let mut routes = Vec::new();
@@ -224,7 +239,11 @@ fn make_gateway(
         let reader = named.credential.as_ref().and_then(|name| readers.get(name));
         let credential = reader
             .map(|reader| route::Credential { reader: reader.clone(), metrics: metrics.credential(reader.name()) });
-        connectors.push(connector(named.origin.clone(), &configured.tls, settings)?);
+        let connector = connector(named.origin.clone(), &configured.tls, settings)?;
+        if let Some(tls) = connector.tls() {
+            watch.follow(format!("routes.{}", named.name), tls, metrics);
+        }
+        connectors.push(connector);
         routes.push(Arc::new(route::Route::new(named.clone(), credential, Arc::new(metrics.route(&named.name)))));
     }
     Ok(Gateway {
@@ -233,6 +252,7 @@ fn make_gateway(
         table,
         hosts: host_rules(settings),
         from: settings.from.clone(),
+        client_names: settings.client_names.clone(),
         metrics: Arc::clone(metrics),
         budget: Arc::new(Budget::new(settings.limits.replay_memory, metrics.replay_memory.clone())),
         slots: Arc::new(Slots::new(settings.limits.requests_in_flight, settings.limits.queue)),
@@ -305,7 +325,7 @@ async fn report(what: &'static str, task: impl Future<Output = io::Result<()>>) 
 fn announce(settings: &Settings, bound: &Bound) {
     for (route, (name, addresses)) in settings.routes.iter().zip(&bound.routes) {
         let address = addresses.first().map(SocketAddr::to_string);
-        tracing::info!(route = %name, address, to = route.summary(listens(route, settings)), "listening");
+        tracing::info!(route = %name, address, to = route.summary(listens(route, settings), settings.tls.is_some()), "listening");
     }
     if let Some(address) = bound.admin {
         tracing::info!(%address, "admin listening");

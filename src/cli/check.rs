@@ -65,7 +65,7 @@ fn summary(title: &str, settings: &Settings) -> String {
     let mut text = format!("{title} is valid: {routes}, {}\n", count(settings.credentials.len(), "credential"));
     for route in &settings.routes {
         let listen = if route.listen.is_empty() { &settings.listen } else { &route.listen };
-        let _ = writeln!(text, "  {}", route.summary(listen));
+        let _ = writeln!(text, "  {}", route.summary(listen, settings.tls.is_some()));
     }
     for warning in &settings.warnings {
         let _ = writeln!(text, "warning: {warning}");

@@ -5,11 +5,12 @@ use ipnet::IpNet;
 use super::reader::{Keys, Reader};
 use super::value;
 use crate::reason::Reason;
+use crate::tls::CallerName;
 
 pub(super) const KEYS: Keys = Keys {
     name: "[callers]",
-    obeyed: &["hosts", "from"],
-    later: &["uids", "gids", "key", "key_header", "client_names"],
+    obeyed: &["hosts", "from", "client_names"],
+    later: &["uids", "gids", "key", "key_header"],
     // Whatever a newer version knows here, it keeps somebody out.
     protective: &["*"],
 };
@@ -19,9 +20,12 @@ pub(super) struct Callers {
     pub(super) hosts: Vec<String>,
     /// `None` if not written.
     pub(super) from: Option<Vec<IpNet>>,
+    /// `None` if not written.
+    pub(super) client_names: Option<Vec<CallerName>>,
 }
 
-pub(super) fn read(reader: &Reader<'_>) -> Callers {
+/// `certificates` is whether callers are asked for one.
+pub(super) fn read(reader: &Reader<'_>, certificates: bool) -> Callers {
     let hosts = reader.parsed_items("hosts", value::host).unwrap_or_default();
     let from = reader.parsed_items("from", ranges);
     if reader.items("from").is_some_and(<[_]>::is_empty) {
@@ -31,8 +35,17 @@ pub(super) fn read(reader: &Reader<'_>) -> Callers {
             "would let nobody in; leave it out to listen on loopback alone",
         );
     }
+    let client_names = reader.parsed_items("client_names", CallerName::parse);
+    if reader.items("client_names").is_some_and(<[_]>::is_empty) {
+        reader.wrong("client_names", "would let nobody in; leave it out to allow every certificate of tls.client_ca");
+    }
+    if client_names.is_some() && !certificates {
+        let message = "needs certificates to look at: add to [tls]: client_ca = \"client-ca.pem\"";
+        reader.reject("client_names", Reason::ConfigContradiction, message);
+    }
     Callers {
         hosts: hosts.into_iter().map(|(host, _)| host).collect(),
+        client_names: client_names.map(|names| names.into_iter().map(|(name, _)| name).collect()),
         from: from.map(|from| from.into_iter().flat_map(|(ranges, _)| ranges).collect()),
     }
 }

@@ -27,7 +27,12 @@ impl Files {
         let directory = tempfile::tempdir().unwrap();
         let certificate = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
-        write("corp-ca.pem", &certificate.cert.pem());
+        for name in ["corp-ca.pem", "client-ca.pem", "client.pem", "server.pem"] {
+            write(name, &certificate.cert.pem());
+        }
+        for name in ["client.key", "server.key"] {
+            write(name, &certificate.signing_key.serialize_pem());
+        }
         write("client_secret", "hunter2\n");
         write("api_key", "hunter3\n");
         Self(directory)

@@ -7,7 +7,7 @@ use super::document::Table;
 use super::listen::Listener;
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
-use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, value};
+use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, tls, value};
 use crate::reason::Reason;
 
 pub(super) const KEYS: Keys = Keys {
@@ -19,13 +19,14 @@ pub(super) const KEYS: Keys = Keys {
         "admin",
         "routes",
         "credentials",
+        "tls",
         "callers",
         "timeouts",
         "limits",
         "log",
     ],
-    later: &["watch", "include", "tls", "store"],
-    protective: &["tls"],
+    later: &["watch", "include", "store"],
+    protective: &[],
 };
 
 const LISTEN: ListenAddress = ListenAddress::Localhost(8080);
@@ -39,10 +40,12 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let timeouts = timeouts::read(&reader.table("timeouts", &timeouts::KEYS));
     let credentials = credentials(&reader, timeouts.token_request);
     let routes = routes(&reader, &credentials);
-    let callers = callers::read(&reader.table("callers", &callers::KEYS));
+    let tls = tls::server(&reader.table("tls", &tls::SERVER_KEYS));
+    let callers = callers::read(&reader.table("callers", &callers::KEYS), tls::asks_for_certificates(&reader));
     let (admin, admin_listeners) = admin::read(&reader.table("admin", &admin::KEYS));
     let shared = shared_listeners(&reader, &routes);
-    check_listeners(context, &shared, &routes, &admin, &admin_listeners, callers.from.is_some());
+    let rules = Rules { from: callers.from.is_some(), certificates: tls::asks_for_certificates(&reader) };
+    check_listeners(context, &shared, &routes, &admin, &admin_listeners, rules);
     route::check_duplicates(context, &routes, &shared);
     let limits = limits::read(&reader.table("limits", &limits::KEYS));
     let workers = workers(&reader);
@@ -58,6 +61,8 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         routes: routes.into_iter().map(|route| route.settings).collect::<Option<_>>()?,
         hosts: callers.hosts,
         from: callers.from,
+        client_names: callers.client_names,
+        tls,
         timeouts,
         limits,
         log,
@@ -110,21 +115,31 @@ fn shared_listeners(reader: &Reader<'_>, routes: &[route::Route]) -> Vec<Listene
     if is_used { vec![default] } else { Vec::new() }
 }
 
+/// What says who may call.
+#[derive(Clone, Copy)]
+struct Rules {
+    from: bool,
+    /// On the proxy's listeners: the admin listener is plain.
+    certificates: bool,
+}
+
 fn check_listeners(
     context: &Context<'_>,
     shared: &[Listener],
     routes: &[route::Route],
     admin: &super::AdminSettings,
     admin_listeners: &[Listener],
-    has_caller_rule: bool,
+    rules: Rules,
 ) {
     let own = routes.iter().flat_map(|route| &route.listeners);
     let proxy: Vec<_> = shared.iter().chain(own).cloned().collect();
     listen::check_overlaps(context, &proxy, admin_listeners);
-    if has_caller_rule {
+    if rules.from {
         return;
     }
-    listen::check_exposure(context, &proxy);
+    if !rules.certificates {
+        listen::check_exposure(context, &proxy);
+    }
     // `probe_listen` is meant for anybody; `listen` beside it is not.
     let guarded = admin_listeners.iter().filter(|listener| Some(listener.address) == admin.listen);
     let guarded: Vec<_> = guarded.filter(|listener| listener.key == "admin.listen").cloned().collect();

@@ -19,6 +19,7 @@ pub(super) const ALL: &[(&str, &Keys)] = &[
     ("credentials.*.rejection.body", &rejection::BODY_KEYS),
     ("credentials.*.inject", &inject::KEYS),
     ("credentials.*.tls", &tls::KEYS),
+    ("tls", &tls::SERVER_KEYS),
     ("callers", &callers::KEYS),
     ("timeouts", &timeouts::KEYS),
     ("limits", &limits::KEYS),

@@ -244,7 +244,6 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     top("include = \"x\"", "include");
     top("listen = \"unix:/run/x.sock\"", "listen");
     top("listen = [\"fd:app\"]", "listen");
-    top("tls = { certificate = \"x\" }", "tls");
     top("store.kind = \"redis\"", "store");
     top("admin.listen = \"unix:/x\"", "admin.listen");
     top("admin.reload = true", "admin.reload");
@@ -254,9 +253,6 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     top("log.format = \"gcp\"", "log.format");
     for key in ["upstream_protocol", "header_case", "proxy", "headers", "timeouts", "callers"] {
         check_route(&format!("{key} = \"x\""), "F004", &format!("routes.api.{key}"), "not supported yet");
-    }
-    for key in ["certificate", "key"] {
-        check_route(&format!("tls.{key} = \"x\""), "F004", &format!("routes.api.tls.{key}"), "not supported yet");
     }
     let credential = |line: &str, key: &str| {
         check_credential(line, "F004", &format!("credentials.api.{key}"), "not supported yet");
@@ -554,7 +550,7 @@ fn unknown_keys_can_be_ignored_but_not_those_that_keep_callers_out() {
     let settings = load("watch = true\nfuture = 1").unwrap();
     assert_eq!(settings.warnings.len(), 2);
     assert!(settings.warnings[1].contains("(ignored)"), "{:?}", settings.warnings);
-    for line in ["callers.uids = [1]", "callers.future = 1", "tls.client_ca = \"x\""] {
+    for line in ["callers.uids = [1]", "callers.future = 1", "tls.future = 1"] {
         assert!(load(line).unwrap_err().to_string().contains("keeps callers out"));
     }
 }

@@ -148,11 +148,7 @@ fn broken(error: &hyper::Error) -> NoAnswer {
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return NoAnswer::new(Reason::TokenUnreachable, "the connection was closed before the answer was complete");
     }
-    let tls = error.source().and_then(|source| {
-        let io = source.downcast_ref::<std::io::Error>()?;
-        io.get_ref()?.downcast_ref::<rustls::Error>()
-    });
-    if let Some(tls) = tls {
+    if let Some(tls) = crate::tls::cause(error) {
         return NoAnswer::new(Reason::TokenTls, crate::tls::explain(tls));
     }
     let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::settings::{ClientAuthentication, Encoding, GrantType, ResponseShape, Settings};
 use super::{FetchError, Grant, Issued, TokenEndpoint};
 use crate::clock::Clock;
-use crate::tls::{ClientSettings, client_config};
+use crate::tls::{self, ClientSettings};
 use crate::upstream::{Connector, Origin};
 
 /// The smallest credential: client credentials without a client.
@@ -104,8 +104,8 @@ impl Scripted {
 
 pub(super) fn endpoint(settings: Settings) -> TokenEndpoint {
     let origin = Origin::of(&settings.endpoint).unwrap();
-    let tls = client_config(&ClientSettings::default()).unwrap();
-    let connector = Connector::new(origin, tls, None, Duration::from_secs(20)).unwrap();
+    let tls = tls::Client::load(ClientSettings::default()).unwrap();
+    let connector = Connector::new(origin, tls, Duration::from_secs(20)).unwrap();
     TokenEndpoint::new(Arc::new(settings), connector, Clock::boot())
 }
 

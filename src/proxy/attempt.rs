@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::rejection::is_idempotent;
 use super::route::Route;
 use crate::reason::Reason;
+use crate::tls;
 use crate::token::AccessToken;
 use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError, SendFailure};
 
@@ -147,10 +148,16 @@ impl Attempt<'_> {
             (_, Some(Lost::Malformed(refusal))) => Problem::new(refusal.reason, refusal.detail),
             (_, Some(_)) => Problem::new(Reason::CallerGone, "the request's body broke off"),
             (Failure::Silent, None) => self.failed(Reason::UpstreamSilent, "no answer in time"),
-            (Failure::Unanswered(SendError { failure: SendFailure::Closed(error), .. }), None) => self.failed(
-                Reason::UpstreamClosed,
-                &format!("connection closed by the upstream before answering ({error})"),
-            ),
+            (Failure::Unanswered(SendError { failure: SendFailure::Closed(error), .. }), None) => {
+                match tls::cause(error) {
+                    // With TLS 1.3 our side has finished before the upstream refuses our certificate.
+                    Some(alert) => self.failed(Reason::UpstreamTls, &tls::explain(alert)),
+                    None => self.failed(
+                        Reason::UpstreamClosed,
+                        &format!("connection closed by the upstream before answering ({error})"),
+                    ),
+                }
+            }
             (Failure::Unanswered(SendError { failure, .. }), None) => {
                 self.failed(Reason::UpstreamMalformed, &failure.to_string())
             }

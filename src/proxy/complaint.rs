@@ -1,65 +1,23 @@
 //! Failures of an upstream in the log: the first at once, then at most one line in ten seconds with a count.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use super::problem::Problem;
-
-/// The time between two lines about one route.
-const QUIET: Duration = Duration::from_secs(10);
+use crate::log::Pace;
 
 /// What was said of one route's upstream, and what was not. Shared by all workers.
 #[derive(Debug)]
-pub(super) struct Complaints {
-    origin: Instant,
-    /// Milliseconds after `origin` until which nothing is said; 0 before the first line.
-    quiet_until: AtomicU64,
-    unsaid: AtomicU64,
-}
+pub(super) struct Complaints(Pace);
 
 impl Complaints {
     /// Nothing said yet.
     pub(super) fn new() -> Self {
-        Self { origin: Instant::now(), quiet_until: AtomicU64::new(0), unsaid: AtomicU64::new(0) }
+        Self(Pace::new())
     }
 
     /// Logs a failure, unless one was logged a moment ago.
     pub(super) fn utter(&self, route: &str, problem: &Problem) {
-        if let Some(unsaid) = self.turn() {
+        if let Some(unsaid) = self.0.turn() {
             let code = problem.reason.code();
             tracing::warn!(route, code, unsaid, "{code} {route}: {}", problem.detail);
         }
-    }
-
-    /// Whether it is time for a line, and then how many were left out before it.
-    fn turn(&self) -> Option<u64> {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let quiet_until = self.quiet_until.load(Ordering::Relaxed);
-        let next = now.saturating_add(u64::try_from(QUIET.as_millis()).unwrap_or(u64::MAX));
-        let is_time = now >= quiet_until;
-        if is_time && self.quiet_until.compare_exchange(quiet_until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            return Some(self.unsaid.swap(0, Ordering::Relaxed));
-        }
-        self.unsaid.fetch_add(1, Ordering::Relaxed);
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn repeated_failures_are_one_line_in_ten_seconds_with_a_count() {
-        let complaints = Complaints::new();
-        assert_eq!(complaints.turn(), Some(0));
-        assert_eq!(complaints.turn(), None);
-        assert_eq!(complaints.turn(), None);
-        tokio::time::advance(QUIET).await;
-        assert_eq!(complaints.turn(), Some(2));
-        assert_eq!(complaints.turn(), None);
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Entry {
 ///
 /// # Errors
 /// [`Problem`] with the first thing that is wrong.
-pub(super) fn admit(gateway: &Gateway, info: ConnectionInfo, parts: &Parts) -> Result<Entry, Problem> {
+pub(super) fn admit(gateway: &Gateway, info: &ConnectionInfo, parts: &Parts) -> Result<Entry, Problem> {
     // Both would be handled by the upstream as if the caller itself were connected to it, token included.
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         let detail = format!("{} is never forwarded", parts.method);
@@ -39,7 +39,10 @@ pub(super) fn admit(gateway: &Gateway, info: ConnectionInfo, parts: &Parts) -> R
         return Err(Problem::new(Reason::BadRequest, "only OPTIONS may ask for *"));
     }
     let authority = authority(parts, info)?;
-    gateway.hosts.check_host(authority.as_str(), info.local.ip(), info.loopback_listener).map_err(refused)?;
+    // A certificate is proof enough: no page in a browser has one for us (DESIGN section 7).
+    if info.names.is_none() {
+        gateway.hosts.check_host(authority.as_str(), info.local.ip(), info.loopback_listener).map_err(refused)?;
+    }
     check_caller(gateway, info)?;
     if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
         guard::check_cross_site(&parts.headers, authority.as_str()).map_err(refused)?;
@@ -64,7 +67,7 @@ pub(super) fn no_route() -> Problem {
 }
 
 /// The authority that a request names: in its target (absolute-form, RFC 9112 §3.2.2), else in its one `Host`.
-fn authority(parts: &Parts, info: ConnectionInfo) -> Result<Authority, Problem> {
+fn authority(parts: &Parts, info: &ConnectionInfo) -> Result<Authority, Problem> {
     let bad = |detail: &str| Problem::new(Reason::BadRequest, detail);
     let mut hosts = parts.headers.get_all(HOST).iter();
     let host = hosts.next();
@@ -73,7 +76,7 @@ fn authority(parts: &Parts, info: ConnectionInfo) -> Result<Authority, Problem> 
     }
     let host = host.map(|host| Authority::try_from(host.as_bytes()).map_err(|_| bad("Host is not a host name")));
     if let Some(authority) = parts.uri.authority() {
-        if parts.uri.scheme_str().is_some_and(|scheme| scheme != "http") {
+        if parts.uri.scheme_str().is_some_and(|scheme| scheme != info.scheme()) {
             return Err(bad("the request's target has another scheme than this listener"));
         }
         // RFC 9112 §3.2.2: Host is then ignored; one that is no host is malformed all the same.
@@ -89,16 +92,41 @@ fn authority(parts: &Parts, info: ConnectionInfo) -> Result<Authority, Problem> 
     }
 }
 
-fn check_caller(gateway: &Gateway, info: ConnectionInfo) -> Result<(), Problem> {
+fn check_caller(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
+    check_address(gateway, info)?;
+    check_names(gateway, info)
+}
+
+fn check_address(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
     let peer = info.peer.ip().to_canonical();
     if info.loopback_listener && peer.is_loopback() {
         return Ok(());
     }
-    let allowed = gateway.from.as_ref().is_some_and(|ranges| ranges.iter().any(|range| range.contains(&peer)));
+    let allowed = match &gateway.from {
+        Some(ranges) => ranges.iter().any(|range| range.contains(&peer)),
+        // A certificate of the right authority is a rule who may call.
+        None => info.names.is_some(),
+    };
     if allowed {
         return Ok(());
     }
     let detail = format!("{peer} is not allowed; add to [callers]: from = [\"{peer}\"]");
+    Err(Problem::new(Reason::CallerNotAllowed, detail))
+}
+
+fn check_names(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
+    let Some(allowed) = &gateway.client_names else { return Ok(()) };
+    let names = info.names.as_deref().unwrap_or_default();
+    if names.iter().any(|name| allowed.contains(name)) {
+        return Ok(());
+    }
+    let detail = match names.first() {
+        Some(name) => {
+            let name = name.to_string();
+            format!("the caller's certificate is for {name:?}; add to [callers]: client_names = [{name:?}]")
+        }
+        None => "the caller's certificate carries no subject alternative name".to_owned(),
+    };
     Err(Problem::new(Reason::CallerNotAllowed, detail))
 }
 

@@ -9,9 +9,10 @@ use http::{Uri, uri::Authority};
 use super::route::Route;
 use crate::upstream::Origin;
 
-/// Rewrites `Location`, `Content-Location`, `Link` and `Refresh`. `caller_authority` is the host and port that the caller used.
-pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller_authority: &Authority) {
-    let turn = |reference: &str| turned(reference, route, caller_authority);
+/// Rewrites `Location`, `Content-Location`, `Link` and `Refresh`. `caller` are the scheme, and the host and port, that the caller
+/// used.
+pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller: (&str, &Authority)) {
+    let turn = |reference: &str| turned(reference, route, caller);
     for name in [LOCATION, CONTENT_LOCATION] {
         rewrite_field(headers, &name, turn);
     }
@@ -53,7 +54,7 @@ fn rewrite_field(headers: &mut HeaderMap, name: &HeaderName, turn: impl Fn(&str)
 }
 
 /// The reference as the caller must write it; `None` if it is to stay.
-fn turned(reference: &str, route: &Route, caller_authority: &Authority) -> Option<String> {
+fn turned(reference: &str, route: &Route, (scheme, authority): (&str, &Authority)) -> Option<String> {
     let (path, absolute) = if reference.starts_with('/') && !reference.starts_with("//") {
         (reference, false)
     } else {
@@ -67,7 +68,7 @@ fn turned(reference: &str, route: &Route, caller_authority: &Authority) -> Optio
     let prefix = if route.strips() { route.prefix.as_str() } else { "" };
     let slash = if prefix.is_empty() && !rest.starts_with('/') { "/" } else { "" };
     if absolute {
-        Some(format!("http://{caller_authority}{prefix}{slash}{rest}"))
+        Some(format!("{scheme}://{authority}{prefix}{slash}{rest}"))
     } else {
         Some(format!("{prefix}{slash}{rest}"))
     }
@@ -104,7 +105,7 @@ mod tests {
         let check = |upstream: &str, prefix: &str, reference: &str, wanted: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(LOCATION, reference.parse().unwrap());
-            rewrite(&mut headers, &at(upstream, prefix), &Authority::from_static("localhost:8080"));
+            rewrite(&mut headers, &at(upstream, prefix), ("http", &Authority::from_static("localhost:8080")));
             assert_eq!(headers[LOCATION], wanted, "{upstream} {prefix} {reference}");
         };
         check("https://a.test", "/", "https://a.test/x?y#z", "http://localhost:8080/x?y#z");
@@ -131,8 +132,8 @@ mod tests {
         let links = "<https://a.test/v2/i?page=2>; rel=\"next\", <https://else.test/>; rel=\"x\"";
         headers.insert(LINK, links.parse().unwrap());
         headers.insert(REFRESH, "5; URL=https://a.test/v2/x".parse().unwrap());
-        rewrite(&mut headers, &route, &Authority::from_static("localhost:1"));
-        assert_eq!(headers[LINK], "<http://localhost:1/api/i?page=2>; rel=\"next\", <https://else.test/>; rel=\"x\"");
-        assert_eq!(headers[REFRESH], "5; URL=http://localhost:1/api/x");
+        rewrite(&mut headers, &route, ("https", &Authority::from_static("localhost:1")));
+        assert_eq!(headers[LINK], "<https://localhost:1/api/i?page=2>; rel=\"next\", <https://else.test/>; rel=\"x\"");
+        assert_eq!(headers[REFRESH], "5; URL=https://localhost:1/api/x");
     }
 }

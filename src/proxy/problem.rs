@@ -63,7 +63,7 @@ impl Problem {
             Reason::CrossSite | Reason::CallerNotAllowed => StatusCode::FORBIDDEN,
             Reason::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Reason::BadRequest | Reason::CallerGone => StatusCode::BAD_REQUEST,
+            Reason::BadRequest | Reason::CallerGone | Reason::CallerTls => StatusCode::BAD_REQUEST,
             Reason::BodyTimeout | Reason::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
             Reason::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Reason::BadExpectation => StatusCode::EXPECTATION_FAILED,
@@ -102,6 +102,7 @@ impl Problem {
             Reason::BadRequest
                 | Reason::BodyTimeout
                 | Reason::CallerGone
+                | Reason::CallerTls
                 | Reason::HeadTimeout
                 | Reason::HeadTooLarge
                 | Reason::TooManyConnections
@@ -176,6 +177,7 @@ fn error_type(reason: Reason) -> &'static str {
         | Reason::BodyTimeout
         | Reason::BadExpectation
         | Reason::CallerGone
+        | Reason::CallerTls
         | Reason::HeadTimeout
         | Reason::HeadTooLarge => "http_request_error",
         Reason::TooManyRequests | Reason::TooManyConnections => "connection_limit_reached",

@@ -61,6 +61,7 @@ impl Reason {
             Self::HeadTooLarge => callers::HEAD_TOO_LARGE,
             Self::TooManyRequests => callers::TOO_MANY_REQUESTS,
             Self::TooManyConnections => callers::TOO_MANY_CONNECTIONS,
+            Self::CallerTls => callers::TLS,
             Self::ConfigUnreadable => configuration::UNREADABLE,
             Self::ConfigSyntax => configuration::SYNTAX,
             Self::ConfigUnknownKey => configuration::UNKNOWN_KEY,

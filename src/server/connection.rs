@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -17,12 +18,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Refusal;
 use super::framing::{Activity, Framed, Watched};
 use crate::shutdown::Shutdown;
+use crate::tls::CallerName;
 
 /// What hyper may take more than we let through: it must never be the one who refuses.
 const HEAD_SLACK: usize = 1024;
 
 /// What is known of a connection apart from its requests.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionInfo {
     /// The caller's address.
     pub peer: SocketAddr,
@@ -32,6 +34,17 @@ pub struct ConnectionInfo {
     pub loopback_listener: bool,
     /// The group of routes that its listener serves.
     pub group: usize,
+    /// Whether it is TLS.
+    pub secure: bool,
+    /// What the caller's certificate names, verified; `None` where no certificate is asked for.
+    pub names: Option<Arc<[CallerName]>>,
+}
+
+impl ConnectionInfo {
+    /// The scheme of what is asked for on it.
+    pub fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
 }
 
 /// The body of a caller's request.
@@ -47,7 +60,7 @@ pub trait Handler: 'static {
 
     /// The whole answer, as HTTP/1.1 and to be the connection's last, to what was refused before it became a request. `head_only`
     /// leaves out the body, for HEAD.
-    fn refuse(&self, info: ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes;
+    fn refuse(&self, info: &ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes;
 }
 
 /// Serves a connection until the caller, an error, a refusal or a drain ends it.
@@ -59,7 +72,7 @@ where
     let activity = stream.activity();
     let head = stream.settings().head;
     let service = service_fn(|request: Request<Incoming>| {
-        let handler = Rc::clone(&handler);
+        let (handler, info) = (Rc::clone(&handler), info.clone());
         let busy = activity.request_began();
         async move {
             let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
@@ -83,11 +96,11 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
     }
-    finish(connection.into_parts().io.into_inner(), info, &*handler).await;
+    finish(connection.into_parts().io.into_inner(), &info, &*handler).await;
 }
 
 /// Ends a connection, with an answer if it was refused.
-pub(super) async fn finish<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: &H)
+pub(super) async fn finish<S, H>(stream: Framed<S>, info: &ConnectionInfo, handler: &H)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,

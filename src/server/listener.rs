@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::tls;
+
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How often a port that the system chose for one loopback is tried on the other.
@@ -16,16 +18,17 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     group: usize,
+    tls: Option<tls::Server>,
 }
 
 impl Listener {
-    /// Marks a bound socket as serving the routes of `group`.
+    /// Marks a bound socket as serving the routes of `group`, by TLS if there is one.
     ///
     /// # Errors
     /// Whatever the system says when asked for the address.
-    pub fn new(socket: TcpListener, group: usize) -> io::Result<Self> {
+    pub fn new(socket: TcpListener, group: usize, tls: Option<tls::Server>) -> io::Result<Self> {
         let address = socket.local_addr()?;
-        Ok(Self { socket, address, group })
+        Ok(Self { socket, address, group, tls })
     }
 
     /// Where it listens.
@@ -38,8 +41,9 @@ impl Listener {
         self.group
     }
 
-    pub(super) fn into_socket(self) -> TcpListener {
-        self.socket
+    /// The socket, and how it speaks TLS.
+    pub(super) fn into_parts(self) -> (TcpListener, Option<tls::Server>) {
+        (self.socket, self.tls)
     }
 }
 

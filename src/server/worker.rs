@@ -15,9 +15,13 @@ use tokio::sync::mpsc;
 use super::acceptor::Accepted;
 use super::connection::{self, Handler};
 use super::framing::Framed;
-use super::{Refusal, Settings};
+use super::handshake::{self, Failure};
+use super::stream::Stream;
+use super::{ConnectionInfo, Refusal, Settings};
+use crate::log::Pace;
 use crate::reason::Reason;
 use crate::shutdown::Shutdown;
+use crate::tls;
 
 /// What a caller beyond the limit is told.
 const TOO_MANY: Refusal = Refusal::new(Reason::TooManyConnections, "limits.connections are open already");
@@ -103,6 +107,7 @@ pub fn start<H: Handler>(
     let mut desks = Vec::new();
     let mut handles = Vec::new();
     let (living, alive) = mpsc::channel(1);
+    let pace = Arc::new(Pace::new());
     for number in 0..count.max(1) {
         let (incoming, accepted) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -110,7 +115,7 @@ pub fn start<H: Handler>(
         let runtime =
             move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         let (make_handler, draining, ending) = (make_handler.clone(), draining.clone(), ending.clone());
-        let (living, gauge) = (living.clone(), gauge.clone());
+        let (living, gauge, pace) = (living.clone(), gauge.clone(), Arc::clone(&pace));
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let runtime: LocalRuntime = match runtime() {
                 Ok(runtime) => runtime,
@@ -120,7 +125,7 @@ pub fn start<H: Handler>(
             runtime.block_on(async move {
                 let handler = Rc::new(make_handler());
                 let refusing = Rc::default();
-                Worker { settings, handler, connections, refusing, gauge, draining, ending }.run(accepted).await;
+                Worker { settings, handler, connections, refusing, pace, gauge, draining, ending }.run(accepted).await;
             });
             // Requests that outlived the deadline are dropped here; nothing waits for blocking tasks.
             runtime.shutdown_timeout(Duration::ZERO);
@@ -137,6 +142,8 @@ struct Worker<H> {
     connections: Arc<AtomicUsize>,
     /// Held once for each caller that is being told that it is one too many.
     refusing: Rc<()>,
+    /// Of complaints about handshakes, for all workers together.
+    pace: Arc<Pace>,
     gauge: IntGauge,
     draining: Shutdown,
     ending: Shutdown,
@@ -169,29 +176,75 @@ impl<H: Handler> Worker<H> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch off delays of small packets");
         }
-        let stream = Framed::new(stream, self.settings);
-        let served = connection::serve(stream, accepted.info, Rc::clone(&self.handler), self.draining.clone());
-        open.spawn_local(async move {
-            served.await;
-            drop(counted);
-        });
+        let (settings, handler, draining) = (self.settings, Rc::clone(&self.handler), self.draining.clone());
+        match accepted.tls {
+            None => {
+                let stream = Framed::new(Stream::Plain(stream), settings);
+                let served = connection::serve(stream, accepted.info, handler, draining);
+                open.spawn_local(async move {
+                    served.await;
+                    drop(counted);
+                });
+            }
+            Some(tls) => {
+                let pace = Arc::clone(&self.pace);
+                open.spawn_local(async move {
+                    serve_tls(stream, &tls, settings, accepted.info, handler, (draining, pace)).await;
+                    drop(counted);
+                });
+            }
+        }
     }
 
     /// Tells a caller that it is one too many. Only a few are waited for: the others may find the connection reset.
     fn turn_away(&self, accepted: Accepted, open: &mut tokio::task::JoinSet<()>) {
         let Ok(stream) = tokio::net::TcpStream::from_std(accepted.socket) else { return };
-        if Rc::strong_count(&self.refusing) > PATIENT_REFUSALS {
-            // An empty socket has room for this.
-            let _ = stream.try_write(&self.handler.refuse(accepted.info, TOO_MANY, false));
+        if accepted.tls.is_some() {
+            // It is counted; an answer would need the handshake that there is no room for.
+            let _ = self.handler.refuse(&accepted.info, TOO_MANY, false);
             return;
         }
-        let mut stream = Framed::new(stream, self.settings);
+        if Rc::strong_count(&self.refusing) > PATIENT_REFUSALS {
+            // An empty socket has room for this.
+            let _ = stream.try_write(&self.handler.refuse(&accepted.info, TOO_MANY, false));
+            return;
+        }
+        let mut stream = Framed::new(Stream::Plain(stream), self.settings);
         stream.turn_away(TOO_MANY);
         let (handler, refusing) = (Rc::clone(&self.handler), Rc::clone(&self.refusing));
         open.spawn_local(async move {
-            connection::finish(stream, accepted.info, &*handler).await;
+            connection::finish(stream, &accepted.info, &*handler).await;
             drop(refusing);
         });
+    }
+}
+
+/// Serves a connection that begins with a handshake.
+async fn serve_tls<H: Handler>(
+    socket: tokio::net::TcpStream,
+    tls: &tls::Server,
+    settings: Settings,
+    mut info: ConnectionInfo,
+    handler: Rc<H>,
+    (draining, pace): (Shutdown, Arc<Pace>),
+) {
+    match handshake::shake(socket, tls, settings.request_head).await {
+        Ok((stream, names)) => {
+            info.names = names;
+            connection::serve(Framed::new(stream, settings), info, handler, draining).await;
+        }
+        Err(Failure::Silent) => (),
+        Err(Failure::Plain(socket)) => {
+            handshake::complain(&pace, info.peer, handshake::PLAIN.detail);
+            let mut stream = Framed::new(Stream::Plain(socket), settings);
+            stream.turn_away(handshake::PLAIN);
+            connection::finish(stream, &info, &*handler).await;
+        }
+        Err(Failure::Broken(why)) => {
+            handshake::complain(&pace, info.peer, &why);
+            // There is nobody to read the answer; it is counted like every refusal.
+            let _ = handler.refuse(&info, handshake::FAILED, false);
+        }
     }
 }
 

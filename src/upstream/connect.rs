@@ -5,7 +5,6 @@
 //! service alone stops nothing. A failure says which step failed and why, in one line.
 
 use std::collections::VecDeque;
-use std::error::Error as _;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -13,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -35,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug)]
 pub struct Connector {
     origin: Origin,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<(tls::Client, ServerName<'static>)>,
     timeout: Duration,
     /// The addresses of the last look-up that led to a connection. Off the hot path: locked once per connection.
     last_good: Arc<Mutex<Vec<SocketAddr>>>,
@@ -92,25 +90,27 @@ pub enum Stream {
 pub struct BadServerName(pub String);
 
 impl Connector {
-    /// A connector to `origin`. `tls` is used where the origin is https; `server_name` replaces the name that is
-    /// sent (SNI) and checked.
+    /// A connector to `origin`. `tls` is used where the origin is https; its `server_name` replaces the name
+    /// that is sent (SNI) and checked.
     ///
     /// # Errors
     /// [`BadServerName`] if the name to check is none.
-    pub fn new(
-        origin: Origin,
-        tls: Arc<ClientConfig>,
-        server_name: Option<&str>,
-        timeout: Duration,
-    ) -> Result<Self, BadServerName> {
+    pub fn new(origin: Origin, tls: tls::Client, timeout: Duration) -> Result<Self, BadServerName> {
         let tls = match origin.scheme() {
             Scheme::Http => None,
             Scheme::Https => {
-                let name = server_name.unwrap_or(origin.host());
-                Some((tls, tls::server_name(name).ok_or_else(|| BadServerName(name.to_owned()))?))
+                let server_name = tls.settings().server_name.clone();
+                let name = server_name.as_deref().unwrap_or(origin.host());
+                let name = tls::server_name(name).ok_or_else(|| BadServerName(name.to_owned()))?;
+                Some((tls, name))
             }
         };
         Ok(Self { origin, tls, timeout, last_good: Arc::default() })
+    }
+
+    /// How it speaks TLS; `None` where it does not.
+    pub fn tls(&self) -> Option<&tls::Client> {
+        self.tls.as_ref().map(|(tls, _)| tls)
     }
 
     /// Where it connects to.
@@ -134,7 +134,7 @@ impl Connector {
         let _ = tcp.set_nodelay(true);
         let stream = match &self.tls {
             None => Stream::Plain(tcp),
-            Some((config, name)) => self.handshake(config, name, tcp, deadline).await?,
+            Some((tls, name)) => self.handshake(tls, name, tcp, deadline).await?,
         };
         *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
         Ok(stream)
@@ -173,12 +173,12 @@ impl Connector {
 
     async fn handshake(
         &self,
-        config: &Arc<ClientConfig>,
+        tls: &tls::Client,
         name: &ServerName<'static>,
         tcp: TcpStream,
         deadline: Instant,
     ) -> Result<Stream, ConnectError> {
-        let connecting = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
+        let connecting = TlsConnector::from(tls.config()).connect(name.clone(), tcp);
         match timeout_at(deadline, connecting).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
             Ok(Err(error)) => {
@@ -319,8 +319,7 @@ fn readable_handshake_error(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return io::Error::new(error.kind(), "the server closed the connection during the TLS handshake");
     }
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match inner.or_else(|| error.source().and_then(|source| source.downcast_ref())) {
+    match tls::cause(&error) {
         Some(tls) => io::Error::new(error.kind(), tls::explain(tls)),
         None => error,
     }
@@ -328,7 +327,7 @@ fn readable_handshake_error(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+    use rcgen::{CertificateParams, KeyPair};
     use rustls::ServerConfig;
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -337,26 +336,18 @@ mod tests {
 
     use super::*;
     use crate::tls::ClientSettings;
+    use crate::tls::testing::Directory;
 
-    struct Authority {
-        issuer: CertifiedIssuer<'static, KeyPair>,
-        directory: tempfile::TempDir,
-    }
+    struct Authority(tls::testing::Authority, Directory);
 
     impl Authority {
         fn new(name: &str) -> Self {
-            let mut params = CertificateParams::new(Vec::new()).unwrap();
-            params.distinguished_name.push(DnType::CommonName, name);
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-            let directory = tempfile::tempdir().unwrap();
-            std::fs::write(directory.path().join("ca.pem"), issuer.pem()).unwrap();
-            Self { issuer, directory }
+            Self(tls::testing::Authority::new(name), Directory::new())
         }
 
-        fn trusted(&self) -> Arc<ClientConfig> {
-            let ca = Some(self.directory.path().join("ca.pem"));
-            tls::client_config(&ClientSettings { ca, server_name: None }).unwrap()
+        fn trusted(&self) -> ClientSettings {
+            let ca = self.1.write("ca.pem", &self.0.pem());
+            ClientSettings { ca: Some(ca), ..Default::default() }
         }
 
         /// A TLS server that greets every client; the port it listens on.
@@ -364,7 +355,7 @@ mod tests {
             let mut params = CertificateParams::new([name.to_owned()]).unwrap();
             change(&mut params);
             let key = KeyPair::generate().unwrap();
-            let certificate = params.signed_by(&key, &self.issuer).unwrap();
+            let certificate = params.signed_by(&key, &self.0.0).unwrap();
             let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let config = ServerConfig::builder_with_provider(provider)
@@ -388,12 +379,13 @@ mod tests {
         }
     }
 
-    fn connector(url: &str, tls: Arc<ClientConfig>, name: Option<&str>, timeout: Duration) -> Connector {
-        Connector::new(Origin::of(&url.parse().unwrap()).unwrap(), tls, name, timeout).unwrap()
+    fn connector(url: &str, tls: &ClientSettings, timeout: Duration) -> Connector {
+        let tls = tls::Client::load(tls.clone()).unwrap();
+        Connector::new(Origin::of(&url.parse().unwrap()).unwrap(), tls, timeout).unwrap()
     }
 
     fn plain(url: &str, timeout: Duration) -> Connector {
-        connector(url, tls::client_config(&ClientSettings::default()).unwrap(), None, timeout)
+        connector(url, &ClientSettings::default(), timeout)
     }
 
     const AMPLE: Duration = Duration::from_secs(20);
@@ -418,7 +410,7 @@ mod tests {
     async fn a_server_with_a_certificate_of_the_given_authority_is_connected_to() {
         let authority = Authority::new("us");
         let port = authority.serve("localhost", |_| {}).await;
-        check_greeted(&connector(&format!("https://localhost:{port}"), authority.trusted(), None, AMPLE)).await;
+        check_greeted(&connector(&format!("https://localhost:{port}"), &authority.trusted(), AMPLE)).await;
     }
 
     #[tokio::test]
@@ -426,7 +418,8 @@ mod tests {
         let authority = Authority::new("us");
         let port = authority.serve("login.example.com", |_| {}).await;
         let url = format!("https://127.0.0.1:{port}");
-        check_greeted(&connector(&url, authority.trusted(), Some("login.example.com"), AMPLE)).await;
+        let tls = ClientSettings { server_name: Some("login.example.com".to_owned()), ..authority.trusted() };
+        check_greeted(&connector(&url, &tls, AMPLE)).await;
     }
 
     #[tokio::test]
@@ -438,21 +431,21 @@ mod tests {
 
         let port = authority.serve("other.example", |_| {}).await;
         let wrong_name = "not for \"localhost\" but for other.example";
-        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, wrong_name).await;
+        check_refused(&connector(&https(port), &trusted, AMPLE), tls, wrong_name).await;
 
         let expired = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 2);
         let port = authority.serve("localhost", expired).await;
-        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, "expired on 2020-01-02").await;
+        check_refused(&connector(&https(port), &trusted, AMPLE), tls, "expired on 2020-01-02").await;
 
         let early = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2090, 1, 2);
         let port = authority.serve("localhost", early).await;
-        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, "not valid before 2090").await;
+        check_refused(&connector(&https(port), &trusted, AMPLE), tls, "not valid before 2090").await;
 
         let port = Authority::new("us").serve("localhost", |_| {}).await;
-        check_refused(&connector(&https(port), trusted.clone(), None, AMPLE), tls, "another key").await;
+        check_refused(&connector(&https(port), &trusted, AMPLE), tls, "another key").await;
 
         let port = Authority::new("them").serve("localhost", |_| {}).await;
-        check_refused(&connector(&https(port), trusted, None, AMPLE), tls, "not trusted").await;
+        check_refused(&connector(&https(port), &trusted, AMPLE), tls, "not trusted").await;
         check_refused(&plain(&https(port), AMPLE), tls, "not trusted").await;
     }
 
@@ -566,9 +559,12 @@ mod tests {
     #[test]
     fn a_name_that_no_certificate_can_carry_is_refused_for_https_alone() {
         let origin = |url: &str| Origin::of(&url.parse().unwrap()).unwrap();
-        let tls = tls::client_config(&ClientSettings::default()).unwrap();
-        assert!(Connector::new(origin("https://a_-.b!c"), tls.clone(), None, AMPLE).is_err());
-        assert!(Connector::new(origin("http://a.example"), tls.clone(), Some("not a name"), AMPLE).is_ok());
-        assert!(Connector::new(origin("https://a.example"), tls, Some("not a name"), AMPLE).is_err());
+        let made = |url: &str, name: Option<&str>| {
+            let tls = ClientSettings { server_name: name.map(str::to_owned), ..Default::default() };
+            Connector::new(origin(url), tls::Client::load(tls).unwrap(), AMPLE).is_ok()
+        };
+        assert!(!made("https://a_-.b!c", None));
+        assert!(made("http://a.example", Some("not a name")));
+        assert!(!made("https://a.example", Some("not a name")));
     }
 }

@@ -38,4 +38,7 @@ mod routes;
 mod streaming;
 mod timeouts;
 mod tls;
+mod tls_callers;
+mod tls_files;
+mod tls_peers;
 mod vendors;

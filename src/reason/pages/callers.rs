@@ -100,11 +100,12 @@ pub(super) const NOT_ALLOWED: Page = Page {
         nobody else may.",
     causes: &[
         "The caller's address is in none of the ranges of callers.from.",
+        "The caller's certificate has none of the names in callers.client_names.",
         "A load balancer or a container network changes the address that bearerd sees.",
         "Somebody tries who should not.",
     ],
     cures: &[
-        "Look at the log line: it names the address that bearerd saw.",
+        "Look at the answer: it names the address or the name that bearerd saw.",
         "Add its range: [callers] from = [\"loopback\", \"10.42.0.0/16\"].",
         "Move the caller onto the same host or into the same pod, and listen on localhost only.",
     ],
@@ -238,4 +239,27 @@ pub(super) const TOO_MANY_CONNECTIONS: Page = Page {
     ],
     shows: "The caller gets 503 with this code and Retry-After, or finds the connection closed if there are very many; \
         nothing is sent to the upstream. bearerd_refused_total{reason=\"C014\"} counts it.",
+};
+
+pub(super) const TLS: Page = Page {
+    meaning: "A connection came in on a listener that speaks TLS ([tls] in the configuration), but caller and bearerd did not \
+        come to terms: no request was read. The log line says what was wrong, at most one line in ten seconds, each at \
+        level debug.",
+    causes: &[
+        "The application calls http:// where it must call https://.",
+        "The caller does not trust the authority that signed bearerd's certificate, or calls it by another name than the \
+            certificate carries.",
+        "[tls] client_ca is set, and the caller shows no certificate, an expired one, or one of another authority.",
+        "The caller knows only TLS 1.0 or 1.1, which are refused.",
+    ],
+    cures: &[
+        "Try it from where the application runs: curl -v --cacert ca.pem https://localhost:8080/, with --cert and --key \
+            where client_ca is set.",
+        "Add the authority of bearerd's certificate to those that the caller trusts (--cacert, SSL_CERT_FILE, a trust \
+            store).",
+        "Use a certificate of an authority in [tls] client_ca for the caller.",
+        "Add the name that the caller uses to the subject alternative names of bearerd's certificate.",
+    ],
+    shows: "The caller sees its connection end, mostly with a TLS alert; one that speaks plain HTTP gets 400 with this \
+        code. bearerd_refused_total{reason=\"C015\"} counts it.",
 };

@@ -139,6 +139,7 @@ pub(super) const EXPOSED: Page = Page {
     cures: &[
         "Use listen = \"localhost:8080\" where the application is on the same host or in the same pod.",
         "Add who may call: [callers] from = [\"10.42.0.0/16\"], or from = \"any\" if something else protects it.",
+        "Ask callers for certificates: client_ca in [tls].",
         "Set admin.probe_listen instead, if only probes and metrics need to be reached from outside.",
     ],
     shows: AT_START,
@@ -163,17 +164,21 @@ pub(super) const SECRET: Page = Page {
 };
 
 pub(super) const FILE: Page = Page {
-    meaning: "A file or directory that the configuration names (a CA, the state directory) is missing, unreadable or \
-        not what it should be.",
+    meaning: "A file or directory that the configuration names (a CA, a certificate, its key, the state directory) is missing, \
+        unreadable or not what it should be. At start that ends it; TLS files that become unusable while bearerd runs \
+        leave it with what it had loaded before.",
     causes: &[
         "The path is wrong; relative paths are relative to the configuration file.",
         "The user that bearerd runs as may not read it, or may not write to the state directory.",
         "The file is no PEM certificate: DER, a private key, or an HTML page that was downloaded instead.",
+        "The key belongs to another certificate, is encrypted, or the intermediate certificates come before our own.",
     ],
     cures: &[
         "Check the path that the message names, as bearerd's user: ls -lL FILE.",
         "Look whether it is a certificate: openssl x509 -in FILE -noout -subject -enddate; a DER file becomes PEM with \
             openssl x509 -inform der -in FILE -out FILE.pem.",
+        "Check that certificate and key are a pair: openssl x509 -in CERTIFICATE -noout -pubkey and openssl pkey -in KEY -pubout print \
+            the same.",
         "Make the state directory writable for that user, or use StateDirectory=bearerd in the systemd unit.",
     ],
     shows: AT_START,

@@ -56,12 +56,14 @@ pub(super) const TLS: Page = Page {
         "The certificate has expired, or is for another name than the host in token_endpoint.",
         "A proxy or firewall breaks TLS open and signs with an authority of its own.",
         "The port does not speak TLS at all: the URL should begin with http://, or have another port.",
+        "The server wants a client certificate, or another one.",
     ],
     cures: &[
         "Look at what the server shows: openssl s_client -connect login.example.com:443 -servername login.example.com \
             </dev/null.",
         "Add the authority that signed it: [credentials.NAME.tls] ca = \"corp-ca.pem\".",
         "Set server_name in [credentials.NAME.tls] if the certificate is for another name than the one you connect to.",
+        "Add the client certificate that it wants: certificate and key in [credentials.NAME.tls].",
         "Check this machine's clock with date: a wrong one makes good certificates look expired.",
         "Ask the owner of the server to renew an expired certificate.",
     ],

@@ -57,6 +57,7 @@ pub(super) const TLS: Page = Page {
             </dev/null.",
         "Add the authority that signed it: [routes.NAME.tls] ca = \"corp-ca.pem\".",
         "Set server_name in [routes.NAME.tls] if the certificate is for another name than the one you connect to.",
+        "Add the client certificate that it wants: certificate and key in [routes.NAME.tls].",
         "Check this machine's clock with date: a wrong one makes good certificates look expired.",
     ],
     shows: BAD_GATEWAY,

@@ -36,14 +36,14 @@ impl Handler for Teller {
         Response::new(Full::new(Bytes::from(told + &" ".repeat(padding))))
     }
 
-    fn refuse(&self, _: ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {
+    fn refuse(&self, _: &ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {
         Bytes::from(format!("refused {}{}", refusal.reason, if head_only { " head" } else { "" }))
     }
 }
 
 fn info() -> ConnectionInfo {
     let peer = ([127, 0, 0, 1], 1).into();
-    ConnectionInfo { peer, local: peer, loopback_listener: true, group: 0 }
+    ConnectionInfo { peer, local: peer, loopback_listener: true, group: 0, secure: false, names: None }
 }
 
 /// Serves what `caller` sends until either side ends it; returns what was answered, and the requests that were served.
