@@ -134,9 +134,13 @@ impl Group {
 
 impl Paths {
     fn find(&self, path: &str) -> Option<usize> {
-        let path_ends = |length: usize| path.as_bytes().get(length).is_none_or(|next| *next == b'/');
-        let mut lengths = (0..=self.longest.min(path.len())).rev().filter(|length| path_ends(*length));
-        lengths.find_map(|length| self.by_prefix.get(path.get(..length)?).copied())
+        self.prefix_lengths(path).find_map(|length| self.by_prefix.get(path.get(..length)?).copied())
+    }
+
+    /// Where a prefix of the path may end, the longest first.
+    fn prefix_lengths(&self, path: &str) -> impl Iterator<Item = usize> {
+        let path_ends = |length: &usize| path.as_bytes().get(*length).is_none_or(|next| *next == b'/');
+        (0..=self.longest.min(path.len())).rev().filter(path_ends)
     }
 }
 
@@ -206,11 +210,8 @@ pub(super) mod tests {
     fn a_long_path_costs_no_more_than_the_longest_prefix() {
         let table = table();
         let path = format!("/billing{}", "/a".repeat(16_000));
-        let began = tokio::time::Instant::now();
-        for _ in 0..100 {
-            assert_eq!(table.find(0, "localhost", &path), Ok(1));
-        }
-        assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
+        assert_eq!(table.find(0, "localhost", &path), Ok(1));
+        assert!(table.groups[&0].any_host.prefix_lengths(&path).count() <= "/billing/v2".len());
     }
 
     #[test]
