@@ -64,7 +64,26 @@ pub trait Handler: 'static {
 }
 
 /// Serves a connection until the caller, an error, a refusal or a drain ends it.
-pub(super) async fn serve<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
+pub(super) async fn serve<S, H>(mut stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    H: Handler,
+{
+    let activity = stream.activity();
+    let opened = tokio::select! {
+        biased;
+        opened = stream.opened() => opened,
+        () = drain(&mut draining, &activity) => return,
+    };
+    match opened {
+        // In a box, so that connections on which nothing is served do not take the memory for it.
+        Ok(true) => Box::pin(serve_requests(stream, info, handler, draining)).await,
+        Ok(false) => finish(stream, &info, &*handler).await,
+        Err(error) => tracing::debug!(%error, peer = %info.peer, "connection of a caller ended"),
+    }
+}
+
+async fn serve_requests<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
     H: Handler,

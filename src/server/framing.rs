@@ -37,6 +37,9 @@ const LINGER_PAUSE: Duration = Duration::from_secs(5);
 /// How long that may go on.
 const LINGER_TIME: Duration = Duration::from_secs(30);
 
+/// How much is read at a time while the first head is not whole, in bytes.
+const FIRST_READ: usize = 4096;
+
 /// A stream that hands on one well-framed request at a time.
 #[derive(Debug)]
 pub(super) struct Framed<S> {
@@ -203,6 +206,28 @@ impl<S> Framed<S> {
 }
 
 impl<S: AsyncRead + Unpin> Framed<S> {
+    /// Waits for the first whole head, before anything of hyper's is built: a caller that sends nothing, or half a head, costs
+    /// little memory. Returns whether there is something to serve.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub(super) async fn opened(&mut self) -> io::Result<bool> {
+        std::future::poll_fn(|cx| self.poll_opened(cx)).await
+    }
+
+    fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut space = [0; FIRST_READ];
+        while self.granted == 0 && self.end.is_none() {
+            let mut buf = ReadBuf::new(&mut space);
+            if ready!(self.poll_more(cx, &mut buf))? == 0 {
+                return Poll::Ready(Ok(false));
+            }
+            self.held.extend_from_slice(buf.filled());
+            self.judge_held()?;
+        }
+        Poll::Ready(Ok(self.end.is_none()))
+    }
+
     /// Sees the caller hang up while its request is being answered. What it sends meanwhile is held, one read of it.
     fn poll_hang_up(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.activity.wait(cx);
