@@ -28,7 +28,7 @@
 //! | [`app`] | the composition root: what is built, in which order, and how it ends |
 //! | [`server`] | sockets of callers: listeners, acceptor, workers, connections, timers; knows nothing of proxying |
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
-//! | [`upstream`] | the client side: resolve, connect, TLS, the pool of one worker |
+//! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
 //! | [`oauth`] | one token request and its answer, or a classed error |
 //! | [`admin`] | probes, metrics, status, retry |
@@ -71,6 +71,7 @@
 //! - One token request at a time for each credential, never two within a second.
 //! - Redirects are followed nowhere.
 //! - hyper gets no byte of a caller that `server::framing` has not judged, and none behind a request that is not answered yet.
+//! - Where a proxy is configured, nothing connects past it.
 //! - Secrets are read through [`secret::Secret::expose`] only; nothing that prints holds one.
 //! - Labels of metrics come from the configuration and closed lists, never from a request.
 //! - There is no `unsafe`, no lock held across an `await`, no way to switch certificate verification off.

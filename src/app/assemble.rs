@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::task::JoinSet;
@@ -22,7 +23,7 @@ use crate::server::{self, Listener, Workers};
 use crate::shutdown::{self, Shutdown};
 use crate::tls;
 use crate::token::{Reader, Refresher};
-use crate::upstream::{Connector, Origin};
+use crate::upstream::{Connector, HttpProxy, Origin};
 
 /// Starts everything, in the order in which it can fail.
 pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError> {
@@ -209,16 +210,27 @@ pub fn token_endpoint(
     clock: &Clock,
 ) -> Result<TokenEndpoint, StartError> {
     let origin = Origin::of(&credential.oauth.endpoint).map_err(io::Error::other)?;
-    let connector = connector(origin, &credential.tls, settings)?;
+    let proxy = credential.proxy.as_ref();
+    // The refresher counts refusals of its own, also those of a proxy.
+    let connector = connector(origin, &credential.tls, proxy, settings.timeouts.connect)?.insisting();
     Ok(TokenEndpoint::new(Arc::new(credential.oauth.clone()), connector, clock.clone()))
 }
 
-/// A connector to an origin with these TLS settings.
+/// A connector to the upstream of a route.
 ///
 /// # Errors
 /// [`StartError`] if a TLS file cannot be used or the host is no name.
-pub fn connector(origin: Origin, tls: &tls::ClientSettings, settings: &Settings) -> Result<Connector, StartError> {
-    Ok(Connector::new(origin, tls::Client::load(tls.clone())?, settings.timeouts.connect)?)
+pub fn upstream(route: &Route, settings: &Settings) -> Result<Connector, StartError> {
+    connector(route.route.origin.clone(), &route.tls, route.proxy.as_ref(), settings.timeouts.connect)
+}
+
+fn connector(
+    origin: Origin,
+    tls: &tls::ClientSettings,
+    proxy: Option<&HttpProxy>,
+    timeout: Duration,
+) -> Result<Connector, StartError> {
+    Ok(Connector::new(origin, tls::Client::load(tls.clone())?, timeout)?.through(proxy.cloned()))
 }
 
 fn make_gateway(
@@ -239,7 +251,7 @@ fn make_gateway(
         let reader = named.credential.as_ref().and_then(|name| readers.get(name));
         let credential = reader
             .map(|reader| route::Credential { reader: reader.clone(), metrics: metrics.credential(reader.name()) });
-        let connector = connector(named.origin.clone(), &configured.tls, settings)?;
+        let connector = upstream(configured, settings)?;
         if let Some(tls) = connector.tls() {
             watch.follow(format!("routes.{}", named.name), tls, metrics);
         }
@@ -326,6 +338,9 @@ fn announce(settings: &Settings, bound: &Bound) {
     for (route, (name, addresses)) in settings.routes.iter().zip(&bound.routes) {
         let address = addresses.first().map(SocketAddr::to_string);
         tracing::info!(route = %name, address, to = route.summary(listens(route, settings), settings.tls.is_some()), "listening");
+    }
+    for detour in settings.credentials.iter().filter_map(Credential::detour) {
+        tracing::info!("credential {detour}");
     }
     if let Some(address) = bound.admin {
         tracing::info!(%address, "admin listening");

@@ -133,7 +133,7 @@ fn printable(text: &str) -> String {
 }
 
 async fn probe_one(settings: &Settings, route: &Route, token: &Secret, path: &str) -> Result<Outcome, StartError> {
-    let connector = app::connector(route.route.origin.clone(), &route.tls, settings)?;
+    let connector = app::upstream(route, settings)?;
     let within = settings.timeouts.response_head.unwrap_or(Duration::from_secs(60));
     let name = &route.route.name;
     let target = target(route, path);

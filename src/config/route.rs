@@ -6,7 +6,7 @@ use super::credential::{Credential, server_url};
 use super::listen::{self, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
-use super::{inject, rejection, tls, value, words};
+use super::{inject, rejection, tls, value, ways, words};
 use crate::proxy::settings;
 use crate::reason::Reason;
 
@@ -24,8 +24,9 @@ pub(super) const KEYS: Keys = Keys {
         "rejection",
         "inject",
         "tls",
+        "proxy",
     ],
-    later: &["upstream_protocol", "header_case", "proxy", "headers", "timeouts", "callers"],
+    later: &["upstream_protocol", "header_case", "headers", "timeouts", "callers"],
     protective: &["callers"],
 };
 
@@ -60,6 +61,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential]) 
     let listeners = listen::read(reader, "listen").unwrap_or_default();
     let upstream = upstream(reader);
     let tls = tls::read(&reader.table("tls", &tls::KEYS));
+    let proxy = upstream.as_ref().and_then(|(_, origin)| ways::read(reader, origin));
     let host = reader.parsed("host", value::host);
     let path = reader.parsed("path", value::route_path).unwrap_or_else(|| "/".to_owned());
     let strip_path = reader.boolean("strip_path").unwrap_or(true);
@@ -82,7 +84,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential]) 
     Route {
         name: name.to_owned(),
         place: reader.place().clone(),
-        settings: settings.map(|route| super::Route { listen, route, tls }),
+        settings: settings.map(|route| super::Route { listen, route, tls, proxy }),
         listeners,
         host,
         path,

@@ -251,14 +251,13 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     top("callers.uids = [1]", "callers.uids");
     top("callers.key = \"k\"", "callers.key");
     top("log.format = \"gcp\"", "log.format");
-    for key in ["upstream_protocol", "header_case", "proxy", "headers", "timeouts", "callers"] {
+    for key in ["upstream_protocol", "header_case", "headers", "timeouts", "callers"] {
         check_route(&format!("{key} = \"x\""), "F004", &format!("routes.api.{key}"), "not supported yet");
     }
     let credential = |line: &str, key: &str| {
         check_credential(line, "F004", &format!("credentials.api.{key}"), "not supported yet");
     };
     credential("issuer = \"https://x\"", "issuer");
-    credential("proxy = \"env\"", "proxy");
     credential("grant_type = \"refresh_token\"", "grant_type");
     credential("grant_type = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"", "grant_type");
     credential("client_authentication = \"private_key_jwt\"", "client_authentication");

@@ -81,6 +81,8 @@ impl Attempt<'_> {
                 ConnectFailure::Connect => Reason::UpstreamConnect,
                 ConnectFailure::Timeout => Reason::UpstreamConnectTime,
                 ConnectFailure::Tls => Reason::UpstreamTls,
+                ConnectFailure::Proxy => Reason::UpstreamProxy,
+                ConnectFailure::ProxyRefused(_) => Reason::UpstreamProxyRefused,
             };
             self.failed(reason, &connect_text(&error))
         })

@@ -1,0 +1,6 @@
+//! Ways out, and what a route may change on them: proxies, own timeouts, header rules, cookies, absolute-form.
+
+mod environment;
+mod proxies;
+mod refusals;
+mod tinyproxy;
