@@ -11,6 +11,7 @@ mod context;
 mod credential;
 mod document;
 mod environment;
+mod fields;
 mod inject;
 mod limits;
 mod listen;

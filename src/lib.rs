@@ -48,10 +48,11 @@
 //!    hyper read what passes, one request at a time.
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
-//! 5. `proxy::outbound` strips (`Sanitized`), then sets the token (`Authorized`); nothing else can be sent.
+//! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`); nothing
+//!    else can be sent.
 //! 6. `proxy::attempt` takes a pooled or fresh connection, checks the token's expiry once more, sends, waits for the head.
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
-//! 8. `proxy::links` and `proxy::headers` turn references and strip fields; `proxy::reply` streams the body and closes the account.
+//! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams the body and closes the account.
 //!
 //! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!

@@ -18,7 +18,7 @@ use crate::guard::HostRules;
 use crate::metrics::Metrics;
 use crate::oauth::TokenEndpoint;
 use crate::proxy::route::{self, Table};
-use crate::proxy::{Budget, Gateway, Proxy, Slots, Timeouts};
+use crate::proxy::{self, Budget, Gateway, Proxy, Slots};
 use crate::server::{self, Listener, Workers};
 use crate::shutdown::{self, Shutdown};
 use crate::tls;
@@ -44,11 +44,13 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
     let (draining, is_draining) = shutdown::channel();
     let (ending, is_ending) = shutdown::channel();
     let patience = server_settings(&settings);
-    let make_proxy = move || Proxy::new(Arc::clone(&gateway));
+    let of_workers = Arc::clone(&gateway);
+    let make_proxy = move || Proxy::new(Arc::clone(&of_workers));
     let gauge = &metrics.connections;
     let (workers, threads) = server::start(settings.workers, patience, make_proxy, &is_draining, &is_ending, gauge)?;
 
     let mut background = JoinSet::new();
+    background.spawn_local(proxy::follow_fields(gateway.routes.clone()));
     for (refresher, _) in refreshers {
         background.spawn_local(refresher.run(is_ending.clone()));
     }
@@ -220,8 +222,8 @@ pub fn token_endpoint(
 ///
 /// # Errors
 /// [`StartError`] if a TLS file cannot be used or the host is no name.
-pub fn upstream(route: &Route, settings: &Settings) -> Result<Connector, StartError> {
-    connector(route.route.origin.clone(), &route.tls, route.proxy.as_ref(), settings.timeouts.connect)
+pub fn upstream(route: &Route) -> Result<Connector, StartError> {
+    connector(route.route.origin.clone(), &route.tls, route.proxy.as_ref(), route.route.timeouts.connect)
 }
 
 fn connector(
@@ -251,7 +253,7 @@ fn make_gateway(
         let reader = named.credential.as_ref().and_then(|name| readers.get(name));
         let credential = reader
             .map(|reader| route::Credential { reader: reader.clone(), metrics: metrics.credential(reader.name()) });
-        let connector = upstream(configured, settings)?;
+        let connector = upstream(configured)?;
         if let Some(tls) = connector.tls() {
             watch.follow(format!("routes.{}", named.name), tls, metrics);
         }
@@ -269,11 +271,6 @@ fn make_gateway(
         budget: Arc::new(Budget::new(settings.limits.replay_memory, metrics.replay_memory.clone())),
         slots: Arc::new(Slots::new(settings.limits.requests_in_flight, settings.limits.queue)),
         via: via(),
-        timeouts: Timeouts {
-            request_body_idle: settings.timeouts.request_body_idle,
-            response_head: settings.timeouts.response_head,
-            upstream_idle: settings.timeouts.upstream_idle,
-        },
         access_log: settings.log.access,
     })
 }
