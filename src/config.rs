@@ -11,6 +11,7 @@ mod context;
 mod credential;
 mod document;
 mod environment;
+mod fields;
 mod inject;
 mod limits;
 mod listen;
@@ -29,6 +30,7 @@ mod tables;
 mod timeouts;
 mod tls;
 mod value;
+mod ways;
 mod words;
 
 use std::fmt;
@@ -44,6 +46,7 @@ use crate::proxy;
 use crate::reason::Reason;
 use crate::tls::{CallerName, ClientSettings, ServerSettings};
 use crate::token;
+use crate::upstream::HttpProxy;
 
 pub use environment::Environment;
 pub use mistake::{Mistake, Mistakes, Place};
@@ -94,19 +97,26 @@ pub struct Route {
     pub route: proxy::settings::Route,
     /// TLS towards the upstream.
     pub tls: ClientSettings,
+    /// The proxy on the way to the upstream.
+    pub proxy: Option<HttpProxy>,
 }
 
 impl Route {
-    /// What goes where, in one line: `localhost:8080/items → https://api.example.com/v2 with "api"`. `listen` are the addresses
-    /// that it is served on, `secure` whether by TLS.
+    /// What goes where, in one line: `localhost:8080/items → https://api.example.com/v2 with "api" via proxy proxy:3128`.
+    /// `listen` are the addresses that it is served on, `secure` whether by TLS.
     pub fn summary(&self, listen: &[ListenAddress], secure: bool) -> String {
         let route = &self.route;
         let scheme = if secure { "https://" } else { "" };
         let from: Vec<_> = listen.iter().map(|address| format!("{scheme}{address}{}", route.path)).collect();
         let host = route.host.as_ref().map(|host| format!(" for host {host}")).unwrap_or_default();
         let with = route.credential.as_ref().map_or("without a token".to_owned(), |name| format!("with {name:?}"));
-        format!("{}{host} → {} {with}", from.join(", "), route.upstream)
+        format!("{}{host} → {} {with}{}", from.join(", "), route.upstream, via(self.proxy.as_ref()))
     }
+}
+
+/// ` via proxy HOST:PORT`, or nothing for the direct way.
+fn via(proxy: Option<&HttpProxy>) -> String {
+    proxy.map(|proxy| format!(" via proxy {}", proxy.origin().authority())).unwrap_or_default()
 }
 
 /// One `[credentials.*]`.
@@ -118,6 +128,19 @@ pub struct Credential {
     pub token: token::Settings,
     /// TLS towards the token endpoint.
     pub tls: ClientSettings,
+    /// The proxy on the way to the token endpoint.
+    pub proxy: Option<HttpProxy>,
+}
+
+impl Credential {
+    /// Where its tokens come from if that is not the direct way, in one line without secrets.
+    pub fn detour(&self) -> Option<String> {
+        let proxy = self.proxy.as_ref()?;
+        let endpoint = &self.oauth.endpoint;
+        let host = endpoint.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+        // Without its query, which may hold a key.
+        Some(format!("{:?} asks {host}{}{}", self.token.name, endpoint.path(), via(Some(proxy))))
+    }
 }
 
 /// An address to listen on.

@@ -28,7 +28,7 @@
 //! | [`app`] | the composition root: what is built, in which order, and how it ends |
 //! | [`server`] | sockets of callers: listeners, acceptor, workers, connections, timers; knows nothing of proxying |
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
-//! | [`upstream`] | the client side: resolve, connect, TLS, the pool of one worker |
+//! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
 //! | [`oauth`] | one token request and its answer, or a classed error |
 //! | [`admin`] | probes, metrics, status, retry |
@@ -48,10 +48,11 @@
 //!    hyper read what passes, one request at a time.
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
-//! 5. `proxy::outbound` strips (`Sanitized`), then sets the token (`Authorized`); nothing else can be sent.
+//! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`); nothing
+//!    else can be sent.
 //! 6. `proxy::attempt` takes a pooled or fresh connection, checks the token's expiry once more, sends, waits for the head.
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
-//! 8. `proxy::links` and `proxy::headers` turn references and strip fields; `proxy::reply` streams the body and closes the account.
+//! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams the body and closes the account.
 //!
 //! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!
@@ -71,6 +72,7 @@
 //! - One token request at a time for each credential, never two within a second.
 //! - Redirects are followed nowhere.
 //! - hyper gets no byte of a caller that `server::framing` has not judged, and none behind a request that is not answered yet.
+//! - Where a proxy is configured, nothing connects past it.
 //! - Secrets are read through [`secret::Secret::expose`] only; nothing that prints holds one.
 //! - Labels of metrics come from the configuration and closed lists, never from a request.
 //! - There is no `unsafe`, no lock held across an `await`, no way to switch certificate verification off.

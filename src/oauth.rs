@@ -129,11 +129,15 @@ impl TokenEndpoint {
         result
     }
 
-    /// A digest over everything that identifies this way to get tokens: endpoint, method, field names and values,
-    /// and every byte of its secrets as they are now. `None` while a secret cannot be read.
+    /// A digest over everything that identifies this way to get tokens: endpoint, the proxy on the way, method, field
+    /// names and values, and every byte of its secrets as they are now. `None` while a secret cannot be read.
     pub async fn fingerprint(&self) -> Option<[u8; 32]> {
         let material = Material::read(&self.settings).await.ok()?;
-        Some(material.fingerprint(&self.settings))
+        let proxy = match self.connector.proxy() {
+            Some(proxy) => Some(proxy.source().read().await.ok()?),
+            None => None,
+        };
+        Some(material.fingerprint(&self.settings, proxy.as_ref()))
     }
 
     fn judge(&self, answer: &Answer, material: &Material, grant: &Grant) -> Result<Issued, FetchError> {

@@ -7,8 +7,10 @@ mod attempt;
 mod budget;
 mod challenge;
 mod complaint;
+mod cookies;
 mod cycle;
 mod entry;
+mod field_rules;
 mod gate;
 mod headers;
 mod held;
@@ -35,6 +37,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 pub use budget::Budget;
+pub use field_rules::{field_value, follow as follow_fields};
 pub use reply::ReplyBody;
 pub use slots::Slots;
 
@@ -50,6 +53,7 @@ use outbound::Sanitized;
 use problem::Problem;
 use reply::Account;
 use route::{Route, Table};
+use settings::HeaderCase;
 
 /// How long a body that nobody wants may pause before its connection is closed.
 const DISCARD_PAUSE: Duration = Duration::from_secs(5);
@@ -79,21 +83,8 @@ pub struct Gateway {
     pub slots: Arc<Slots>,
     /// Our entry in `Via`, by which we know requests that come back to us.
     pub via: HeaderValue,
-    /// Deadlines.
-    pub timeouts: Timeouts,
     /// Whether each request is logged.
     pub access_log: bool,
-}
-
-/// The deadlines of the request path; `None` where off.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// Between two pieces of a request's body.
-    pub request_body_idle: Option<Duration>,
-    /// From the request being sent to the answer's head.
-    pub response_head: Option<Duration>,
-    /// How long an idle upstream connection is kept.
-    pub upstream_idle: Option<Duration>,
 }
 
 /// One worker's share: the gateway, and upstream connections of its own.
@@ -107,8 +98,8 @@ pub struct Proxy {
 impl Proxy {
     /// A worker's proxy. Call it on the worker's own runtime.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        let pool = |connector: &Connector| Pool::new(connector.clone(), gateway.timeouts.upstream_idle);
-        let pools = gateway.connectors.iter().map(pool).collect();
+        let pool = |(connector, route): (&Connector, &Arc<Route>)| Pool::new(connector.clone(), route.pool_options());
+        let pools = gateway.connectors.iter().zip(&gateway.routes).map(pool).collect();
         let (discard, unwanted) = mpsc::unbounded_channel();
         tokio::task::spawn_local(discard_bodies(unwanted));
         Self { gateway, pools, discard }
@@ -143,8 +134,7 @@ impl Proxy {
         let gate = (entry.expects_continue && !http_body::Body::is_end_stream(&body)).then(Gate::new);
         let intake = Intake::new(body, self.handling(route), gate);
         let request = Sanitized::new(parts, route, &entry.authority, &gateway.via, !intake.is_empty());
-        let response_head = gateway.timeouts.response_head;
-        let attempt = Attempt { route, pool, request: &request, intake: &intake, response_head };
+        let attempt = Attempt { route, pool, request: &request, intake: &intake };
         let mut response = cycle::send_and_cure(attempt).await?;
 
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
@@ -153,6 +143,7 @@ impl Proxy {
         response.headers_mut().remove(http::header::TE);
         response.headers_mut().remove(http::header::CONNECTION);
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
+        cookies::rewrite(response.headers_mut(), route, entry.authority.host());
         links::rewrite(response.headers_mut(), route, (info.scheme(), &entry.authority));
         Ok(response)
     }
@@ -169,8 +160,8 @@ impl Proxy {
         Handling {
             keep: Some(route.settings.rejection.replay_body_limit),
             budget: Arc::clone(&self.gateway.budget),
-            idle: self.gateway.timeouts.request_body_idle,
-            inject: route.credential.is_some().then(|| route.settings.inject.header.clone()),
+            idle: route.settings.timeouts.request_body_idle,
+            ours: Arc::clone(&route.ours),
             discard: self.discard.clone(),
         }
     }
@@ -178,6 +169,10 @@ impl Proxy {
 
 impl Handler for Proxy {
     type Body = ReplyBody;
+
+    fn wants_header_case(&self) -> bool {
+        self.gateway.routes.iter().any(|route| route.settings.header_case == HeaderCase::Preserve)
+    }
 
     async fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();

@@ -44,10 +44,12 @@ reasons! {
     TokenRateLimited    "T014" "token endpoint asks for fewer requests"
     TokenMalformed      "T015" "token endpoint's answer cannot be understood"
     TokenIllegal        "T016" "token endpoint's answer has no usable token"
+    TokenProxy          "T017" "proxy on the way to the token endpoint failed"
     TokenRefused        "T020" "token endpoint refused the request"
     TokenDenied         "T021" "token endpoint refused the login"
     TokenRedirected     "T022" "token endpoint redirected the request"
     SecretUnreadable    "T023" "a secret of the credential cannot be read"
+    TokenProxyRefused   "T024" "proxy on the way to the token endpoint refused"
     TokenNotAccepted    "T030" "upstream rejected a fresh token too"
     // Upstreams: the forwarded request got no answer.
     UpstreamConnect     "U001" "upstream cannot be reached"
@@ -58,6 +60,8 @@ reasons! {
     UpstreamClosed      "U006" "upstream closed the connection before it answered"
     UpstreamMalformed   "U007" "upstream's answer is not valid HTTP"
     UpstreamLoop        "U008" "the request came back to where it came from"
+    UpstreamProxy       "U009" "proxy on the way to the upstream failed"
+    UpstreamProxyRefused "U010" "proxy on the way to the upstream refused"
     // Callers: the request is refused.
     NoRoute             "C001" "no route for this request"
     CrossSite           "C002" "a web page of another site made this request"

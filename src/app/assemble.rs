@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::task::JoinSet;
@@ -17,12 +18,12 @@ use crate::guard::HostRules;
 use crate::metrics::Metrics;
 use crate::oauth::TokenEndpoint;
 use crate::proxy::route::{self, Table};
-use crate::proxy::{Budget, Gateway, Proxy, Slots, Timeouts};
+use crate::proxy::{self, Budget, Gateway, Proxy, Slots};
 use crate::server::{self, Listener, Workers};
 use crate::shutdown::{self, Shutdown};
 use crate::tls;
 use crate::token::{Reader, Refresher};
-use crate::upstream::{Connector, Origin};
+use crate::upstream::{Connector, HttpProxy, Origin};
 
 /// Starts everything, in the order in which it can fail.
 pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError> {
@@ -43,11 +44,13 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
     let (draining, is_draining) = shutdown::channel();
     let (ending, is_ending) = shutdown::channel();
     let patience = server_settings(&settings);
-    let make_proxy = move || Proxy::new(Arc::clone(&gateway));
+    let of_workers = Arc::clone(&gateway);
+    let make_proxy = move || Proxy::new(Arc::clone(&of_workers));
     let gauge = &metrics.connections;
     let (workers, threads) = server::start(settings.workers, patience, make_proxy, &is_draining, &is_ending, gauge)?;
 
     let mut background = JoinSet::new();
+    background.spawn_local(proxy::follow_fields(gateway.routes.clone()));
     for (refresher, _) in refreshers {
         background.spawn_local(refresher.run(is_ending.clone()));
     }
@@ -209,16 +212,27 @@ pub fn token_endpoint(
     clock: &Clock,
 ) -> Result<TokenEndpoint, StartError> {
     let origin = Origin::of(&credential.oauth.endpoint).map_err(io::Error::other)?;
-    let connector = connector(origin, &credential.tls, settings)?;
+    let proxy = credential.proxy.as_ref();
+    // The refresher counts refusals of its own, also those of a proxy.
+    let connector = connector(origin, &credential.tls, proxy, settings.timeouts.connect)?.insisting();
     Ok(TokenEndpoint::new(Arc::new(credential.oauth.clone()), connector, clock.clone()))
 }
 
-/// A connector to an origin with these TLS settings.
+/// A connector to the upstream of a route.
 ///
 /// # Errors
 /// [`StartError`] if a TLS file cannot be used or the host is no name.
-pub fn connector(origin: Origin, tls: &tls::ClientSettings, settings: &Settings) -> Result<Connector, StartError> {
-    Ok(Connector::new(origin, tls::Client::load(tls.clone())?, settings.timeouts.connect)?)
+pub fn upstream(route: &Route) -> Result<Connector, StartError> {
+    connector(route.route.origin.clone(), &route.tls, route.proxy.as_ref(), route.route.timeouts.connect)
+}
+
+fn connector(
+    origin: Origin,
+    tls: &tls::ClientSettings,
+    proxy: Option<&HttpProxy>,
+    timeout: Duration,
+) -> Result<Connector, StartError> {
+    Ok(Connector::new(origin, tls::Client::load(tls.clone())?, timeout)?.through(proxy.cloned()))
 }
 
 fn make_gateway(
@@ -239,7 +253,7 @@ fn make_gateway(
         let reader = named.credential.as_ref().and_then(|name| readers.get(name));
         let credential = reader
             .map(|reader| route::Credential { reader: reader.clone(), metrics: metrics.credential(reader.name()) });
-        let connector = connector(named.origin.clone(), &configured.tls, settings)?;
+        let connector = upstream(configured)?;
         if let Some(tls) = connector.tls() {
             watch.follow(format!("routes.{}", named.name), tls, metrics);
         }
@@ -257,11 +271,6 @@ fn make_gateway(
         budget: Arc::new(Budget::new(settings.limits.replay_memory, metrics.replay_memory.clone())),
         slots: Arc::new(Slots::new(settings.limits.requests_in_flight, settings.limits.queue)),
         via: via(),
-        timeouts: Timeouts {
-            request_body_idle: settings.timeouts.request_body_idle,
-            response_head: settings.timeouts.response_head,
-            upstream_idle: settings.timeouts.upstream_idle,
-        },
         access_log: settings.log.access,
     })
 }
@@ -326,6 +335,9 @@ fn announce(settings: &Settings, bound: &Bound) {
     for (route, (name, addresses)) in settings.routes.iter().zip(&bound.routes) {
         let address = addresses.first().map(SocketAddr::to_string);
         tracing::info!(route = %name, address, to = route.summary(listens(route, settings), settings.tls.is_some()), "listening");
+    }
+    for detour in settings.credentials.iter().filter_map(Credential::detour) {
+        tracing::info!("credential {detour}");
     }
     if let Some(address) = bound.admin {
         tracing::info!(%address, "admin listening");

@@ -8,7 +8,7 @@ use super::fetch::{self, Outcome};
 use super::run::complain;
 use super::sources::{self, ConfigArgs};
 use super::{CONFIGURATION, REFUSED, USAGE};
-use crate::config::{self, Environment, Settings};
+use crate::config::{self, Credential, Environment, Settings};
 
 const HELP: &str = "\
 Examples:
@@ -66,6 +66,9 @@ fn summary(title: &str, settings: &Settings) -> String {
     for route in &settings.routes {
         let listen = if route.listen.is_empty() { &settings.listen } else { &route.listen };
         let _ = writeln!(text, "  {}", route.summary(listen, settings.tls.is_some()));
+    }
+    for detour in settings.credentials.iter().filter_map(Credential::detour) {
+        let _ = writeln!(text, "  credential {detour}");
     }
     for warning in &settings.warnings {
         let _ = writeln!(text, "warning: {warning}");

@@ -46,7 +46,7 @@ pub(super) fn run(settings: &Settings, probe: Option<&str>) -> Result<Outcome, S
             for route in &settings.routes {
                 let token = route.route.credential.as_ref().and_then(|name| tokens.get(name));
                 if let Some(token) = token {
-                    outcome = outcome.max(probe_one(settings, route, token, path).await?);
+                    outcome = outcome.max(probe_one(route, token, path).await?);
                 }
             }
         }
@@ -132,9 +132,9 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if hides(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
-async fn probe_one(settings: &Settings, route: &Route, token: &Secret, path: &str) -> Result<Outcome, StartError> {
-    let connector = app::connector(route.route.origin.clone(), &route.tls, settings)?;
-    let within = settings.timeouts.response_head.unwrap_or(Duration::from_secs(60));
+async fn probe_one(route: &Route, token: &Secret, path: &str) -> Result<Outcome, StartError> {
+    let connector = app::upstream(route)?;
+    let within = route.route.timeouts.response_head.unwrap_or(Duration::from_secs(60));
     let name = &route.route.name;
     let target = target(route, path);
     let shown = format!("routes.{name}: GET {}{}", route.route.origin, target.path());

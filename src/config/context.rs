@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::environment::Environment;
 use super::mistake::{Mistake, Place};
 use crate::reason::Reason;
+use crate::upstream::HttpProxy;
 
 /// What all tables of one load share: where mistakes go, and what references mean.
 pub(super) struct Context<'e> {
@@ -15,11 +16,14 @@ pub(super) struct Context<'e> {
     /// What paths in the file are relative to.
     pub(super) base: PathBuf,
     ignore_unknown_keys: bool,
+    /// Every proxy once, however often it is named.
+    pub(super) proxies: RefCell<Vec<HttpProxy>>,
 }
 
 impl<'e> Context<'e> {
     pub(super) fn new(environment: &'e Environment, base: PathBuf, ignore_unknown_keys: bool) -> Self {
-        Self { mistakes: RefCell::default(), warnings: RefCell::default(), environment, base, ignore_unknown_keys }
+        let (mistakes, warnings, proxies) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { mistakes, warnings, environment, base, ignore_unknown_keys, proxies }
     }
 
     pub(super) fn mistake(&self, place: Place, reason: Reason, key: impl Into<String>, message: impl Into<String>) {

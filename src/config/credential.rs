@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use super::document::{Entry, Value};
 use super::mistake::Place;
 use super::reader::{Keys, Reader, dotted};
-use super::{client, inject, permanent, rejection, response, schedule, secret, tls, value};
+use super::{client, inject, permanent, rejection, response, schedule, secret, tls, value, ways};
 use crate::oauth::settings::{ClientAuthentication, Encoding, GrantType, Param};
 use crate::proxy::settings::{Inject, Rejection};
 use crate::reason::Reason;
@@ -44,8 +44,9 @@ pub(super) const KEYS: Keys = Keys {
         "rejection",
         "inject",
         "tls",
+        "proxy",
     ],
-    later: &["issuer", "proxy"],
+    later: &["issuer"],
     protective: &[],
 };
 
@@ -67,6 +68,8 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
     let use_refresh_token = oauth.as_ref().is_some_and(|oauth| oauth.use_refresh_token);
     let token = token_settings(reader, name, rejection::gap(&rejections), &inject, use_refresh_token);
     let tls = tls::read(&reader.table("tls", &tls::KEYS));
+    let origin = oauth.as_ref().and_then(|oauth| Origin::of(&oauth.endpoint).ok());
+    let proxy = origin.and_then(|origin| ways::read(reader, &origin));
     Credential {
         name: name.to_owned(),
         place: reader.place().clone(),
@@ -74,6 +77,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
             token: token::Settings { use_refresh_token: oauth.use_refresh_token, ..token },
             oauth,
             tls,
+            proxy,
         }),
         rejection: rejection::read(&rejections, &rejection::default()),
         inject,

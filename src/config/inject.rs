@@ -27,11 +27,10 @@ pub(super) fn read(reader: &Reader<'_>, base: &Inject) -> Inject {
     }
 }
 
-/// Fields that frame the message or name its receiver cannot carry a token.
-const FORBIDDEN: &[HeaderName] = &[
+/// Fields that frame the message, belong to one connection, or name sender and receiver.
+static OF_CONNECTION: [HeaderName; 15] = [
     header::HOST,
     header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
     header::TRANSFER_ENCODING,
     header::CONNECTION,
     header::UPGRADE,
@@ -41,11 +40,20 @@ const FORBIDDEN: &[HeaderName] = &[
     header::VIA,
     header::PROXY_AUTHORIZATION,
     header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("http2-settings"),
 ];
+
+/// Whether a field is nobody's to set but that of whoever holds the connection.
+pub(super) fn is_of_connection(name: &HeaderName) -> bool {
+    OF_CONNECTION.contains(name)
+}
 
 fn injectable(text: &str) -> Result<HeaderName, String> {
     let name = header_name(text)?;
-    if FORBIDDEN.contains(&name) || matches!(name.as_str(), "keep-alive" | "proxy-connection") {
+    if is_of_connection(&name) || name == header::CONTENT_TYPE {
         return Err(format!("cannot be {name}, which belongs to the connection or the message"));
     }
     Ok(name)

@@ -39,7 +39,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let reader = Reader::new(context, Some(table), whole.clone(), "", &KEYS);
     let timeouts = timeouts::read(&reader.table("timeouts", &timeouts::KEYS));
     let credentials = credentials(&reader, timeouts.token_request);
-    let routes = routes(&reader, &credentials);
+    let routes = routes(&reader, &credentials, &timeouts);
     let tls = tls::server(&reader.table("tls", &tls::SERVER_KEYS));
     let callers = callers::read(&reader.table("callers", &callers::KEYS), tls::asks_for_certificates(&reader));
     let (admin, admin_listeners) = admin::read(&reader.table("admin", &admin::KEYS));
@@ -82,14 +82,18 @@ fn credentials(reader: &Reader<'_>, token_request: std::time::Duration) -> Vec<c
     reader.entries("credentials").iter().map(read).collect()
 }
 
-fn routes(reader: &Reader<'_>, credentials: &[credential::Credential]) -> Vec<route::Route> {
+fn routes(
+    reader: &Reader<'_>,
+    credentials: &[credential::Credential],
+    timeouts: &super::Timeouts,
+) -> Vec<route::Route> {
     let entries = reader.entries("routes");
     let is_table = reader.node("routes").is_none_or(|node| matches!(node.value, super::document::Value::Table(_)));
     if entries.is_empty() && is_table {
         let message = "at least one is required: [routes.api] with upstream = \"https://api.example.com\"";
         reader.reject("routes", Reason::ConfigMissing, message);
     }
-    let read = |entry| route::read(&named(reader, "routes", entry, &route::KEYS), &entry.key, credentials);
+    let read = |entry| route::read(&named(reader, "routes", entry, &route::KEYS), &entry.key, credentials, timeouts);
     entries.iter().map(read).collect()
 }
 

@@ -1,13 +1,13 @@
 //! `[routes.*]`: what is forwarded where, with which token.
 
-use super::ListenAddress;
 use super::context::Context;
 use super::credential::{Credential, server_url};
 use super::listen::{self, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
-use super::{inject, rejection, tls, value, words};
-use crate::proxy::settings;
+use super::{ListenAddress, Timeouts};
+use super::{fields, inject, rejection, timeouts, tls, value, ways, words};
+use crate::proxy::settings::{self, HeaderCase};
 use crate::reason::Reason;
 
 pub(super) const KEYS: Keys = Keys {
@@ -24,8 +24,12 @@ pub(super) const KEYS: Keys = Keys {
         "rejection",
         "inject",
         "tls",
+        "proxy",
+        "timeouts",
+        "headers",
+        "header_case",
     ],
-    later: &["upstream_protocol", "header_case", "proxy", "headers", "timeouts", "callers"],
+    later: &["upstream_protocol", "callers"],
     protective: &["callers"],
 };
 
@@ -45,7 +49,7 @@ pub(super) struct Route {
 }
 
 /// One entry of `routes`.
-pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential]) -> Route {
+pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential], general: &Timeouts) -> Route {
     let chosen = credential(reader, credentials);
     let credential = chosen.flatten();
     let base_rejection = credential.map_or_else(rejection::default, |credential| credential.rejection.clone());
@@ -60,10 +64,16 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential]) 
     let listeners = listen::read(reader, "listen").unwrap_or_default();
     let upstream = upstream(reader);
     let tls = tls::read(&reader.table("tls", &tls::KEYS));
+    let proxy = upstream.as_ref().and_then(|(_, origin)| ways::read(reader, origin));
     let host = reader.parsed("host", value::host);
     let path = reader.parsed("path", value::route_path).unwrap_or_else(|| "/".to_owned());
     let strip_path = reader.boolean("strip_path").unwrap_or(true);
     let keep_host = reader.boolean("keep_host").unwrap_or(false);
+    let timeouts = timeouts::of_route(&reader.table("timeouts", &timeouts::ROUTE_KEYS), general);
+    let injected = credential.is_some().then_some(&inject.header);
+    let fields = fields::read(&reader.table("headers", &fields::KEYS), injected);
+    let cases = &[("lower", HeaderCase::Lower), ("preserve", HeaderCase::Preserve)];
+    let header_case = reader.choice("header_case", cases, &[]).unwrap_or(HeaderCase::Lower);
     let credential = credential.map(|credential| credential.name.clone());
     let listen: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
     let scheme = inject.scheme.clone();
@@ -78,11 +88,14 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential]) 
         keep_host,
         rejection,
         inject,
+        fields,
+        header_case,
+        timeouts,
     });
     Route {
         name: name.to_owned(),
         place: reader.place().clone(),
-        settings: settings.map(|route| super::Route { listen, route, tls }),
+        settings: settings.map(|route| super::Route { listen, route, tls, proxy }),
         listeners,
         host,
         path,

@@ -2,8 +2,8 @@
 
 use super::reader::Keys;
 use super::{
-    admin, callers, credential, inject, limits, log, permanent, rejection, response, root, route, schedule, timeouts,
-    tls,
+    admin, callers, credential, fields, inject, limits, log, permanent, rejection, response, root, route, schedule,
+    timeouts, tls,
 };
 
 /// Every table with its path in a file; `*` stands for a name that the user chooses. Routes have `rejection`, `inject` and `tls` too.
@@ -11,6 +11,8 @@ pub(super) const ALL: &[(&str, &Keys)] = &[
     ("", &root::KEYS),
     ("admin", &admin::KEYS),
     ("routes.*", &route::KEYS),
+    ("routes.*.timeouts", &timeouts::ROUTE_KEYS),
+    ("routes.*.headers", &fields::KEYS),
     ("credentials.*", &credential::KEYS),
     ("credentials.*.response", &response::KEYS),
     ("credentials.*.permanent", &permanent::KEYS),

@@ -236,6 +236,50 @@ fn words_of_other_tools_are_understood() {
 }
 
 #[test]
+fn a_route_may_set_and_remove_fields_that_are_its_own_to_say() {
+    let lines = "headers = { set = { X-Tenant = \"7\", user-agent = \"\" }, remove = [\"cookie\", \"Accept\"] }";
+    let settings = good(&with(lines, ""));
+    let rules = &settings.routes[0].route.fields;
+    let set: Vec<_> = rules.set.iter().map(|field| (field.name.as_str(), field.value.to_str().unwrap())).collect();
+    assert_eq!(set, [("x-tenant", "7"), ("user-agent", "")]);
+    assert_eq!(rules.remove, ["cookie", "accept"]);
+    for name in ["host", "Content-Length", "connection", "te", "keep-alive", "via", "proxy-authorization", "expect"] {
+        let set = format!("headers = {{ set = {{ {name} = \"x\" }} }}");
+        check_route(&set, "F007", &format!("routes.api.headers.set.{name}"), "belongs to the connection");
+        let remove = format!("headers = {{ remove = [\"{name}\"] }}");
+        check_route(&remove, "F007", "routes.api.headers.remove", "belongs to the connection");
+    }
+    let set = |set: &str| format!("headers = {{ set = {{ {set} }} }}");
+    check_route(&set("authorization = \"x\""), "F007", "routes.api.headers.set.authorization", "carries the token");
+    check_route("headers = { remove = \"Authorization\" }", "F007", "routes.api.headers.remove", "carries the token");
+    let custom = "inject = { header = \"x-api-key\" }\n";
+    let alias = format!("{custom}{}", set("x_api_key = \"x\""));
+    check_route(&alias, "F007", "routes.api.headers.set.x_api_key", "carries the token");
+    good(&with(&format!("{custom}{}", set("authorization = \"x\"")), ""));
+    check_route(&set("x-a = \"1\", X_A = \"2\""), "F007", "routes.api.headers.set.X_A", "written twice");
+    let both = "headers = { set = { x-a = \"1\" }, remove = [\"X-A\"] }";
+    check_route(both, "F007", "routes.api.headers.set.x-a", "is removed too");
+    check_route(&set("\"a b\" = \"1\""), "F005", "routes.api.headers.set.\"a b\"", "no legal name");
+    check_route(&set("x-a = \"a\\nb\""), "F005", "routes.api.headers.set.x-a", "no header field can");
+    check_route(&set("x-a = 7"), "F005", "routes.api.headers.set.x-a", "must be a string");
+    check_route(&set("x-a = { file = \"/none\" }"), "F010", "routes.api.headers.set.x-a", "cannot read");
+    check_route("headers = { add = { x-a = \"1\" } }", "F003", "routes.api.headers.add", "");
+}
+
+#[test]
+fn a_route_inherits_the_deadlines_that_it_does_not_say() {
+    let general = "[timeouts]\nconnect = \"7s\"\nresponse_head = \"9s\"\nupstream_idle = \"off\"\n";
+    let settings = good(&format!("{general}{}", with("timeouts = { response_head = \"off\" }", "")));
+    let timeouts = settings.routes[0].route.timeouts;
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!((timeouts.connect, timeouts.request_body_idle), (seconds(7), Some(seconds(30))));
+    assert_eq!((timeouts.response_head, timeouts.upstream_idle), (None, None));
+    check_route("timeouts = { connect = \"off\" }", "F005", "routes.api.timeouts.connect", "cannot be switched off");
+    check_route("timeouts = { drain = \"1s\" }", "F003", "routes.api.timeouts.drain", "belongs in [timeouts]");
+    check_route("header_case = \"Preserve\"", "F005", "routes.api.header_case", "did you mean \"preserve\"?");
+}
+
+#[test]
 fn keys_of_later_versions_are_refused_as_not_yet() {
     let top = |line: &str, key: &str| {
         check(&format!("{line}{SMALLEST}"), &[("F004", 1, key, "not supported yet")]);
@@ -251,14 +295,13 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     top("callers.uids = [1]", "callers.uids");
     top("callers.key = \"k\"", "callers.key");
     top("log.format = \"gcp\"", "log.format");
-    for key in ["upstream_protocol", "header_case", "proxy", "headers", "timeouts", "callers"] {
+    for key in ["upstream_protocol", "callers"] {
         check_route(&format!("{key} = \"x\""), "F004", &format!("routes.api.{key}"), "not supported yet");
     }
     let credential = |line: &str, key: &str| {
         check_credential(line, "F004", &format!("credentials.api.{key}"), "not supported yet");
     };
     credential("issuer = \"https://x\"", "issuer");
-    credential("proxy = \"env\"", "proxy");
     credential("grant_type = \"refresh_token\"", "grant_type");
     credential("grant_type = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"", "grant_type");
     credential("client_authentication = \"private_key_jwt\"", "client_authentication");

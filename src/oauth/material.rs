@@ -106,7 +106,7 @@ impl Material {
 
     /// A SHA-256 digest over every byte that identifies this way to get tokens. Each piece is preceded by its length,
     /// so that no two different configurations run together to the same bytes.
-    pub(super) fn fingerprint(&self, settings: &Settings) -> [u8; 32] {
+    pub(super) fn fingerprint(&self, settings: &Settings, proxy: Option<&Secret>) -> [u8; 32] {
         let mut digest = Fingerprint(digest::Context::new(&digest::SHA256));
         digest.add("bearerd credential 1");
         digest.add(&settings.endpoint.to_string());
@@ -141,6 +141,10 @@ impl Material {
         for (name, value) in &self.headers {
             digest.add(name.as_str());
             digest.add(value.expose());
+        }
+        if let Some(proxy) = proxy {
+            digest.add("proxy");
+            digest.add(proxy.expose());
         }
         digest.finish()
     }
@@ -203,7 +207,7 @@ mod tests {
     async fn fingerprint(change: impl FnOnce(&mut Settings)) -> [u8; 32] {
         let mut settings = settings();
         change(&mut settings);
-        Material::read(&settings).await.unwrap().fingerprint(&settings)
+        Material::read(&settings).await.unwrap().fingerprint(&settings, None)
     }
 
     #[tokio::test]

@@ -59,20 +59,22 @@ fn unsent(why: &str) -> FetchError {
     FetchError { class: Class::Transient, reason, status: None, retry_after: None, message }
 }
 
-/// No answer came.
+/// No answer came. A proxy's 407 is an answer to a login, if not to ours at the token endpoint.
 pub(super) fn unanswered(failure: &NoAnswer) -> FetchError {
-    let NoAnswer { reason, detail } = failure;
+    let NoAnswer { reason, detail, login_refused } = failure;
     let message = format!("{}: {}", reason.title(), escaped(detail));
-    FetchError { class: Class::Transient, reason: *reason, status: None, retry_after: None, message }
+    let (class, status) = match login_refused {
+        true => (Class::Refused, Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED)),
+        false => (Class::Transient, None),
+    };
+    FetchError { class, reason: *reason, status, retry_after: None, message }
 }
 
 /// A 2xx whose body did not come whole.
 pub(super) fn unread(answer: &Answer) -> FetchError {
     let failure = match &answer.body {
         Body::Cut(failure) => failure.clone(),
-        Body::TooLong | Body::Whole(_) => {
-            NoAnswer { reason: Reason::TokenMalformed, detail: "it is longer than 256 KiB".to_owned() }
-        }
+        Body::TooLong | Body::Whole(_) => NoAnswer::new(Reason::TokenMalformed, "it is longer than 256 KiB"),
     };
     FetchError { status: Some(answer.status), ..unanswered(&failure) }
 }

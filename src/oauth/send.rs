@@ -57,11 +57,13 @@ pub(super) struct NoAnswer {
     pub(super) reason: Reason,
     /// What happened, for the line that ends in it. Nothing of the peer's own words.
     pub(super) detail: String,
+    /// Whether a proxy on the way refused our login to it: trying again may lock an account there.
+    pub(super) login_refused: bool,
 }
 
 impl NoAnswer {
-    fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), login_refused: false }
     }
 }
 
@@ -137,8 +139,11 @@ fn no_connection(error: &ConnectError) -> NoAnswer {
         ConnectFailure::Name | ConnectFailure::Connect => Reason::TokenUnreachable,
         ConnectFailure::Timeout => Reason::TokenTimeout,
         ConnectFailure::Tls => Reason::TokenTls,
+        ConnectFailure::Proxy => Reason::TokenProxy,
+        ConnectFailure::ProxyRefused(_) => Reason::TokenProxyRefused,
     };
-    NoAnswer::new(reason, error.source.to_string())
+    let login_refused = error.failure == ConnectFailure::ProxyRefused(StatusCode::PROXY_AUTHENTICATION_REQUIRED);
+    NoAnswer { login_refused, ..NoAnswer::new(reason, error.source.to_string()) }
 }
 
 fn broken(error: &hyper::Error) -> NoAnswer {

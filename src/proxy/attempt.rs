@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderValue, Response};
 use tokio::time::Instant;
@@ -25,7 +24,6 @@ pub(super) struct Attempt<'a> {
     pub(super) pool: &'a Rc<Pool<RequestBody>>,
     pub(super) request: &'a Sanitized,
     pub(super) intake: &'a Rc<Intake>,
-    pub(super) response_head: Option<Duration>,
 }
 
 /// An answer and the token that it answers to.
@@ -81,6 +79,8 @@ impl Attempt<'_> {
                 ConnectFailure::Connect => Reason::UpstreamConnect,
                 ConnectFailure::Timeout => Reason::UpstreamConnectTime,
                 ConnectFailure::Tls => Reason::UpstreamTls,
+                ConnectFailure::Proxy => Reason::UpstreamProxy,
+                ConnectFailure::ProxyRefused(_) => Reason::UpstreamProxyRefused,
             };
             self.failed(reason, &connect_text(&error))
         })
@@ -118,7 +118,7 @@ impl Attempt<'_> {
 
     /// Ends when the upstream has had the whole request for `response_head`, or has taken nothing of it for as long.
     async fn out_of_patience(&self) {
-        let Some(patience) = self.response_head else { return std::future::pending().await };
+        let Some(patience) = self.route.settings.timeouts.response_head else { return std::future::pending().await };
         let mut look_again = Instant::now() + patience;
         loop {
             tokio::select! {

@@ -124,7 +124,8 @@ async fn judge(attempt: &Attempt<'_>, response: &mut Response<Held>) -> Judgemen
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let rules = &attempt.route.settings.rejection;
-    let judgement = rejection::judge(rules, status, &headers, response.body_mut(), attempt.response_head).await;
+    let patience = attempt.route.settings.timeouts.response_head;
+    let judgement = rejection::judge(rules, status, &headers, response.body_mut(), patience).await;
     *response.headers_mut() = headers;
     judgement
 }

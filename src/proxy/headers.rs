@@ -61,8 +61,8 @@ pub(super) fn strip_injected(headers: &mut HeaderMap, injected: &HeaderName) {
     }
 }
 
-/// Takes out of trailers what has no business there.
-pub(super) fn strip_trailers(trailers: &mut HeaderMap, injected: Option<&HeaderName>) {
+/// Takes out of trailers what has no business there, and what is `ours` to say.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap, ours: &[HeaderName]) {
     strip_hop_by_hop(trailers);
     for name in &NEVER_TRAILERS {
         trailers.remove(name);
@@ -70,8 +70,8 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap, injected: Option<&HeaderN
     // Said anew by `strip_hop_by_hop` for heads; in trailers it means nothing.
     trailers.remove(header::TE);
     trailers.remove(header::CONNECTION);
-    if let Some(injected) = injected {
-        strip_injected(trailers, injected);
+    for name in ours {
+        strip_injected(trailers, name);
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
     fn trailers_cannot_authenticate() {
         let mut trailers =
             map(&[("authorization", "Bearer EVIL"), ("x-api_key", "e"), ("te", "trailers"), ("sum", "1")]);
-        strip_trailers(&mut trailers, Some(&HeaderName::from_static("x-api-key")));
+        strip_trailers(&mut trailers, &[HeaderName::from_static("x-api-key")]);
         assert_eq!(trailers, map(&[("sum", "1")]));
     }
 }

@@ -92,12 +92,12 @@ impl Body for Held {
         if let Some(rest) = &mut self.rest {
             let mut frame = ready!(Pin::new(rest).poll_frame(cx));
             if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
-                headers::strip_trailers(trailers, None);
+                headers::strip_trailers(trailers, &[]);
             }
             return Poll::Ready(frame);
         }
         Poll::Ready(self.trailers.take().map(|mut trailers| {
-            headers::strip_trailers(&mut trailers, None);
+            headers::strip_trailers(&mut trailers, &[]);
             Ok(Frame::trailers(trailers))
         }))
     }

@@ -31,8 +31,8 @@ pub(super) struct Handling {
     pub(super) budget: Arc<Budget>,
     /// The longest pause of the caller within its body.
     pub(super) idle: Option<Duration>,
-    /// The header that carries the token; no trailer may be called so.
-    pub(super) inject: Option<HeaderName>,
+    /// Fields that a caller has no say in; no trailer may be called so.
+    pub(super) ours: Arc<[HeaderName]>,
     /// Takes bodies that nobody reads any more.
     pub(super) discard: mpsc::UnboundedSender<CallerBody>,
 }
@@ -244,7 +244,7 @@ impl Intake {
                 state.pause = None;
                 self.taken.set(Some(Instant::now()));
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::strip_trailers(trailers, self.handling.inject.as_ref());
+                    headers::strip_trailers(trailers, &self.handling.ours);
                 }
                 self.keep(&mut state, &frame);
                 if state.source.as_ref().is_some_and(Body::is_end_stream) {

@@ -6,11 +6,12 @@
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Request, Uri};
+use http::{Extensions, Method, Request, Uri};
 
 use super::headers;
 use super::intake::RequestBody;
 use super::route::Route;
+use super::settings::HeaderCase;
 use super::target;
 
 /// A caller's request without anything that is not the upstream's business.
@@ -19,6 +20,8 @@ pub(super) struct Sanitized {
     method: Method,
     target: PathAndQuery,
     headers: HeaderMap,
+    /// Of the caller's request, where the spelling of its fields is to be kept: hyper keeps it in here.
+    extensions: Option<Extensions>,
 }
 
 /// A request that carries the token (or needs none) and goes to its route's upstream.
@@ -44,9 +47,11 @@ impl Sanitized {
         if !has_body {
             headers.remove(header::EXPECT);
         }
+        route.rules.apply(&mut headers);
         headers.insert(header::HOST, host(route, authority));
         headers.append(header::VIA, via.clone());
-        Self { method: parts.method, target, headers }
+        let extensions = (route.settings.header_case == HeaderCase::Preserve).then_some(parts.extensions);
+        Self { method: parts.method, target, headers, extensions }
     }
 
     /// Its method.
@@ -66,6 +71,9 @@ impl Sanitized {
         // Origin-form: scheme and authority are those of the connection, which only the configuration chooses.
         *request.uri_mut() = Uri::from(self.target.clone());
         *request.headers_mut() = self.headers.clone();
+        if let Some(extensions) = &self.extensions {
+            *request.extensions_mut() = extensions.clone();
+        }
         if let Some(token) = token {
             request.headers_mut().insert(route.settings.inject.header.clone(), token);
         }

@@ -6,13 +6,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::complaint::Complaints;
+use super::field_rules::LiveRules;
 use super::readings;
 use super::settings;
 use crate::metrics::{CredentialMetrics, RouteMetrics};
 use crate::token::Reader;
+use crate::upstream::pool;
 
 /// One route, with everything that serving a request needs.
 #[derive(Debug)]
@@ -31,6 +33,10 @@ pub struct Route {
     pub(super) base_path: String,
     /// What `Host` says to the upstream.
     pub(super) host_value: HeaderValue,
+    /// Fields that are set or removed, with their values.
+    pub(super) rules: LiveRules,
+    /// Every field that a caller has no say in: the injected one, and those of the rules.
+    pub(super) ours: Arc<[HeaderName]>,
 }
 
 /// The credential of a route.
@@ -50,7 +56,19 @@ impl Route {
         // An authority that was parsed from a URI is visible ASCII, which every header value may be.
         let host_value = HeaderValue::from_str(settings.origin.authority().as_str())
             .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
-        Self { settings, credential, metrics, complaints: Complaints::new(), prefix, base_path, host_value }
+        let rules = LiveRules::new(&settings.fields);
+        let injected = credential.is_some().then_some(&settings.inject.header);
+        let ours = injected.into_iter().chain(rules.names()).cloned().collect();
+        let complaints = Complaints::new();
+        Self { settings, credential, metrics, complaints, prefix, base_path, host_value, rules, ours }
+    }
+
+    /// How connections to its upstream are kept and spoken on.
+    pub(super) fn pool_options(&self) -> pool::Options {
+        pool::Options {
+            idle_timeout: self.settings.timeouts.upstream_idle,
+            preserve_header_case: self.settings.header_case == settings::HeaderCase::Preserve,
+        }
     }
 
     /// Whether the matched prefix is taken off the path.
@@ -170,6 +188,14 @@ pub(super) mod tests {
                 replay_body_limit: 64 * 1024,
             },
             inject: Inject { header: http::header::AUTHORIZATION, scheme: "Bearer".to_owned() },
+            fields: settings::FieldRules::default(),
+            header_case: settings::HeaderCase::Lower,
+            timeouts: settings::Timeouts {
+                connect: std::time::Duration::from_secs(5),
+                request_body_idle: None,
+                response_head: None,
+                upstream_idle: None,
+            },
         }
     }
 

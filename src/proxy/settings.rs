@@ -1,7 +1,10 @@
 //! What the request path needs to know of a route: the typed, validated form of `[routes.*]`.
 
-use http::{HeaderName, Uri};
+use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Uri};
+
+use crate::secret::SecretSource;
 use crate::upstream::Origin;
 
 /// One route, its credential's rejection and injection rules merged in.
@@ -27,6 +30,54 @@ pub struct Route {
     pub rejection: Rejection,
     /// Where the token goes.
     pub inject: Inject,
+    /// Fields that are set or removed.
+    pub fields: FieldRules,
+    /// How names of fields are spelled towards an HTTP/1 upstream.
+    pub header_case: HeaderCase,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+}
+
+/// `[routes.*.timeouts]` over `[timeouts]`: the deadlines of the request path; `None` where off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect to the upstream, name, proxy and TLS included.
+    pub connect: Duration,
+    /// Between two pieces of a request's body.
+    pub request_body_idle: Option<Duration>,
+    /// From the request being sent to the answer's head.
+    pub response_head: Option<Duration>,
+    /// How long an idle upstream connection is kept.
+    pub upstream_idle: Option<Duration>,
+}
+
+/// `routes.*.headers`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldRules {
+    /// In the order written; no name twice, none that is also removed.
+    pub set: Vec<SetField>,
+    /// Names that never reach the upstream.
+    pub remove: Vec<HeaderName>,
+}
+
+/// One entry of `headers.set`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetField {
+    /// The field.
+    pub name: HeaderName,
+    /// Where its value is kept.
+    pub source: SecretSource,
+    /// The value as it was when the configuration was read; marked as sensitive.
+    pub value: HeaderValue,
+}
+
+/// `routes.*.header_case`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderCase {
+    /// Lower case, as HTTP/2 has it.
+    Lower,
+    /// As the caller spelled them; our own in Title-Case.
+    Preserve,
 }
 
 /// `[*.rejection]`: an answer rejects the token if any of these holds.

@@ -55,6 +55,11 @@ pub trait Handler: 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static;
 
+    /// Whether requests must carry the spelling of their fields' names, which costs a little.
+    fn wants_header_case(&self) -> bool {
+        false
+    }
+
     /// Answers one request. Dropped when the caller goes away.
     fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> impl Future<Output = Response<Self::Body>>;
 
@@ -99,10 +104,12 @@ where
             Ok::<_, Infallible>(response.map(|body| Watched::new(body, busy)))
         }
     });
+    let wants_case = handler.wants_header_case();
     let mut connection = http1::Builder::new()
         // The timers are ours (`framing`); hyper has one for two purposes.
         .header_read_timeout(None)
         .max_header_size(head + HEAD_SLACK)
+        .preserve_header_case(wants_case)
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         biased;

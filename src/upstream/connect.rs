@@ -1,30 +1,33 @@
-//! Opening one connection: resolve, try every address, TLS, all within one deadline.
+//! Opening one connection: resolve, try every address, through the proxy if there is one, TLS, all within one deadline.
 //!
 //! Owns the order in which addresses are tried and the memory of those that were good. Knows nothing of
-//! HTTP. A name that cannot be resolved falls back to the addresses that last worked, so that an outage of name
-//! service alone stops nothing. A failure says which step failed and why, in one line.
+//! HTTP but a proxy's CONNECT. Where a proxy is configured, nothing connects past it. A name that cannot be resolved falls
+//! back to the addresses that last worked, so that an outage of name service alone stops nothing. A failure says which
+//! step failed and why, in one line.
 
-use std::collections::VecDeque;
+mod detour;
+mod race;
+
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::origin::{Origin, Scheme, is_loopback_host};
+use super::http_proxy::HttpProxy;
+use super::origin::{Origin, Scheme};
+use super::transport::Transport;
 use crate::tls;
-
-/// How long one address is tried alone before the next joins the race ("Connection Attempt Delay", RFC 8305 §5).
-const STAGGER: Duration = Duration::from_millis(250);
+use race::{addresses_without_lookup, interleave, list, race};
 
 /// More than anybody waits, and little enough to be added to any instant.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -35,8 +38,19 @@ pub struct Connector {
     origin: Origin,
     tls: Option<(tls::Client, ServerName<'static>)>,
     timeout: Duration,
+    proxy: Option<HttpProxy>,
+    /// Whether a login that the proxy refused is tried again whenever a connection is wanted.
+    insists: bool,
     /// The addresses of the last look-up that led to a connection. Off the hot path: locked once per connection.
-    last_good: Arc<Mutex<Vec<SocketAddr>>>,
+    last_good: Arc<Mutex<Found>>,
+}
+
+/// Where a connection is to be made, and the addresses that were found for it.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    host: String,
+    port: u16,
+    addresses: Vec<SocketAddr>,
 }
 
 /// Which step of connecting failed.
@@ -50,6 +64,10 @@ pub enum ConnectFailure {
     Timeout,
     /// The handshake failed; the peer is not who it should be, or speaks no TLS.
     Tls,
+    /// The proxy on the way cannot be reached, failed, or does not speak HTTP.
+    Proxy,
+    /// The proxy on the way answered, and did not let us through: the status.
+    ProxyRefused(StatusCode),
 }
 
 /// A connection that did not come about.
@@ -59,6 +77,8 @@ pub enum ConnectFailure {
     ConnectFailure::Connect => "connection failed",
     ConnectFailure::Timeout => "connecting took too long",
     ConnectFailure::Tls => "TLS handshake failed",
+    ConnectFailure::Proxy => "the proxy failed",
+    ConnectFailure::ProxyRefused(_) => "the proxy refused",
 })]
 pub struct ConnectError {
     /// The step.
@@ -78,10 +98,10 @@ impl ConnectError {
 /// An open connection, plain or TLS: a Tokio stream.
 #[derive(Debug)]
 pub enum Stream {
-    /// TCP alone.
-    Plain(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    /// No TLS with the server.
+    Plain(Transport),
+    /// TLS with the server.
+    Tls(Box<TlsStream<Transport>>),
 }
 
 /// The origin's host is no name that TLS can check.
@@ -105,7 +125,19 @@ impl Connector {
                 Some((tls, name))
             }
         };
-        Ok(Self { origin, tls, timeout, last_good: Arc::default() })
+        Ok(Self { origin, tls, timeout, proxy: None, insists: false, last_good: Arc::default() })
+    }
+
+    /// The same through a proxy.
+    #[must_use]
+    pub fn through(self, proxy: Option<HttpProxy>) -> Self {
+        Self { proxy, ..self }
+    }
+
+    /// The same for whoever counts refusals by himself: a proxy's login that was refused is tried at every call.
+    #[must_use]
+    pub fn insisting(self) -> Self {
+        Self { insists: true, ..self }
     }
 
     /// How it speaks TLS; `None` where it does not.
@@ -118,13 +150,35 @@ impl Connector {
         &self.origin
     }
 
+    /// The proxy on the way.
+    pub fn proxy(&self) -> Option<&HttpProxy> {
+        self.proxy.as_ref()
+    }
+
     /// Opens a connection. Cancel-safe.
     ///
     /// # Errors
     /// [`ConnectError`] with the step that failed.
     pub async fn connect(&self) -> Result<Stream, ConnectError> {
         let deadline = Instant::now() + self.timeout.min(LONGEST);
-        let addresses = self.resolve(deadline).await?;
+        let (transport, found) = match &self.proxy {
+            None => {
+                let (tcp, found) = self.dial(&self.origin, deadline).await?;
+                (Transport::Tcp(tcp), found)
+            }
+            Some(proxy) => self.tunnel(proxy, deadline).await?,
+        };
+        let stream = match &self.tls {
+            None => Stream::Plain(transport),
+            Some((tls, name)) => Stream::Tls(Box::new(self.handshake(tls, name, transport, deadline).await?)),
+        };
+        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        Ok(stream)
+    }
+
+    async fn dial(&self, origin: &Origin, deadline: Instant) -> Result<(TcpStream, Found), ConnectError> {
+        let (host, port) = (origin.host(), origin.port());
+        let addresses = self.resolve(host, port, deadline).await?;
         let tcp = match timeout_at(deadline, race(&addresses)).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(source)) => return Err(ConnectError { failure: ConnectFailure::Connect, source }),
@@ -132,20 +186,15 @@ impl Connector {
         };
         // Small writes must not wait for the peer's acknowledgement. A socket that refuses the option still works.
         let _ = tcp.set_nodelay(true);
-        let stream = match &self.tls {
-            None => Stream::Plain(tcp),
-            Some((tls, name)) => self.handshake(tls, name, tcp, deadline).await?,
-        };
-        *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
-        Ok(stream)
+        Ok((tcp, Found { host: host.to_owned(), port, addresses }))
     }
 
-    async fn resolve(&self, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
-        let (host, port) = (self.origin.host(), self.origin.port());
+    async fn resolve(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Some(known) = addresses_without_lookup(host, port) {
             return Ok(known);
         }
         let last_good = self.last_good.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last_good = if last_good.host == host && last_good.port == port { last_good.addresses } else { Vec::new() };
         // A name service that hangs must leave time to use the addresses that we know.
         let limit =
             if last_good.is_empty() { deadline } else { deadline - deadline.duration_since(Instant::now()) / 2 };
@@ -171,16 +220,16 @@ impl Connector {
         Ok(last_good)
     }
 
-    async fn handshake(
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         tls: &tls::Client,
         name: &ServerName<'static>,
-        tcp: TcpStream,
+        transport: S,
         deadline: Instant,
-    ) -> Result<Stream, ConnectError> {
-        let connecting = TlsConnector::from(tls.config()).connect(name.clone(), tcp);
+    ) -> Result<TlsStream<S>, ConnectError> {
+        let connecting = TlsConnector::from(tls.config()).connect(name.clone(), transport);
         match timeout_at(deadline, connecting).await {
-            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
                 Err(ConnectError { failure: ConnectFailure::Tls, source: readable_handshake_error(error) })
             }
@@ -243,76 +292,6 @@ impl AsyncWrite for Stream {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
-}
-
-/// Addresses that need no name service. `localhost` and everything below it is loopback by definition (RFC 6761
-/// §6.3): plain http is allowed there, so no resolver may send it elsewhere.
-fn addresses_without_lookup(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Some(vec![SocketAddr::new(address, port)]);
-    }
-    is_loopback_host(host).then(|| {
-        vec![(IpAddr::from(Ipv4Addr::LOCALHOST), port).into(), (IpAddr::from(Ipv6Addr::LOCALHOST), port).into()]
-    })
-}
-
-/// The resolver's order, with the address families taking turns (RFC 8305 §4), so that one family that leads
-/// nowhere costs one stagger and not one per address.
-fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut found: Vec<SocketAddr> = found.collect();
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|address| seen.insert(*address));
-    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
-    let (mut first, mut second): (VecDeque<_>, VecDeque<_>) =
-        found.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
-    let mut ordered = Vec::with_capacity(first.len() + second.len());
-    while !(first.is_empty() && second.is_empty()) {
-        ordered.extend(first.pop_front());
-        ordered.extend(second.pop_front());
-    }
-    ordered
-}
-
-/// Connects to the first address that answers. The next address is tried when the one before failed, or after
-/// [`STAGGER`] beside it. Dropping the future ends every attempt.
-async fn race(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    if let [only] = addresses {
-        return TcpStream::connect(only).await.map_err(|error| naming(*only, &error));
-    }
-    let mut waiting = addresses.iter().copied();
-    let mut attempts = JoinSet::new();
-    let mut first_failure = None;
-    loop {
-        let next = waiting.next();
-        if let Some(address) = next {
-            attempts.spawn(async move { TcpStream::connect(address).await.map_err(|error| naming(address, &error)) });
-        }
-        let ended = match next {
-            Some(_) => match tokio::time::timeout(STAGGER, attempts.join_next()).await {
-                Ok(ended) => ended,
-                Err(_) => continue,
-            },
-            None => attempts.join_next().await,
-        };
-        match ended {
-            Some(Ok(Ok(stream))) => return Ok(stream),
-            Some(Ok(Err(error))) => first_failure = first_failure.or(Some(error)),
-            Some(Err(error)) => first_failure = first_failure.or_else(|| Some(io::Error::other(error))),
-            None => {
-                return Err(first_failure.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address")));
-            }
-        }
-    }
-}
-
-fn naming(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{address}: {error}"))
-}
-
-fn list(addresses: &[SocketAddr]) -> String {
-    let shown: Vec<_> = addresses.iter().take(3).map(ToString::to_string).collect();
-    let more = if addresses.len() > shown.len() { ", …" } else { "" };
-    format!("{}{more}", shown.join(", "))
 }
 
 fn readable_handshake_error(error: io::Error) -> io::Error {
@@ -504,56 +483,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_swallows_packets_costs_one_stagger() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let good = listener.local_addr().unwrap();
-        // A listener whose queue is full answers nothing: the kernel drops the handshakes.
-        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        full.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        full.listen(0).unwrap();
-        let black_hole = full.local_addr().unwrap().as_socket().unwrap();
-        let mut fill = Vec::new();
-        while let Ok(stream) = tokio::time::timeout(STAGGER, TcpStream::connect(black_hole)).await {
-            fill.push(stream);
-        }
-        let started = Instant::now();
-        let stream = race(&[black_hole, good]).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), good);
-        assert!(started.elapsed() < Duration::from_secs(5));
-    }
-
-    #[tokio::test]
     async fn addresses_that_last_worked_serve_while_name_service_fails() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connector = plain(&format!("http://nowhere.invalid:{}", address.port()), AMPLE);
         check_refused(&connector, ConnectFailure::Name, "nowhere.invalid").await;
-        *connector.last_good.lock().unwrap() = vec![address];
+        let found = Found { host: "nowhere.invalid".to_owned(), port: address.port(), addresses: vec![address] };
+        *connector.last_good.lock().unwrap() = Found { port: 1, ..found.clone() };
+        check_refused(&connector, ConnectFailure::Name, "nowhere.invalid").await;
+        *connector.last_good.lock().unwrap() = found;
         connector.clone().connect().await.unwrap();
-    }
-
-    #[test]
-    fn families_take_turns_and_nothing_is_tried_twice() {
-        let check = |found: &[&str], wanted: &[&str]| {
-            let parse = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
-            assert_eq!(interleave(parse(found).into_iter()), parse(wanted), "{found:?}");
-        };
-        check(&[], &[]);
-        check(&["1.1.1.1:1", "1.1.1.1:1", "2.2.2.2:1"], &["1.1.1.1:1", "2.2.2.2:1"]);
-        check(&["[::2]:1", "[::3]:1", "1.1.1.1:1"], &["[::2]:1", "1.1.1.1:1", "[::3]:1"]);
-        check(&["1.1.1.1:1", "[::2]:1", "[::3]:1"], &["1.1.1.1:1", "[::2]:1", "[::3]:1"]);
-    }
-
-    #[test]
-    fn localhost_never_needs_name_service() {
-        let check = |host: &str, wanted: Option<usize>| {
-            assert_eq!(addresses_without_lookup(host, 80).map(|found| found.len()), wanted, "{host}");
-        };
-        check("localhost", Some(2));
-        check("auth.localhost", Some(2));
-        check("127.0.0.1", Some(1));
-        check("::1", Some(1));
-        check("localhost.example.com", None);
     }
 
     #[test]

@@ -38,11 +38,21 @@ pub trait Outbound: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + S
 
 impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static> Outbound for B {}
 
+/// How connections to one upstream are kept and spoken on.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Idle connections are closed after this time; `None` keeps none.
+    pub idle_timeout: Option<Duration>,
+    /// Whether names of fields are written as the caller spelled them, as far as hyper's server has noted it in the request,
+    /// and others in Title-Case.
+    pub preserve_header_case: bool,
+}
+
 /// The connections of one worker to one upstream.
 #[derive(Debug)]
 pub struct Pool<B> {
     connector: Connector,
-    idle_timeout: Option<Duration>,
+    options: Options,
     idle: RefCell<Vec<Idle<B>>>,
     sweeping: Cell<bool>,
 }
@@ -95,9 +105,9 @@ pub enum SendFailure {
 }
 
 impl<B: Outbound> Pool<B> {
-    /// An empty pool. Idle connections are closed after `idle_timeout`; `None` keeps none.
-    pub fn new(connector: Connector, idle_timeout: Option<Duration>) -> Rc<Self> {
-        Rc::new(Self { connector, idle_timeout, idle: RefCell::default(), sweeping: Cell::new(false) })
+    /// An empty pool.
+    pub fn new(connector: Connector, options: Options) -> Rc<Self> {
+        Rc::new(Self { connector, options, idle: RefCell::default(), sweeping: Cell::new(false) })
     }
 
     /// An open connection that served before, if there is one.
@@ -120,7 +130,11 @@ impl<B: Outbound> Pool<B> {
         let stream = self.connector.connect().await?;
         let traffic = Rc::new(Traffic::default());
         let io = TokioIo::new(Wire::new(stream, Rc::clone(&traffic)));
-        let made = http1::Builder::new().max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT).handshake(io).await;
+        let mut builder = http1::Builder::new();
+        builder.max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT);
+        let preserves = self.options.preserve_header_case;
+        builder.preserve_header_case(preserves).title_case_headers(preserves);
+        let made = builder.handshake(io).await;
         let (sender, connection) = made.map_err(ConnectError::handshake)?;
         let driver = tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
@@ -187,7 +201,7 @@ impl<B: Outbound> Pool<B> {
     }
 
     fn keep(self: &Rc<Self>, mut connection: Connection<B>) {
-        if self.idle_timeout.is_none() {
+        if self.options.idle_timeout.is_none() {
             return;
         }
         connection.reused = true;
@@ -201,7 +215,7 @@ impl<B: Outbound> Pool<B> {
 
     /// Starts the one task that closes connections which grew old, unless it runs.
     fn sweep(self: &Rc<Self>) {
-        let Some(patience) = self.idle_timeout else { return };
+        let Some(patience) = self.options.idle_timeout else { return };
         if self.sweeping.replace(true) {
             return;
         }
@@ -224,7 +238,7 @@ impl<B: Outbound> Pool<B> {
 
     fn oldest_kept(&self) -> Instant {
         let now = Instant::now();
-        self.idle_timeout.and_then(|patience| now.checked_sub(patience)).unwrap_or(now)
+        self.options.idle_timeout.and_then(|patience| now.checked_sub(patience)).unwrap_or(now)
     }
 }
 

@@ -42,3 +42,4 @@ mod tls_callers;
 mod tls_files;
 mod tls_peers;
 mod vendors;
+mod waysout;

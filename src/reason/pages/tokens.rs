@@ -265,3 +265,38 @@ pub(super) const NOT_ACCEPTED: Page = Page {
     shows: "The caller gets the upstream's own answer, with a Proxy-Status field that says so. \
         bearerd_token_rejections_total{action=\"passed_again\"} counts it, and the log has a line.",
 };
+
+pub(super) const PROXY: Page = Page {
+    meaning: "The token endpoint is to be reached through an HTTP proxy, and the proxy cannot be reached, does not answer as \
+        one, or could not get further (a 5xx to our CONNECT). bearerd never goes around a proxy; it tries again by itself.",
+    causes: &[
+        "The proxy is down, or its address in proxy or HTTPS_PROXY is wrong.",
+        "The proxy cannot resolve or reach the token endpoint's host from where it stands.",
+        "The port is not that of an HTTP proxy, or the proxy wants TLS (https:// in its URL) or none.",
+        "An HTTPS_PROXY of the environment is used where none was meant.",
+    ],
+    cures: &[
+        "Try it from where bearerd runs: curl -v --proxy http://proxy:3128 https://login.example.com/oauth/token.",
+        "Correct proxy in [credentials.NAME] or HTTPS_PROXY in the environment; the log line names the proxy.",
+        "Write proxy = \"none\" in [credentials.NAME], or the host into NO_PROXY, if it is to be reached directly.",
+    ],
+    shows: RETRIED,
+};
+
+pub(super) const PROXY_REFUSED: Page = Page {
+    meaning: "The HTTP proxy on the way to the token endpoint answered, and does not let us through. After a 407 its login is \
+        not tried again for 60 s and then for an hour at a time, so that no account is locked; a new URL of the proxy in \
+        its file is tried at once. After any other status bearerd tries again at growing intervals.",
+    causes: &[
+        "407: the proxy wants a login and none is configured, or user name or password are wrong.",
+        "407: the proxy offers only NTLM, Negotiate or Digest; bearerd speaks Basic.",
+        "403 or 405: the proxy's rules do not allow this host or this port.",
+    ],
+    cures: &[
+        "Give the proxy a login: proxy = { file = \"…\" } with http://USER:PASSWORD@HOST:PORT in the file, %-encoded.",
+        "Run bearerd retry NAME once the account works again.",
+        "Ask the proxy's owner to allow the token endpoint's host and port for this machine.",
+        "Write proxy = \"none\" in [credentials.NAME], or the host into NO_PROXY, if it is to be reached directly.",
+    ],
+    shows: HELD,
+};

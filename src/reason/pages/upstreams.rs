@@ -146,3 +146,37 @@ pub(super) const LOOP: Page = Page {
     shows: "The caller gets 508 as application/problem+json with this code, and the log has a line that names the \
         route.",
 };
+
+pub(super) const PROXY: Page = Page {
+    meaning: "The upstream is to be reached through an HTTP proxy, and the proxy cannot be reached, does not answer as one in \
+        time, or could not get further (a 5xx to our CONNECT). The request was not sent. bearerd never goes around a proxy.",
+    causes: &[
+        "The proxy is down, or its address in proxy, HTTPS_PROXY or HTTP_PROXY is wrong.",
+        "The proxy cannot resolve or reach the upstream's host from where it stands.",
+        "The port is not that of an HTTP proxy, or the proxy wants TLS (https:// in its URL) or none.",
+        "A proxy variable of the environment is used where none was meant.",
+    ],
+    cures: &[
+        "Try it from where bearerd runs: curl -v --proxytunnel --proxy http://proxy:3128 https://api.example.com/.",
+        "Correct proxy in [routes.NAME] or the variable in the environment; the line at start names the proxy.",
+        "Write proxy = \"none\" in [routes.NAME], or the host into NO_PROXY, if it is to be reached directly.",
+    ],
+    shows: BAD_GATEWAY,
+};
+
+pub(super) const PROXY_REFUSED: Page = Page {
+    meaning: "The HTTP proxy on the way to the upstream answered our CONNECT, and does not let us through. The request was not \
+        sent. After a 407 the same login is not tried again for 60 s, then 2 min and so on up to an hour, so that no \
+        account is locked; a new URL of the proxy in its file is tried at once.",
+    causes: &[
+        "407: the proxy wants a login and none is configured, or user name or password are wrong.",
+        "407: the proxy offers only NTLM, Negotiate or Digest; bearerd speaks Basic.",
+        "403 or 405: the proxy's rules do not allow this host or this port.",
+    ],
+    cures: &[
+        "Give the proxy a login: proxy = { file = \"…\" } with http://USER:PASSWORD@HOST:PORT in the file, %-encoded.",
+        "Ask the proxy's owner to allow the upstream's host and port for this machine.",
+        "Write proxy = \"none\" in [routes.NAME], or the host into NO_PROXY, if it is to be reached directly.",
+    ],
+    shows: BAD_GATEWAY,
+};

@@ -6,6 +6,7 @@ pub(crate) mod bearerd;
 pub(crate) mod canaries;
 pub(crate) mod client;
 pub(crate) mod command;
+pub(crate) mod connect_proxy;
 pub(crate) mod listener;
 pub(crate) mod peers;
 pub(crate) mod provider;
