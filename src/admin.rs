@@ -20,12 +20,14 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::{Clock, Moment};
 use crate::guard::HostRules;
 use crate::metrics::Metrics;
+use crate::server::Socket;
 use crate::shutdown::Shutdown;
 use crate::token;
 use crate::upstream::Origin;
@@ -107,18 +109,41 @@ pub enum Face {
 /// `LocalRuntime`.
 ///
 /// # Errors
-/// If the listener has no address; nothing that a caller does ends it.
-pub async fn serve(listener: TcpListener, admin: Rc<Admin>, face: Face, mut shutdown: Shutdown) -> io::Result<()> {
-    let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+/// If the listener cannot be watched; nothing that a caller does ends it.
+pub async fn serve(socket: Socket, admin: Rc<Admin>, face: Face, shutdown: Shutdown) -> io::Result<()> {
+    match socket {
+        Socket::Tcp(socket) => {
+            let listener = TcpListener::from_std(socket)?;
+            let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
+            let accept = async || {
+                let (socket, _) = listener.accept().await?;
+                let local = socket.local_addr()?.ip();
+                Ok((socket, Door { face, came_in: Some((local, is_loopback)) }))
+            };
+            serve_accepted(accept, admin, shutdown).await;
+        }
+        Socket::Unix(socket, _file) => {
+            let listener = UnixListener::from_std(socket)?;
+            let accept = async || Ok((listener.accept().await?.0, Door { face, came_in: None }));
+            serve_accepted(accept, admin, shutdown).await;
+        }
+    }
+    Ok(())
+}
+
+async fn serve_accepted<S>(accept: impl AsyncFn() -> io::Result<(S, Door)>, admin: Rc<Admin>, mut shutdown: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let mut open = Open::default();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.fired() => return Ok(()),
+            accepted = accept() => accepted,
+            () = shutdown.fired() => return,
         };
-        match accepted.and_then(|(socket, _)| socket.local_addr().map(|local| (socket, local.ip()))) {
-            Ok((socket, local)) => {
-                open.take(socket, Rc::clone(&admin), Door { face, local, is_loopback });
+        match accepted {
+            Ok((socket, door)) => {
+                open.take(socket, Rc::clone(&admin), door);
                 // Who comes in a burst gets its answer before it is the oldest.
                 tokio::task::yield_now().await;
             }
@@ -134,8 +159,8 @@ pub async fn serve(listener: TcpListener, admin: Rc<Admin>, face: Face, mut shut
 #[derive(Clone, Copy, Debug)]
 struct Door {
     face: Face,
-    local: IpAddr,
-    is_loopback: bool,
+    /// The connection's own address, and whether only this machine can reach the listener; `None` on a Unix socket.
+    came_in: Option<(IpAddr, bool)>,
 }
 
 /// The open connections, oldest first. They end with it.
@@ -146,7 +171,10 @@ struct Open {
 }
 
 impl Open {
-    fn take(&mut self, socket: TcpStream, admin: Rc<Admin>, door: Door) {
+    fn take<S>(&mut self, socket: S, admin: Rc<Admin>, door: Door)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         while self.tasks.try_join_next().is_some() {}
         self.oldest_first.retain(|task| !task.is_finished());
         if self.oldest_first.len() >= CONNECTIONS
@@ -158,7 +186,10 @@ impl Open {
     }
 }
 
-async fn serve_connection(socket: TcpStream, admin: Rc<Admin>, door: Door) {
+async fn serve_connection<S>(socket: S, admin: Rc<Admin>, door: Door)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let service = service_fn(|request| {
         let response = answer::answer(&admin, door, &request);
         async { Ok::<_, Infallible>(response) }

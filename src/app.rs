@@ -9,7 +9,6 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ pub use run::run;
 use crate::clock::Clock;
 use crate::config::{ListenAddress, Settings};
 use crate::metrics::Metrics;
-use crate::server::Threads;
+use crate::server::{self, Threads};
 use crate::shutdown::Trigger;
 use crate::tls::TlsError;
 use crate::token::Reader;
@@ -50,11 +49,11 @@ pub struct App {
 #[derive(Clone, Debug, Default)]
 pub struct Bound {
     /// Each route with its addresses, in the order of the configuration.
-    pub routes: Vec<(String, Vec<SocketAddr>)>,
+    pub routes: Vec<(String, Vec<server::Bound>)>,
     /// The admin listener; of several the first.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<server::Bound>,
     /// The probe listener.
-    pub probe: Option<SocketAddr>,
+    pub probe: Option<server::Bound>,
 }
 
 /// Why it did not start. Nothing is left running.
@@ -121,11 +120,12 @@ impl App {
     }
 }
 
-impl From<ListenAddress> for crate::server::Address {
-    fn from(address: ListenAddress) -> Self {
+impl From<&ListenAddress> for server::Address {
+    fn from(address: &ListenAddress) -> Self {
         match address {
-            ListenAddress::Localhost(port) => Self::Localhost(port),
-            ListenAddress::Address(address) => Self::One(address),
+            ListenAddress::Localhost(port) => Self::Localhost(*port),
+            ListenAddress::Address(address) => Self::One(*address),
+            ListenAddress::Unix(path) => Self::Unix(Arc::clone(path)),
         }
     }
 }

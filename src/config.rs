@@ -37,6 +37,7 @@ use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -107,7 +108,11 @@ impl Route {
     pub fn summary(&self, listen: &[ListenAddress], secure: bool) -> String {
         let route = &self.route;
         let scheme = if secure { "https://" } else { "" };
-        let from: Vec<_> = listen.iter().map(|address| format!("{scheme}{address}{}", route.path)).collect();
+        let from = listen.iter().map(|address| match address {
+            ListenAddress::Unix(_) => format!("{address}{}", route.path),
+            _ => format!("{scheme}{address}{}", route.path),
+        });
+        let from: Vec<_> = from.collect();
         let host = route.host.as_ref().map(|host| format!(" for host {host}")).unwrap_or_default();
         let with = route.credential.as_ref().map_or("without a token".to_owned(), |name| format!("with {name:?}"));
         format!("{}{host} → {} {with}{}", from.join(", "), route.upstream, via(self.proxy.as_ref()))
@@ -144,28 +149,31 @@ impl Credential {
 }
 
 /// An address to listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// `localhost:PORT`: 127.0.0.1 and ::1 on the same port (::1 only where the machine has it).
     Localhost(u16),
     /// One address.
     Address(SocketAddr),
+    /// `unix:PATH`: a Unix socket.
+    Unix(Arc<Path>),
 }
 
 impl ListenAddress {
     /// Whether only this machine can reach it.
-    pub fn is_loopback(self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         match self {
-            Self::Localhost(_) => true,
+            Self::Localhost(_) | Self::Unix(_) => true,
             Self::Address(address) => address.ip().to_canonical().is_loopback(),
         }
     }
 
-    /// Its port; 0 asks for a free one.
-    pub fn port(self) -> u16 {
+    /// Whether the system is to choose a free port.
+    pub fn wants_free_port(&self) -> bool {
         match self {
-            Self::Localhost(port) => port,
-            Self::Address(address) => address.port(),
+            Self::Localhost(port) => *port == 0,
+            Self::Address(address) => address.port() == 0,
+            Self::Unix(_) => false,
         }
     }
 }
@@ -175,6 +183,7 @@ impl fmt::Display for ListenAddress {
         match self {
             Self::Localhost(port) => write!(f, "localhost:{port}"),
             Self::Address(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

@@ -213,10 +213,14 @@ impl Addresses {
     fn of(app: &App, servers: &Servers) -> Result<Self, DemoError> {
         let bound = app.bound();
         let listeners = bound.routes.iter().find(|(route, _)| route == NAME);
-        let bearerd = listeners.and_then(|(_, addresses)| addresses.first().copied());
+        let bearerd = listeners.and_then(|(_, addresses)| addresses.first().and_then(crate::server::Bound::tcp));
         Ok(Self {
             bearerd: bearerd.ok_or(DemoError::Incomplete("listener"))?,
-            admin: bound.admin.ok_or(DemoError::Incomplete("admin listener"))?,
+            admin: bound
+                .admin
+                .as_ref()
+                .and_then(crate::server::Bound::tcp)
+                .ok_or(DemoError::Incomplete("admin listener"))?,
             api: servers.api,
             authorization_server: servers.authorization_server,
         })

@@ -10,13 +10,19 @@ mod connection;
 mod framing;
 mod handshake;
 mod listener;
+mod owner;
+mod peer;
 mod stream;
+mod unix;
 mod worker;
 
 pub use acceptor::accept;
 pub use connection::{CallerBody, ConnectionInfo, Handler};
 pub use framing::{Watched, refusal_of};
-pub use listener::{Address, Listener, bind};
+pub use listener::{Address, Bound, Listener, Socket, bind};
+pub use owner::Owner;
+pub use peer::Peer;
+pub use unix::LONGEST_PATH;
 pub use worker::{Threads, Workers, start};
 
 use std::time::Duration;
@@ -34,6 +40,8 @@ pub struct Settings {
     pub head: usize,
     /// The most connections at a time; further ones are turned away with an answer.
     pub connections: usize,
+    /// Whether it is looked up whose socket is at the other end of a TCP connection ([`Owner`]).
+    pub owners: bool,
 }
 
 /// A request, or a connection, that is refused before anybody has handled it.

@@ -95,10 +95,13 @@ fn check<B>(admin: &Admin, door: Door, request: &Request<B>) -> Result<(), Refus
         return Err(Refusal { reason: Reason::BadRequest, message });
     };
     let host = String::from_utf8_lossy(host.as_bytes());
-    admin.hosts.check_host(&host, door.local, door.is_loopback)?;
     // The authority of an absolute-form target stands above Host (RFC 9112 §3.2.2), so it must be allowed as well.
     let authority = request.uri().authority().map_or(&*host, |authority| authority.as_str());
-    admin.hosts.check_host(authority, door.local, door.is_loopback)?;
+    // No page in a browser can reach a Unix socket, whatever it calls itself.
+    if let Some((local, is_loopback)) = door.came_in {
+        admin.hosts.check_host(&host, local, is_loopback)?;
+        admin.hosts.check_host(authority, local, is_loopback)?;
+    }
     guard::check_cross_site(request.headers(), authority)
 }
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::reason::Reason;
 use crate::shutdown::{self, Trigger};
 use crate::token::{Status, Unavailable};
+use tokio::net::TcpStream;
 
 /// A credential that stands where the test says.
 struct Fake {
@@ -98,7 +99,7 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::task::spawn_local(serve(listener, Rc::new(admin), face, ended));
+    tokio::task::spawn_local(serve(Socket::Tcp(listener.into_std().unwrap()), Rc::new(admin), face, ended));
     Running { address, drain, retried, metrics, _end: end }
 }
 

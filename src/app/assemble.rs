@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,8 +56,7 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
     background.spawn_local(watch.run(is_ending.clone()));
     let admin = Rc::new(make_admin(&settings, &bound, &readers, &metrics, &clock, is_unready));
     for (listener, face) in sockets.admin {
-        let serving =
-            admin::serve(tokio::net::TcpListener::from_std(listener)?, Rc::clone(&admin), face, is_ending.clone());
+        let serving = admin::serve(listener, Rc::clone(&admin), face, is_ending.clone());
         background.spawn_local(report("the admin listener ended", serving));
     }
     let acceptors = start_acceptors(sockets.proxy, workers, &is_draining);
@@ -85,6 +83,7 @@ fn server_settings(settings: &Settings) -> server::Settings {
         keep_alive: settings.timeouts.keep_alive,
         head: settings.limits.head,
         connections: connections(settings.limits.connections),
+        owners: false,
     }
 }
 
@@ -101,7 +100,7 @@ fn connections(configured: usize) -> usize {
 /// Every socket, bound and not yet served.
 struct Sockets {
     proxy: Vec<Listener>,
-    admin: Vec<(TcpListener, Face)>,
+    admin: Vec<(server::Socket, Face)>,
     /// The addresses of the configuration; their positions are the groups of routes.
     groups: Vec<Group>,
 }
@@ -123,12 +122,12 @@ impl Sockets {
         }
         let mut proxy = Vec::new();
         for (group, Group { address, .. }) in groups.iter().enumerate() {
-            for socket in bind(*address)? {
+            for socket in bind(address)? {
                 proxy.push(Listener::new(socket, group, tls.cloned())?);
             }
         }
         let mut admin = Vec::new();
-        for (address, face) in [(settings.admin.listen, Face::Admin), (settings.admin.probe_listen, Face::Probes)] {
+        for (address, face) in [(&settings.admin.listen, Face::Admin), (&settings.admin.probe_listen, Face::Probes)] {
             if let Some(address) = address {
                 admin.extend(bind(address)?.into_iter().map(|socket| (socket, face)));
             }
@@ -144,10 +143,10 @@ impl Sockets {
     fn bound(&self, settings: &Settings) -> Bound {
         let addresses = |route: &Route| {
             let groups = self.positions(route, settings);
-            self.proxy.iter().filter(|l| groups.contains(&l.group())).map(Listener::address).collect()
+            self.proxy.iter().filter(|l| groups.contains(&l.group())).map(|l| l.address().clone()).collect()
         };
         let first = |wanted: Face| {
-            self.admin.iter().find(|(_, face)| *face == wanted).and_then(|(socket, _)| socket.local_addr().ok())
+            self.admin.iter().find(|(_, face)| *face == wanted).and_then(|(socket, _)| socket.address().ok())
         };
         Bound {
             routes: settings.routes.iter().map(|route| (route.route.name.clone(), addresses(route))).collect(),
@@ -165,14 +164,14 @@ fn listens<'a>(route: &'a Route, settings: &'a Settings) -> &'a [ListenAddress] 
 fn groups_of<'a>(route: &'a Route, settings: &'a Settings) -> impl Iterator<Item = Group> + use<'a> {
     let owner = (!route.listen.is_empty()).then(|| route.route.name.clone());
     let group = move |address: &ListenAddress| Group {
-        address: *address,
-        owner: owner.clone().filter(|_| address.port() == 0),
+        address: address.clone(),
+        owner: owner.clone().filter(|_| address.wants_free_port()),
     };
     listens(route, settings).iter().map(group)
 }
 
-fn bind(address: ListenAddress) -> Result<Vec<TcpListener>, StartError> {
-    server::bind(address.into()).map_err(|source| StartError::Bind { address, source })
+fn bind(address: &ListenAddress) -> Result<Vec<server::Socket>, StartError> {
+    server::bind(&address.into()).map_err(|source| StartError::Bind { address: address.clone(), source })
 }
 
 type Refreshing = (Refresher<TokenEndpoint>, Reader);
@@ -295,9 +294,9 @@ fn make_admin(
     draining: Shutdown,
 ) -> Admin {
     let in_order = settings.credentials.iter().filter_map(|credential| readers.get(&credential.token.name));
-    let summary = |route: &Route, listen: &[SocketAddr]| RouteSummary {
+    let summary = |route: &Route, listen: &[server::Bound]| RouteSummary {
         name: route.route.name.clone(),
-        listen: listen.iter().map(SocketAddr::to_string).collect(),
+        listen: listen.iter().map(ToString::to_string).collect(),
         host: route.route.host.clone(),
         path: route.route.path.clone(),
         upstream: route.route.origin.clone(),
@@ -333,16 +332,16 @@ async fn report(what: &'static str, task: impl Future<Output = io::Result<()>>) 
 /// One line for each route: what goes where.
 fn announce(settings: &Settings, bound: &Bound) {
     for (route, (name, addresses)) in settings.routes.iter().zip(&bound.routes) {
-        let address = addresses.first().map(SocketAddr::to_string);
+        let address = addresses.first().map(ToString::to_string);
         tracing::info!(route = %name, address, to = route.summary(listens(route, settings), settings.tls.is_some()), "listening");
     }
     for detour in settings.credentials.iter().filter_map(Credential::detour) {
         tracing::info!("credential {detour}");
     }
-    if let Some(address) = bound.admin {
+    if let Some(address) = &bound.admin {
         tracing::info!(%address, "admin listening");
     }
-    if let Some(address) = bound.probe {
+    if let Some(address) = &bound.probe {
         tracing::info!(%address, "probes listening");
     }
 }

@@ -3,8 +3,11 @@
 //! Owns a client just large enough for that: one request of HTTP/1.1, one connection, one deadline, no runtime. So that a probe in
 //! a container costs a few milliseconds and a page of memory.
 
+use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
@@ -26,7 +29,7 @@ pub(super) struct Answer {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum QueryError {
     /// The text is no address that can be asked.
-    #[error("{0:?} is no address to ask: write HOST:PORT, as in localhost:9180")]
+    #[error("{0:?} is no address to ask: write HOST:PORT, as in localhost:9180, or unix:PATH")]
     Address(String),
     /// The host of the address cannot be resolved.
     #[error("the name in {0:?} cannot be resolved")]
@@ -36,10 +39,26 @@ pub(super) enum QueryError {
     Connect(String, #[source] io::Error),
     /// The connection broke, or time was up.
     #[error("no answer from {0}")]
-    Exchange(SocketAddr, #[source] io::Error),
+    Exchange(Target, #[source] io::Error),
     /// The answer is no HTTP.
     #[error("what answers on {0} is not bearerd's admin listener")]
-    Stranger(SocketAddr),
+    Stranger(Target),
+}
+
+/// Where it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// The addresses that a text like `localhost:9180` stands for; without one those of the default. An address to listen everywhere
@@ -47,7 +66,15 @@ pub(super) enum QueryError {
 ///
 /// # Errors
 /// [`QueryError::Address`] and [`QueryError::Name`].
-pub(super) fn addresses(text: Option<&str>) -> Result<Vec<SocketAddr>, QueryError> {
+pub(super) fn addresses(text: Option<&str>) -> Result<Vec<Target>, QueryError> {
+    let tcp = |found: Vec<SocketAddr>| found.into_iter().map(Target::Tcp).collect();
+    match text.and_then(|text| text.strip_prefix("unix:")) {
+        Some(path) if !path.is_empty() => Ok(vec![Target::Unix(path.into())]),
+        _ => tcp_addresses(text).map(tcp),
+    }
+}
+
+fn tcp_addresses(text: Option<&str>) -> Result<Vec<SocketAddr>, QueryError> {
     let Some(text) = text else { return Ok(both_loopbacks(DEFAULT_PORT)) };
     let bad = || QueryError::Address(text.to_owned());
     let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
@@ -73,15 +100,21 @@ pub(super) fn addresses(text: Option<&str>) -> Result<Vec<SocketAddr>, QueryErro
 ///
 /// # Errors
 /// [`QueryError`] if there is no whole answer within the time given.
-pub(super) fn ask(addresses: &[SocketAddr], method: &str, path: &str, within: Duration) -> Result<Answer, QueryError> {
+pub(super) fn ask(addresses: &[Target], method: &str, path: &str, within: Duration) -> Result<Answer, QueryError> {
     let deadline = Deadline(Clock::boot().now() + within);
     let mut failure = io::Error::other("there is no address");
     for address in addresses {
-        match deadline.left().and_then(|left| TcpStream::connect_timeout(address, left)) {
-            Ok(socket) => {
-                let text =
-                    exchange(socket, method, path, &deadline).map_err(|error| QueryError::Exchange(*address, error))?;
-                return parse(&text).ok_or(QueryError::Stranger(*address));
+        let answer = deadline.left().and_then(|left| match address {
+            Target::Tcp(address) => {
+                TcpStream::connect_timeout(address, left).map(|socket| exchange(&socket, method, path, &deadline))
+            }
+            // It connects at once or not at all.
+            Target::Unix(file) => UnixStream::connect(file).map(|socket| exchange(&socket, method, path, &deadline)),
+        });
+        match answer {
+            Ok(answer) => {
+                let text = answer.map_err(|error| QueryError::Exchange(address.clone(), error))?;
+                return parse(&text).ok_or_else(|| QueryError::Stranger(address.clone()));
             }
             Err(error) => failure = error,
         }
@@ -100,7 +133,37 @@ impl Deadline {
     }
 }
 
-fn exchange(mut socket: TcpStream, method: &str, path: &str, deadline: &Deadline) -> io::Result<String> {
+/// What an exchange needs of a socket; the reading and writing is done through a reference.
+trait Timed {
+    fn set_write_timeout(&self, time: Option<Duration>) -> io::Result<()>;
+    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()>;
+}
+
+impl Timed for TcpStream {
+    fn set_write_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        Self::set_write_timeout(self, time)
+    }
+
+    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        Self::set_read_timeout(self, time)
+    }
+}
+
+impl Timed for UnixStream {
+    fn set_write_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        Self::set_write_timeout(self, time)
+    }
+
+    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        Self::set_read_timeout(self, time)
+    }
+}
+
+fn exchange<S>(mut socket: &S, method: &str, path: &str, deadline: &Deadline) -> io::Result<String>
+where
+    S: Timed,
+    for<'s> &'s S: io::Read + io::Write,
+{
     socket.set_write_timeout(Some(deadline.left()?))?;
     // A loopback name is allowed on every admin listener, whatever it is called from outside.
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -180,9 +243,20 @@ pub(super) mod tests {
         check("0.0.0.0:81", &["127.0.0.1:81"]);
         check("[::]:81", &["[::1]:81"]);
         check("http://127.0.0.1:81/", &["127.0.0.1:81"]);
-        for bad in
-            ["", "off", "81", ":81", "localhost", "localhost:", "localhost:x", "localhost:70000", "::1:81", "a b:81"]
-        {
+        check("unix:/run/b.sock", &["unix:/run/b.sock"]);
+        for bad in [
+            "",
+            "off",
+            "unix:",
+            "81",
+            ":81",
+            "localhost",
+            "localhost:",
+            "localhost:x",
+            "localhost:70000",
+            "::1:81",
+            "a b:81",
+        ] {
             check(bad, &[]);
         }
         assert_eq!(addresses(None).unwrap().len(), 2);
@@ -192,10 +266,10 @@ pub(super) mod tests {
     fn the_next_address_is_tried_when_nobody_listens_on_the_first() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (open, asked) = answering("HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\nno\r\n\r\nway");
-        let answer = ask(&[closed, open], "GET", "/readyz", Duration::from_secs(5)).unwrap();
+        let answer = ask(&[Target::Tcp(closed), Target::Tcp(open)], "GET", "/readyz", Duration::from_secs(5)).unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (503, "no\r\n\r\nway"));
         assert!(asked.join().unwrap().starts_with("GET /readyz HTTP/1.1\r\nHost: localhost\r\n"));
-        let error = ask(&[closed], "GET", "/", Duration::from_secs(5)).unwrap_err();
+        let error = ask(&[Target::Tcp(closed)], "GET", "/", Duration::from_secs(5)).unwrap_err();
         assert!(error.to_string().contains(&closed.to_string()), "{error}");
     }
 
@@ -204,7 +278,7 @@ pub(super) mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let started = Clock::boot().now();
-        let error = ask(&[address], "GET", "/", Duration::from_millis(50)).unwrap_err();
+        let error = ask(&[Target::Tcp(address)], "GET", "/", Duration::from_millis(50)).unwrap_err();
         assert!(Clock::boot().now().since(started) < Duration::from_secs(2), "the time given is the time taken");
         assert!(matches!(&error, QueryError::Exchange(_, e) if e.kind() == io::ErrorKind::TimedOut), "{error:?}");
     }
@@ -212,7 +286,7 @@ pub(super) mod tests {
     #[test]
     fn an_answer_that_is_not_http_is_a_strangers() {
         let (address, _) = answering("220 mail.example ESMTP\r\n\r\n");
-        let error = ask(&[address], "GET", "/", Duration::from_secs(5)).unwrap_err();
+        let error = ask(&[Target::Tcp(address)], "GET", "/", Duration::from_secs(5)).unwrap_err();
         assert!(matches!(error, QueryError::Stranger(_)), "{error:?}");
     }
 }

@@ -18,8 +18,8 @@ pub(super) fn read(reader: &Reader<'_>) -> (AdminSettings, Vec<Listener>) {
     };
     let probe_listen = one(reader, "probe_listen");
     let settings = AdminSettings {
-        listen: listen.as_ref().map(|(address, _)| *address),
-        probe_listen: probe_listen.as_ref().map(|(address, _)| *address),
+        listen: listen.as_ref().map(|(address, _)| address.clone()),
+        probe_listen: probe_listen.as_ref().map(|(address, _)| address.clone()),
         retry: reader.boolean("retry").unwrap_or(true),
     };
     let name = |key: &str, found: Option<(ListenAddress, Place)>| {

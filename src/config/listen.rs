@@ -8,6 +8,7 @@ use super::mistake::Place;
 use super::reader::Reader;
 use super::value;
 use crate::reason::Reason;
+use crate::server::LONGEST_PATH;
 
 /// An address to listen on, and who wrote it.
 #[derive(Clone, Debug)]
@@ -33,18 +34,22 @@ pub(super) fn read(reader: &Reader<'_>, key: &str) -> Option<Vec<Listener>> {
             context.mistake(place, Reason::ConfigWrongValue, reader.dotted(key), message);
             continue;
         };
-        if text.starts_with("unix:") || text.starts_with("fd:") {
-            let message = "Unix sockets and inherited sockets are not supported yet; write an address with a port";
+        if text.starts_with("fd:") {
+            let message = "inherited sockets are not supported yet; write an address with a port, or unix:PATH";
             context.mistake(place, Reason::ConfigNotYet, reader.dotted(key), message);
             continue;
         }
-        match value::listen_address(text) {
-            Ok(address) if found.iter().any(|other| overlap(other.address, address)) => {
+        let parsed = match text.strip_prefix("unix:") {
+            Some(path) => unix(context, path, &place),
+            None => value::listen_address(text).map_err(|message| (Reason::ConfigWrongValue, message)),
+        };
+        match parsed {
+            Ok(address) if found.iter().any(|other| overlap(&other.address, &address)) => {
                 let message = format!("{address} is written twice");
                 context.mistake(place, Reason::ConfigContradiction, reader.dotted(key), message);
             }
             Ok(address) => found.push(Listener { address, place, key: reader.dotted(key) }),
-            Err(message) => context.mistake(place, Reason::ConfigWrongValue, reader.dotted(key), message),
+            Err((reason, message)) => context.mistake(place, reason, reader.dotted(key), message),
         }
     }
     if reader.items(key).is_some_and(<[_]>::is_empty) {
@@ -53,8 +58,33 @@ pub(super) fn read(reader: &Reader<'_>, key: &str) -> Option<Vec<Listener>> {
     Some(found)
 }
 
+/// The path of a Unix socket. What is there now is looked at when it is bound.
+fn unix(context: &Context<'_>, path: &str, place: &Place) -> Result<ListenAddress, (Reason, String)> {
+    if path.is_empty() || path.ends_with('/') {
+        let message = "must name a file: \"unix:/run/bearerd/app.sock\"";
+        return Err((Reason::ConfigWrongValue, message.to_owned()));
+    }
+    let path = context.resolve(path, place);
+    if path.as_os_str().len() > LONGEST_PATH || path.as_os_str().as_encoded_bytes().contains(&0) {
+        let message = format!("{} is no path of a Unix socket: at most {LONGEST_PATH} bytes", path.display());
+        return Err((Reason::ConfigWrongValue, message));
+    }
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if directory.is_some_and(|directory| !directory.is_dir()) {
+        let message = format!(
+            "the directory of {} is not there; make it first (systemd: RuntimeDirectory=bearerd)",
+            path.display()
+        );
+        return Err((Reason::ConfigFile, message));
+    }
+    Ok(ListenAddress::Unix(path.into()))
+}
+
 /// Whether binding one address stands in the way of binding the other. Port 0 is a free one each time.
-pub(super) fn overlap(a: ListenAddress, b: ListenAddress) -> bool {
+pub(super) fn overlap(a: &ListenAddress, b: &ListenAddress) -> bool {
+    if matches!(a, ListenAddress::Unix(_)) || matches!(b, ListenAddress::Unix(_)) {
+        return a == b;
+    }
     let (a_port, a_addresses) = parts(a);
     let (b_port, b_addresses) = parts(b);
     let covers = |a: &IpAddr, b: &IpAddr| a == b || (a.is_unspecified() && (a.is_ipv6() || b.is_ipv4()));
@@ -63,12 +93,13 @@ pub(super) fn overlap(a: ListenAddress, b: ListenAddress) -> bool {
         && a_addresses.iter().any(|a| b_addresses.iter().any(|b| covers(a, b) || covers(b, a)))
 }
 
-fn parts(address: ListenAddress) -> (u16, Vec<IpAddr>) {
+fn parts(address: &ListenAddress) -> (u16, Vec<IpAddr>) {
     match address {
         ListenAddress::Localhost(port) => {
-            (port, vec![std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()])
+            (*port, vec![std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()])
         }
         ListenAddress::Address(address) => (address.port(), vec![address.ip().to_canonical()]),
+        ListenAddress::Unix(_) => (0, Vec::new()),
     }
 }
 
@@ -79,7 +110,7 @@ pub(super) fn check_overlaps(context: &Context<'_>, routes: &[Listener], admin: 
     for (index, (listener, of_route)) in all.iter().enumerate() {
         let clash = all.iter().take(index).find(|(other, other_of_route)| {
             let is_shared = *of_route && *other_of_route && other.address == listener.address;
-            overlap(other.address, listener.address) && !is_shared
+            overlap(&other.address, &listener.address) && !is_shared
         });
         let Some((other, _)) = clash else { continue };
         // The one that was written is shown, not a default.

@@ -53,7 +53,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let log = log::read(&reader.table("log", &log::KEYS));
     check_unused(context, &credentials, &routes);
     Some(Settings {
-        listen: shared.iter().map(|listener| listener.address).collect(),
+        listen: shared.iter().map(|listener| listener.address.clone()).collect(),
         workers,
         state_directory,
         admin,
@@ -145,7 +145,7 @@ fn check_listeners(
         listen::check_exposure(context, &proxy);
     }
     // `probe_listen` is meant for anybody; `listen` beside it is not.
-    let guarded = admin_listeners.iter().filter(|listener| Some(listener.address) == admin.listen);
+    let guarded = admin_listeners.iter().filter(|listener| Some(&listener.address) == admin.listen.as_ref());
     let guarded: Vec<_> = guarded.filter(|listener| listener.key == "admin.listen").cloned().collect();
     listen::check_exposure(context, &guarded);
 }

@@ -75,7 +75,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential], 
     let cases = &[("lower", HeaderCase::Lower), ("preserve", HeaderCase::Preserve)];
     let header_case = reader.choice("header_case", cases, &[]).unwrap_or(HeaderCase::Lower);
     let credential = credential.map(|credential| credential.name.clone());
-    let listen: Vec<_> = listeners.iter().map(|listener| listener.address).collect();
+    let listen: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let scheme = inject.scheme.clone();
     let settings = upstream.map(|(upstream, origin)| settings::Route {
         name: name.to_owned(),
@@ -163,13 +163,13 @@ fn upstream(reader: &Reader<'_>) -> Option<(http::Uri, crate::upstream::Origin)>
 pub(super) fn check_duplicates(context: &Context<'_>, routes: &[Route], shared: &[Listener]) {
     let addresses = |route: &Route| {
         let own = if route.listeners.is_empty() { shared } else { &route.listeners };
-        own.iter().map(|listener| listener.address).collect::<Vec<_>>()
+        own.iter().map(|listener| listener.address.clone()).collect::<Vec<_>>()
     };
     for (index, route) in routes.iter().enumerate() {
         let same = routes.iter().take(index).find(|other| {
             // Port 0 is another port for each route that asks for one of its own.
             let are_apart = |address: &ListenAddress| {
-                address.port() == 0 && !(route.listeners.is_empty() && other.listeners.is_empty())
+                address.wants_free_port() && !(route.listeners.is_empty() && other.listeners.is_empty())
             };
             let meets = addresses(route).iter().any(|a| addresses(other).contains(a) && !are_apart(a));
             other.host == route.host && other.path == route.path && meets

@@ -286,10 +286,8 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     };
     top("watch = true", "watch");
     top("include = \"x\"", "include");
-    top("listen = \"unix:/run/x.sock\"", "listen");
     top("listen = [\"fd:app\"]", "listen");
     top("store.kind = \"redis\"", "store");
-    top("admin.listen = \"unix:/x\"", "admin.listen");
     top("admin.reload = true", "admin.reload");
     top("admin.quit = true", "admin.quit");
     top("callers.uids = [1]", "callers.uids");
@@ -320,6 +318,8 @@ fn wrong_values_say_what_would_be_right() {
     top("listen = \"localhost:99999\"", "listen", "port");
     top("listen = \"app.example.com:80\"", "listen", "IP address");
     top("listen = []", "listen", "at least one");
+    top("listen = \"unix:\"", "listen", "must name a file");
+    top(&format!("listen = \"unix:/{}\"", "x".repeat(107)), "listen", "at most 107 bytes");
     top("workers = 0", "workers", "from 1 to");
     top("workers = \"2\"", "workers", "an integer");
     top("admin = 1", "admin", "[admin]");

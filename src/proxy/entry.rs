@@ -40,8 +40,9 @@ pub(super) fn admit(gateway: &Gateway, info: &ConnectionInfo, parts: &Parts) -> 
     }
     let authority = authority(parts, info)?;
     // A certificate is proof enough: no page in a browser has one for us (DESIGN section 7).
-    if info.names.is_none() {
-        gateway.hosts.check_host(authority.as_str(), info.local.ip(), info.loopback_listener).map_err(refused)?;
+    // Nor can one reach a Unix socket.
+    if let (None, Some(local)) = (&info.names, info.peer.local()) {
+        gateway.hosts.check_host(authority.as_str(), local.ip(), info.loopback_listener).map_err(refused)?;
     }
     check_caller(gateway, info)?;
     if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
@@ -86,7 +87,8 @@ fn authority(parts: &Parts, info: &ConnectionInfo) -> Result<Authority, Problem>
         Some(host) => host,
         // HTTP/1.0 knew no Host, and no browser speaks it.
         None if parts.version == Version::HTTP_10 => {
-            Authority::try_from(info.local.to_string()).map_err(|_| bad("no Host"))
+            let local = info.peer.local().map_or_else(|| "localhost".to_owned(), |local| local.to_string());
+            Authority::try_from(local).map_err(|_| bad("no Host"))
         }
         None => Err(bad("no Host")),
     }
@@ -98,7 +100,8 @@ fn check_caller(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem>
 }
 
 fn check_address(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
-    let peer = info.peer.ip().to_canonical();
+    // The mode of a Unix socket says who may call.
+    let Some(peer) = info.peer.ip() else { return Ok(()) };
     if info.loopback_listener && peer.is_loopback() {
         return Ok(());
     }
@@ -115,7 +118,7 @@ fn check_address(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem
 }
 
 fn check_names(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
-    let Some(allowed) = &gateway.client_names else { return Ok(()) };
+    let Some(allowed) = gateway.client_names.as_ref().filter(|_| info.peer.ip().is_some()) else { return Ok(()) };
     let names = info.names.as_deref().unwrap_or_default();
     if names.iter().any(|name| allowed.contains(name)) {
         return Ok(());

@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::connection::ConnectionInfo;
-use super::listener::Listener;
+use super::listener::{Listener, Socket};
+use super::peer::Peer;
 use super::worker::Workers;
 use crate::shutdown::Shutdown;
 use crate::tls;
@@ -20,10 +21,17 @@ const BREATH: Duration = Duration::from_millis(50);
 /// A caller's connection on its way to a worker.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) socket: std::net::TcpStream,
+    pub(super) socket: Connected,
     pub(super) info: ConnectionInfo,
     /// A handshake comes first.
     pub(super) tls: Option<tls::Server>,
+}
+
+/// An accepted socket, of no runtime yet.
+#[derive(Debug)]
+pub(super) enum Connected {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
 }
 
 /// Accepts until shutdown, then takes what is already queued, so that no caller is reset, and closes the socket.
@@ -31,17 +39,25 @@ pub(super) struct Accepted {
 /// # Errors
 /// If the socket cannot be watched; nothing that a caller does ends the loop.
 pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown) -> io::Result<()> {
-    let (address, group) = (listener.address(), listener.group());
+    let group = listener.group();
     let (socket, tls) = listener.into_parts();
-    let door = Door { address, group, tls };
-    let listener = TcpListener::from_std(socket)?;
+    let (door, file) = match socket {
+        Socket::Tcp(socket) => {
+            let loopback = socket.local_addr()?.ip().to_canonical().is_loopback();
+            let socket = TcpListener::from_std(socket)?;
+            (Door { socket: Accepting::Tcp { socket, loopback, tls }, group }, None)
+        }
+        Socket::Unix(socket, file) => {
+            (Door { socket: Accepting::Unix(UnixListener::from_std(socket)?), group }, Some(file))
+        }
+    };
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = door.accept() => accepted,
             () = shutdown.fired() => break,
         };
         match accepted {
-            Ok((stream, peer)) => door.hand_over(stream, peer, &workers),
+            Ok(accepted) => workers.hand_over(accepted),
             // The caller was gone before we looked; the next one may be there.
             Err(error) if is_of_one_connection(&error) => (),
             Err(error) => {
@@ -50,30 +66,60 @@ pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown
             }
         }
     }
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        door.hand_over(stream, peer, &workers);
+    // Nobody finds the way any more; those who did are served.
+    drop(file);
+    while let Some(Ok(accepted)) = door.accept().now_or_never() {
+        workers.hand_over(accepted);
     }
     Ok(())
 }
 
-/// What is the same for all connections of a listener.
+/// A listening socket and what is the same for all its connections.
 struct Door {
-    address: SocketAddr,
+    socket: Accepting,
     group: usize,
-    tls: Option<tls::Server>,
+}
+
+enum Accepting {
+    Tcp {
+        socket: TcpListener,
+        loopback: bool,
+        tls: Option<tls::Server>,
+    },
+    /// Never with TLS: nobody is in between.
+    Unix(UnixListener),
 }
 
 impl Door {
-    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, workers: &Workers) {
-        // On a wildcard address only the connection knows the address it came in on.
-        if let Ok(local) = stream.local_addr()
-            && let Ok(socket) = stream.into_std()
-        {
-            let loopback_listener = self.address.ip().to_canonical().is_loopback();
-            let secure = self.tls.is_some();
-            let info = ConnectionInfo { peer, local, loopback_listener, group: self.group, secure, names: None };
-            workers.hand_over(Accepted { socket, info, tls: self.tls.clone() });
+    async fn accept(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Accepting::Tcp { socket, loopback, tls } => {
+                let (stream, peer) = socket.accept().await?;
+                self.tcp(stream, peer, *loopback, tls.clone())
+            }
+            Accepting::Unix(socket) => self.unix(socket.accept().await?.0),
         }
+    }
+
+    fn tcp(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        loopback_listener: bool,
+        tls: Option<tls::Server>,
+    ) -> io::Result<Accepted> {
+        // On a wildcard address only the connection knows the address it came in on.
+        let local = stream.local_addr().map_err(|_| io::ErrorKind::ConnectionAborted)?;
+        let peer = Peer::Tcp { peer, local, owner: None };
+        let info = ConnectionInfo { peer, loopback_listener, group: self.group, secure: tls.is_some(), names: None };
+        Ok(Accepted { socket: Connected::Tcp(stream.into_std()?), info, tls })
+    }
+
+    fn unix(&self, stream: UnixStream) -> io::Result<Accepted> {
+        let caller = stream.peer_cred()?;
+        let peer = Peer::Unix { uid: caller.uid(), gid: caller.gid(), pid: caller.pid() };
+        let info = ConnectionInfo { peer, loopback_listener: true, group: self.group, secure: false, names: None };
+        Ok(Accepted { socket: Connected::Unix(stream.into_std()?), info, tls: None })
     }
 }
 

@@ -1,7 +1,6 @@
 //! One caller's connection: HTTP/1 served by hyper behind our own framing, ended gently at a drain.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Refusal;
 use super::framing::{Activity, Framed, Watched};
+use super::peer::Peer;
 use crate::shutdown::Shutdown;
 use crate::tls::CallerName;
 
@@ -26,11 +26,9 @@ const HEAD_SLACK: usize = 1024;
 /// What is known of a connection apart from its requests.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
-    /// The caller's address.
-    pub peer: SocketAddr,
-    /// The address that the caller connected to.
-    pub local: SocketAddr,
-    /// Whether only this machine can reach the listener. One on every address cannot be told by `local`.
+    /// The other end.
+    pub peer: Peer,
+    /// Whether only this machine can reach the listener. One on every address cannot be told by the connection's own.
     pub loopback_listener: bool,
     /// The group of routes that its listener serves.
     pub group: usize,

@@ -1,7 +1,6 @@
 //! The TLS handshake of a caller: within a deadline, with the names of its certificate as a result.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Refusal;
+use super::peer::Peer;
 use super::stream::Stream;
 use crate::log::Pace;
 use crate::reason::Reason;
@@ -64,7 +64,7 @@ pub(super) async fn shake(socket: TcpStream, tls: &tls::Server, limit: Option<Du
 }
 
 /// Logs a handshake that failed: each at debug, and one in a while where people look.
-pub(super) fn complain(pace: &Pace, peer: SocketAddr, why: &str) {
+pub(super) fn complain(pace: &Pace, peer: Peer, why: &str) {
     let code = Reason::CallerTls.code();
     tracing::debug!(%peer, "TLS handshake with a caller failed: {why}");
     if let Some(unsaid) = pace.turn() {

@@ -1,10 +1,15 @@
 //! Binding addresses, before anything is served.
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
 
+use super::unix::{self, SocketFile};
 use crate::tls;
 
 /// Connections that may wait to be accepted.
@@ -15,25 +20,25 @@ const PORT_TRIES: usize = 16;
 /// A bound, listening socket and the group of routes that it serves.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
+    socket: Socket,
+    address: Bound,
     group: usize,
     tls: Option<tls::Server>,
 }
 
 impl Listener {
-    /// Marks a bound socket as serving the routes of `group`, by TLS if there is one.
+    /// Marks a bound socket as serving the routes of `group`, by TLS if there is one and the socket is no Unix socket.
     ///
     /// # Errors
     /// Whatever the system says when asked for the address.
-    pub fn new(socket: TcpListener, group: usize, tls: Option<tls::Server>) -> io::Result<Self> {
-        let address = socket.local_addr()?;
+    pub fn new(socket: Socket, group: usize, tls: Option<tls::Server>) -> io::Result<Self> {
+        let address = socket.address()?;
         Ok(Self { socket, address, group, tls })
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Bound {
+        &self.address
     }
 
     /// Which group of routes it serves.
@@ -42,30 +47,87 @@ impl Listener {
     }
 
     /// The socket, and how it speaks TLS.
-    pub(super) fn into_parts(self) -> (TcpListener, Option<tls::Server>) {
+    pub(super) fn into_parts(self) -> (Socket, Option<tls::Server>) {
         (self.socket, self.tls)
     }
 }
 
-/// What to bind: one address, or a port on both loopbacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A bound, listening socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket, with its file.
+    Unix(UnixListener, SocketFile),
+}
+
+impl Socket {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// Whatever the system says when asked.
+    pub fn address(&self) -> io::Result<Bound> {
+        match self {
+            Self::Tcp(socket) => Ok(Bound::Tcp(socket.local_addr()?)),
+            Self::Unix(_, file) => Ok(Bound::Unix(file.path().into())),
+        }
+    }
+}
+
+/// Where a socket listens, with the port that the system chose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// An address.
+    Tcp(SocketAddr),
+    /// A file.
+    Unix(Arc<Path>),
+}
+
+impl Bound {
+    /// The address; `None` for a Unix socket.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What to bind: one address, a port on both loopbacks, or a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// 127.0.0.1 and, where the machine has it, ::1.
     Localhost(u16),
     /// This one.
     One(SocketAddr),
+    /// A Unix socket with this path.
+    Unix(Arc<Path>),
 }
 
 /// Binds an address. No `SO_REUSEPORT`: a second process of the same user could take half of our connections.
 ///
 /// # Errors
 /// What the system says: in use, not permitted, not an address of this machine.
-pub fn bind(address: Address) -> io::Result<Vec<TcpListener>> {
-    match address {
-        Address::One(address) => Ok(vec![bind_one(address)?]),
-        Address::Localhost(0) => bind_localhost_anywhere(),
-        Address::Localhost(port) => bind_localhost(port),
-    }
+pub fn bind(address: &Address) -> io::Result<Vec<Socket>> {
+    let sockets = match address {
+        Address::One(address) => vec![bind_one(*address)?],
+        Address::Localhost(0) => bind_localhost_anywhere()?,
+        Address::Localhost(port) => bind_localhost(*port)?,
+        Address::Unix(path) => {
+            let (socket, file) = unix::bind(path, BACKLOG)?;
+            return Ok(vec![Socket::Unix(socket, file)]);
+        }
+    };
+    Ok(sockets.into_iter().map(Socket::Tcp).collect())
 }
 
 fn bind_localhost(port: u16) -> io::Result<Vec<TcpListener>> {
@@ -93,7 +155,7 @@ fn bind_localhost_anywhere() -> io::Result<Vec<TcpListener>> {
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // 0.0.0.0 and [::] are different wishes.
         socket.set_only_v6(true)?;
@@ -111,17 +173,18 @@ mod tests {
 
     #[test]
     fn localhost_is_both_loopbacks_on_one_port() {
-        let bound = bind(Address::Localhost(0)).unwrap();
-        let ports: Vec<_> = bound.iter().map(|l| l.local_addr().unwrap().port()).collect();
+        let bound = bind(&Address::Localhost(0)).unwrap();
+        let addresses: Vec<_> = bound.iter().map(|l| l.address().unwrap().tcp().unwrap()).collect();
+        let ports: Vec<_> = addresses.iter().map(SocketAddr::port).collect();
         assert!(ports.windows(2).all(|w| w[0] == w[1]), "{ports:?}");
-        assert!(bound[0].local_addr().unwrap().is_ipv4());
+        assert!(addresses[0].is_ipv4());
     }
 
     #[test]
     fn a_port_that_is_taken_is_an_error() {
-        let first = bind(Address::One((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
-        let taken = first[0].local_addr().unwrap();
-        assert_eq!(bind(Address::One(taken)).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(bind(Address::Localhost(taken.port())).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let first = bind(&Address::One((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+        let taken = first[0].address().unwrap().tcp().unwrap();
+        assert_eq!(bind(&Address::One(taken)).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(&Address::Localhost(taken.port())).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -12,10 +12,12 @@ use prometheus::IntGauge;
 use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
-use super::acceptor::Accepted;
+use super::acceptor::{Accepted, Connected};
 use super::connection::{self, Handler};
 use super::framing::Framed;
 use super::handshake::{self, Failure};
+use super::owner::{self, Owner};
+use super::peer::Peer;
 use super::stream::Stream;
 use super::{ConnectionInfo, Refusal, Settings};
 use crate::log::Pace;
@@ -172,24 +174,22 @@ impl<H: Handler> Worker<H> {
     fn serve(&mut self, accepted: Accepted, open: &mut tokio::task::JoinSet<()>) {
         self.gauge.inc();
         let counted = Counted(Arc::clone(&self.connections), self.gauge.clone());
-        let Ok(stream) = tokio::net::TcpStream::from_std(accepted.socket) else { return };
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot switch off delays of small packets");
-        }
+        let Ok(stream) = open_socket(accepted.socket) else { return };
         let (settings, handler, draining) = (self.settings, Rc::clone(&self.handler), self.draining.clone());
-        match accepted.tls {
-            None => {
-                let stream = Framed::new(Stream::Plain(stream), settings);
-                let served = connection::serve(stream, accepted.info, handler, draining);
+        let info = accepted.info;
+        match (stream, accepted.tls) {
+            (Stream::Plain(stream), Some(tls)) => {
+                let pace = Arc::clone(&self.pace);
                 open.spawn_local(async move {
-                    served.await;
+                    let info = with_owner(info, settings).await;
+                    serve_tls(stream, &tls, settings, info, handler, (draining, pace)).await;
                     drop(counted);
                 });
             }
-            Some(tls) => {
-                let pace = Arc::clone(&self.pace);
+            (stream, _) => {
                 open.spawn_local(async move {
-                    serve_tls(stream, &tls, settings, accepted.info, handler, (draining, pace)).await;
+                    let info = with_owner(info, settings).await;
+                    connection::serve(Framed::new(stream, settings), info, handler, draining).await;
                     drop(counted);
                 });
             }
@@ -198,7 +198,7 @@ impl<H: Handler> Worker<H> {
 
     /// Tells a caller that it is one too many. Only a few are waited for: the others may find the connection reset.
     fn turn_away(&self, accepted: Accepted, open: &mut tokio::task::JoinSet<()>) {
-        let Ok(stream) = tokio::net::TcpStream::from_std(accepted.socket) else { return };
+        let Ok(stream) = open_socket(accepted.socket) else { return };
         if accepted.tls.is_some() {
             // It is counted; an answer would need the handshake that there is no room for.
             let _ = self.handler.refuse(&accepted.info, TOO_MANY, false);
@@ -209,7 +209,7 @@ impl<H: Handler> Worker<H> {
             let _ = stream.try_write(&self.handler.refuse(&accepted.info, TOO_MANY, false));
             return;
         }
-        let mut stream = Framed::new(Stream::Plain(stream), self.settings);
+        let mut stream = Framed::new(stream, self.settings);
         stream.turn_away(TOO_MANY);
         let (handler, refusing) = (Rc::clone(&self.handler), Rc::clone(&self.refusing));
         open.spawn_local(async move {
@@ -217,6 +217,32 @@ impl<H: Handler> Worker<H> {
             drop(refusing);
         });
     }
+}
+
+/// Makes an accepted socket one of this thread's runtime.
+fn open_socket(socket: Connected) -> io::Result<Stream> {
+    match socket {
+        Connected::Tcp(socket) => {
+            let stream = tokio::net::TcpStream::from_std(socket)?;
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "cannot switch off delays of small packets");
+            }
+            Ok(Stream::Plain(stream))
+        }
+        Connected::Unix(socket) => Ok(Stream::Unix(tokio::net::UnixStream::from_std(socket)?)),
+    }
+}
+
+/// Adds whose socket is at the other end, where a rule wants to know: once, before the first request.
+async fn with_owner(mut info: ConnectionInfo, settings: Settings) -> ConnectionInfo {
+    if let Peer::Tcp { peer, local, owner } = &mut info.peer
+        && settings.owners
+    {
+        let (peer, local) = (*peer, *local);
+        let found = tokio::task::spawn_blocking(move || owner::owner(peer, local)).await;
+        *owner = Some(found.unwrap_or(Owner::Unknown));
+    }
+    info
 }
 
 /// Serves a connection that begins with a handshake.

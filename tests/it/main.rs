@@ -27,6 +27,7 @@ mod faults;
 mod forwarding;
 mod framing;
 mod lifecycle;
+mod listeners;
 mod lockout;
 mod main_job;
 mod oidc;

@@ -11,7 +11,7 @@ use crate::shutdown;
 
 fn settings() -> Settings {
     let (request_head, keep_alive) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
-    Settings { request_head, keep_alive, head: 1024, connections: 1 }
+    Settings { request_head, keep_alive, head: 1024, connections: 1, owners: false }
 }
 
 /// Answers with what it was asked; says `refused CODE` for what was refused. Keeps a list of its requests.
@@ -42,8 +42,9 @@ impl Handler for Teller {
 }
 
 fn info() -> ConnectionInfo {
-    let peer = ([127, 0, 0, 1], 1).into();
-    ConnectionInfo { peer, local: peer, loopback_listener: true, group: 0, secure: false, names: None }
+    let address = ([127, 0, 0, 1], 1).into();
+    let peer = super::super::Peer::Tcp { peer: address, local: address, owner: None };
+    ConnectionInfo { peer, loopback_listener: true, group: 0, secure: false, names: None }
 }
 
 /// Serves what `caller` sends until either side ends it; returns what was answered, and the requests that were served.
