@@ -73,6 +73,9 @@ pub enum StartError {
     /// A host that TLS cannot check.
     #[error("{}", crate::reason::Reason::ConfigWrongValue)]
     ServerName(#[from] BadServerName),
+    /// A secret of the configuration cannot be read any longer.
+    #[error("{}", crate::reason::Reason::ConfigSecret)]
+    Secret(#[from] crate::secret::SecretError),
     /// The system refused a thread or a descriptor.
     #[error("the system refused a resource")]
     System(#[from] io::Error),

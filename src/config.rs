@@ -4,6 +4,7 @@
 //! as needed, in the types of the parts that use them. Nothing outside this room sees TOML. A configuration with one mistake
 //! yields no settings at all.
 
+mod accounts;
 mod admin;
 mod callers;
 mod client;
@@ -45,7 +46,7 @@ use zeroize::Zeroizing;
 use crate::oauth;
 use crate::proxy;
 use crate::reason::Reason;
-use crate::tls::{CallerName, ClientSettings, ServerSettings};
+use crate::tls::{ClientSettings, ServerSettings};
 use crate::token;
 use crate::upstream::HttpProxy;
 
@@ -71,14 +72,10 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// `[credentials.*]`, in the order of the file.
     pub credentials: Vec<Credential>,
-    /// `callers.hosts`, lower case, without port.
-    pub hosts: Vec<String>,
+    /// `[callers]`.
+    pub callers: proxy::settings::Callers,
     /// `[tls]`: what callers are shown; `None` for plain listeners.
     pub tls: Option<ServerSettings>,
-    /// `callers.client_names`: whose certificates are let in; `None` if not written.
-    pub client_names: Option<Vec<CallerName>>,
-    /// `callers.from`: who may call on listeners beyond loopback; `None` if not written.
-    pub from: Option<Vec<ipnet::IpNet>>,
     /// `[timeouts]`.
     pub timeouts: Timeouts,
     /// `[limits]`.
@@ -87,6 +84,14 @@ pub struct Settings {
     pub log: LogSettings,
     /// Things worth a warning at start: one line each, without secrets.
     pub warnings: Vec<String>,
+}
+
+impl Settings {
+    /// All rules who may call: for all routes, and for single ones.
+    pub fn caller_rules(&self) -> impl Iterator<Item = &proxy::settings::Callers> {
+        let of_routes = self.routes.iter().filter_map(|route| route.route.callers.as_ref());
+        std::iter::once(&self.callers).chain(of_routes)
+    }
 }
 
 /// One `[routes.*]` with the credential's and general settings already merged in.

@@ -29,6 +29,8 @@ const NAME_LENGTH: usize = 253;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostRules {
     names: BTreeSet<String>,
+    /// The table to add to, if it is not `[callers]`.
+    table: Option<String>,
 }
 
 /// A request that is refused: the code, and one line for the caller and the log in which the caller's own text is
@@ -57,7 +59,14 @@ impl HostRules {
                 |address| address.to_canonical().to_string(),
             )
         });
-        Self { names: names.collect() }
+        Self { names: names.collect(), table: None }
+    }
+
+    /// The same, with refusals that name this table.
+    #[must_use]
+    pub fn in_table(mut self, table: &str) -> Self {
+        self.table = Some(table.to_owned());
+        self
     }
 
     /// Whether a `Host` or `:authority` is allowed, with or without port. `local` is the address that the connection came in on,
@@ -83,7 +92,10 @@ impl HostRules {
         }
         let shown = quoted(host_value);
         let message = match host_of(host_value) {
-            Some(name) => format!("Host {shown} is not allowed; add to [callers]: hosts = [\"{name}\"]"),
+            Some(name) => {
+                let table = self.table.as_deref().unwrap_or("[callers]");
+                format!("Host {shown} is not allowed; add to {table}: hosts = [\"{name}\"]")
+            }
             None => format!("Host {shown} is not a host name"),
         };
         Err(Refusal { reason: Reason::HostNotAllowed, message })

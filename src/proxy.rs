@@ -5,6 +5,7 @@
 
 mod attempt;
 mod budget;
+pub mod callers;
 mod challenge;
 mod complaint;
 mod cookies;
@@ -23,6 +24,7 @@ mod rejection;
 mod reply;
 pub mod route;
 pub mod settings;
+pub mod shared_key;
 mod slots;
 mod target;
 
@@ -41,12 +43,11 @@ pub use field_rules::{field_value, follow as follow_fields};
 pub use reply::ReplyBody;
 pub use slots::Slots;
 
-use crate::guard::HostRules;
 use crate::metrics::Metrics;
 use crate::server::{CallerBody, ConnectionInfo, Handler, Refusal};
-use crate::tls::CallerName;
 use crate::upstream::{Connector, Pool};
 use attempt::Attempt;
+use callers::Rules;
 use gate::Gate;
 use intake::{Handling, Intake, RequestBody};
 use outbound::Sanitized;
@@ -54,6 +55,7 @@ use problem::Problem;
 use reply::Account;
 use route::{Route, Table};
 use settings::HeaderCase;
+use shared_key::SharedKey;
 
 /// How long a body that nobody wants may pause before its connection is closed.
 const DISCARD_PAUSE: Duration = Duration::from_secs(5);
@@ -69,12 +71,8 @@ pub struct Gateway {
     pub connectors: Vec<Connector>,
     /// Which route a request belongs to.
     pub table: Table,
-    /// Which `Host` values are allowed.
-    pub hosts: HostRules,
-    /// Who may call on listeners beyond loopback; `None` lets nobody in there.
-    pub from: Option<Vec<ipnet::IpNet>>,
-    /// Which names in a caller's certificate are allowed; `None` allows every certificate that is valid.
-    pub client_names: Option<Vec<CallerName>>,
+    /// Who may call, unless the route has rules of its own.
+    pub callers: Rules,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
     /// Memory for kept bodies.
@@ -85,6 +83,14 @@ pub struct Gateway {
     pub via: HeaderValue,
     /// Whether each request is logged.
     pub access_log: bool,
+}
+
+impl Gateway {
+    /// The shared keys of all rules.
+    pub fn keys(&self) -> impl Iterator<Item = &SharedKey> {
+        let of_routes = self.routes.iter().filter_map(|route| route.callers.as_ref());
+        of_routes.chain([&self.callers]).filter_map(Rules::key)
+    }
 }
 
 /// One worker's share: the gateway, and upstream connections of its own.
@@ -112,7 +118,7 @@ impl Proxy {
         account: &mut Account,
     ) -> Result<Response<held::Held>, Problem> {
         let gateway = &self.gateway;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let entry = match entry::admit(gateway, &info, &parts) {
             Ok(entry) => entry,
             Err(problem) => {
@@ -133,6 +139,11 @@ impl Proxy {
 
         let gate = (entry.expects_continue && !http_body::Body::is_end_stream(&body)).then(Gate::new);
         let intake = Intake::new(body, self.handling(route), gate);
+        for header in
+            [route.callers.as_ref(), Some(&gateway.callers)].into_iter().flatten().filter_map(Rules::key_header)
+        {
+            headers::strip_injected(&mut parts.headers, header);
+        }
         let request = Sanitized::new(parts, route, &entry.authority, &gateway.via, !intake.is_empty());
         let attempt = Attempt { route, pool, request: &request, intake: &intake };
         let mut response = cycle::send_and_cure(attempt).await?;

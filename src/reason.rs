@@ -78,6 +78,7 @@ reasons! {
     TooManyRequests     "C013" "too many requests at a time"
     TooManyConnections  "C014" "too many connections at a time"
     CallerTls           "C015" "TLS handshake with a caller failed"
+    CallerKey           "C016" "caller's shared key is missing or wrong"
     // Configuration.
     ConfigUnreadable    "F001" "configuration cannot be read"
     ConfigSyntax        "F002" "configuration is not valid TOML"

@@ -16,6 +16,7 @@ use crate::config::{Credential, ListenAddress, Route, Settings};
 use crate::guard::HostRules;
 use crate::metrics::Metrics;
 use crate::oauth::TokenEndpoint;
+use crate::proxy::callers;
 use crate::proxy::route::{self, Table};
 use crate::proxy::{self, Budget, Gateway, Proxy, Slots};
 use crate::server::{self, Listener, Workers};
@@ -45,6 +46,7 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
     let patience = server_settings(&settings);
     let of_workers = Arc::clone(&gateway);
     let make_proxy = move || Proxy::new(Arc::clone(&of_workers));
+    let keys: Vec<_> = gateway.keys().cloned().collect();
     let gauge = &metrics.connections;
     let (workers, threads) = server::start(settings.workers, patience, make_proxy, &is_draining, &is_ending, gauge)?;
 
@@ -54,6 +56,9 @@ pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError>
         background.spawn_local(refresher.run(is_ending.clone()));
     }
     background.spawn_local(watch.run(is_ending.clone()));
+    for key in keys {
+        background.spawn_local(key.follow(is_ending.clone()));
+    }
     let admin = Rc::new(make_admin(&settings, &bound, &readers, &metrics, &clock, is_unready));
     for (listener, face) in sockets.admin {
         let serving = admin::serve(listener, Rc::clone(&admin), face, is_ending.clone());
@@ -83,7 +88,7 @@ fn server_settings(settings: &Settings) -> server::Settings {
         keep_alive: settings.timeouts.keep_alive,
         head: settings.limits.head,
         connections: connections(settings.limits.connections),
-        owners: false,
+        owners: settings.caller_rules().any(|rules| rules.accounts.is_some()),
     }
 }
 
@@ -257,15 +262,16 @@ fn make_gateway(
             watch.follow(format!("routes.{}", named.name), tls, metrics);
         }
         connectors.push(connector);
-        routes.push(Arc::new(route::Route::new(named.clone(), credential, Arc::new(metrics.route(&named.name)))));
+        let mut route = route::Route::new(named.clone(), credential, Arc::new(metrics.route(&named.name)));
+        let rules = named.callers.as_ref().map(|rules| callers::Rules::new(rules, route_hosts(settings)));
+        route.callers = rules.transpose()?;
+        routes.push(Arc::new(route));
     }
     Ok(Gateway {
         routes,
         connectors,
         table,
-        hosts: host_rules(settings),
-        from: settings.from.clone(),
-        client_names: settings.client_names.clone(),
+        callers: callers::Rules::new(&settings.callers, route_hosts(settings))?,
         metrics: Arc::clone(metrics),
         budget: Arc::new(Budget::new(settings.limits.replay_memory, metrics.replay_memory.clone())),
         slots: Arc::new(Slots::new(settings.limits.requests_in_flight, settings.limits.queue)),
@@ -281,8 +287,11 @@ fn via() -> HeaderValue {
 }
 
 fn host_rules(settings: &Settings) -> HostRules {
-    let of_routes = settings.routes.iter().filter_map(|route| route.route.host.as_deref());
-    HostRules::new(of_routes.chain(settings.hosts.iter().map(String::as_str)))
+    HostRules::new(route_hosts(settings).chain(settings.callers.hosts.iter().map(String::as_str)))
+}
+
+fn route_hosts(settings: &Settings) -> impl Iterator<Item = &str> {
+    settings.routes.iter().filter_map(|route| route.route.host.as_deref())
 }
 
 fn make_admin(

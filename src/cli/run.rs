@@ -57,7 +57,7 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
 
 fn exit_code(error: &StartError) -> ExitCode {
     match error {
-        StartError::Tls(_) | StartError::ServerName(_) => ExitCode::from(CONFIGURATION),
+        StartError::Tls(_) | StartError::ServerName(_) | StartError::Secret(_) => ExitCode::from(CONFIGURATION),
         StartError::Bind { .. } | StartError::System(_) => ExitCode::FAILURE,
     }
 }

@@ -34,6 +34,7 @@ impl Files {
             write(name, &certificate.signing_key.serialize_pem());
         }
         write("client_secret", "hunter2\n");
+        write("caller_key", "hunter5\n");
         write("api_key", "hunter3\n");
         Self(directory)
     }

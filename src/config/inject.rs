@@ -51,7 +51,8 @@ pub(super) fn is_of_connection(name: &HeaderName) -> bool {
     OF_CONNECTION.contains(name)
 }
 
-fn injectable(text: &str) -> Result<HeaderName, String> {
+/// A field that may carry a secret.
+pub(super) fn injectable(text: &str) -> Result<HeaderName, String> {
     let name = header_name(text)?;
     if is_of_connection(&name) || name == header::CONTENT_TYPE {
         return Err(format!("cannot be {name}, which belongs to the connection or the message"));

@@ -8,6 +8,7 @@ use super::listen::Listener;
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, tls, value};
+use crate::proxy::settings::Callers;
 use crate::reason::Reason;
 
 pub(super) const KEYS: Keys = Keys {
@@ -39,12 +40,16 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let reader = Reader::new(context, Some(table), whole.clone(), "", &KEYS);
     let timeouts = timeouts::read(&reader.table("timeouts", &timeouts::KEYS));
     let credentials = credentials(&reader, timeouts.token_request);
-    let routes = routes(&reader, &credentials, &timeouts);
     let tls = tls::server(&reader.table("tls", &tls::SERVER_KEYS));
     let callers = callers::read(&reader.table("callers", &callers::KEYS), tls::asks_for_certificates(&reader));
+    let routes = routes(&reader, &credentials, &timeouts, &callers);
     let (admin, admin_listeners) = admin::read(&reader.table("admin", &admin::KEYS));
     let shared = shared_listeners(&reader, &routes);
-    let rules = Rules { from: callers.from.is_some(), certificates: tls::asks_for_certificates(&reader) };
+    let rules = Rules {
+        from: callers.from.is_some(),
+        key: callers.key.is_some(),
+        certificates: tls::asks_for_certificates(&reader),
+    };
     check_listeners(context, &shared, &routes, &admin, &admin_listeners, rules);
     route::check_duplicates(context, &routes, &shared);
     let limits = limits::read(&reader.table("limits", &limits::KEYS));
@@ -59,9 +64,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         admin,
         credentials: finish_credentials(credentials, &routes)?,
         routes: routes.into_iter().map(|route| route.settings).collect::<Option<_>>()?,
-        hosts: callers.hosts,
-        from: callers.from,
-        client_names: callers.client_names,
+        callers,
         tls,
         timeouts,
         limits,
@@ -86,6 +89,7 @@ fn routes(
     reader: &Reader<'_>,
     credentials: &[credential::Credential],
     timeouts: &super::Timeouts,
+    callers: &Callers,
 ) -> Vec<route::Route> {
     let entries = reader.entries("routes");
     let is_table = reader.node("routes").is_none_or(|node| matches!(node.value, super::document::Value::Table(_)));
@@ -93,7 +97,9 @@ fn routes(
         let message = "at least one is required: [routes.api] with upstream = \"https://api.example.com\"";
         reader.reject("routes", Reason::ConfigMissing, message);
     }
-    let read = |entry| route::read(&named(reader, "routes", entry, &route::KEYS), &entry.key, credentials, timeouts);
+    let read = |entry| {
+        route::read(&named(reader, "routes", entry, &route::KEYS), &entry.key, credentials, (timeouts, callers))
+    };
     entries.iter().map(read).collect()
 }
 
@@ -123,6 +129,8 @@ fn shared_listeners(reader: &Reader<'_>, routes: &[route::Route]) -> Vec<Listene
 #[derive(Clone, Copy)]
 struct Rules {
     from: bool,
+    /// On the proxy's listeners: the admin listener asks for none.
+    key: bool,
     /// On the proxy's listeners: the admin listener is plain.
     certificates: bool,
 }
@@ -141,8 +149,19 @@ fn check_listeners(
     if rules.from {
         return;
     }
-    if !rules.certificates {
-        listen::check_exposure(context, &proxy);
+    if !rules.certificates && !rules.key {
+        // Those of routes that all have rules of their own are safe.
+        let is_open = |listener: &Listener, is_shared: bool| {
+            let mut users = routes.iter().filter(|route| match is_shared {
+                true => route.listeners.is_empty(),
+                false => route.listeners.iter().any(|own| own.address == listener.address),
+            });
+            routes.is_empty() || users.any(|route| !route.says_who)
+        };
+        let shared = shared.iter().filter(|listener| is_open(listener, true));
+        let own = routes.iter().flat_map(|route| &route.listeners).filter(|listener| is_open(listener, false));
+        let open: Vec<_> = shared.chain(own).cloned().collect();
+        listen::check_exposure(context, &open);
     }
     // `probe_listen` is meant for anybody; `listen` beside it is not.
     let guarded = admin_listeners.iter().filter(|listener| Some(&listener.address) == admin.listen.as_ref());

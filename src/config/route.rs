@@ -6,8 +6,8 @@ use super::listen::{self, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{ListenAddress, Timeouts};
-use super::{fields, inject, rejection, timeouts, tls, value, ways, words};
-use crate::proxy::settings::{self, HeaderCase};
+use super::{callers, fields, inject, rejection, timeouts, tls, value, ways, words};
+use crate::proxy::settings::{self, Callers, HeaderCase};
 use crate::reason::Reason;
 
 pub(super) const KEYS: Keys = Keys {
@@ -28,9 +28,10 @@ pub(super) const KEYS: Keys = Keys {
         "timeouts",
         "headers",
         "header_case",
+        "callers",
     ],
-    later: &["upstream_protocol", "callers"],
-    protective: &["callers"],
+    later: &["upstream_protocol"],
+    protective: &[],
 };
 
 /// A route, and what the checks over all routes need.
@@ -46,10 +47,17 @@ pub(super) struct Route {
     pub(super) path: String,
     pub(super) credential: Option<String>,
     pub(super) scheme: String,
+    /// Whether rules of its own say who may call from other machines.
+    pub(super) says_who: bool,
 }
 
 /// One entry of `routes`.
-pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential], general: &Timeouts) -> Route {
+pub(super) fn read(
+    reader: &Reader<'_>,
+    name: &str,
+    credentials: &[Credential],
+    (general, callers): (&Timeouts, &Callers),
+) -> Route {
     let chosen = credential(reader, credentials);
     let credential = chosen.flatten();
     let base_rejection = credential.map_or_else(rejection::default, |credential| credential.rejection.clone());
@@ -77,6 +85,8 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential], 
     let credential = credential.map(|credential| credential.name.clone());
     let listen: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let scheme = inject.scheme.clone();
+    let callers = callers::of_route(&reader.table("callers", &callers::ROUTE_KEYS), callers, name);
+    let says_who = callers.as_ref().is_some_and(|callers| callers.from.is_some() || callers.key.is_some());
     let settings = upstream.map(|(upstream, origin)| settings::Route {
         name: name.to_owned(),
         host: host.clone(),
@@ -91,6 +101,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential], 
         fields,
         header_case,
         timeouts,
+        callers,
     });
     Route {
         name: name.to_owned(),
@@ -101,6 +112,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, credentials: &[Credential], 
         path,
         credential,
         scheme,
+        says_who,
     }
 }
 

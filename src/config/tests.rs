@@ -288,12 +288,11 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     top("include = \"x\"", "include");
     top("listen = [\"fd:app\"]", "listen");
     top("store.kind = \"redis\"", "store");
+    check_route("callers.client_names = \"x\"", "F004", "routes.api.callers.client_names", "not supported yet");
     top("admin.reload = true", "admin.reload");
     top("admin.quit = true", "admin.quit");
-    top("callers.uids = [1]", "callers.uids");
-    top("callers.key = \"k\"", "callers.key");
     top("log.format = \"gcp\"", "log.format");
-    for key in ["upstream_protocol", "callers"] {
+    for key in ["upstream_protocol"] {
         check_route(&format!("{key} = \"x\""), "F004", &format!("routes.api.{key}"), "not supported yet");
     }
     let credential = |line: &str, key: &str| {
@@ -318,6 +317,12 @@ fn wrong_values_say_what_would_be_right() {
     top("listen = \"localhost:99999\"", "listen", "port");
     top("listen = \"app.example.com:80\"", "listen", "IP address");
     top("listen = []", "listen", "at least one");
+    top("callers.uids = []", "callers.uids", "nobody in");
+    top("callers.uids = [\"no such user\"]", "callers.uids", "write the number instead");
+    top("callers.gids = [-1]", "callers.gids", "no number of a group");
+    top("callers.gids = [true]", "callers.gids", "name or number");
+    top("callers.key = \"\"", "callers.key", "must not be empty");
+    top("callers = { key = \"k\", key_header = \"host\" }", "callers.key_header", "belongs to the connection");
     top("listen = \"unix:\"", "listen", "must name a file");
     top(&format!("listen = \"unix:/{}\"", "x".repeat(107)), "listen", "at most 107 bytes");
     top("workers = 0", "workers", "from 1 to");
@@ -509,7 +514,7 @@ fn listening_beyond_loopback_needs_a_rule_who_may_call() {
     check(&format!("admin.listen = \"0.0.0.0:80\"{SMALLEST}"), &[("F009", 1, "admin.listen", "from")]);
     good(&format!("admin.probe_listen = \"0.0.0.0:80\"{SMALLEST}"));
     let settings = good(&format!("listen = \"0.0.0.0:80\"\ncallers.from = [\"10.1.2.3/8\", \"::1\"]{SMALLEST}"));
-    let from: Vec<_> = settings.from.unwrap().iter().map(ToString::to_string).collect();
+    let from: Vec<_> = settings.callers.from.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(from, ["10.0.0.0/8", "::1/128"]);
 }
 
@@ -593,7 +598,7 @@ fn unknown_keys_can_be_ignored_but_not_those_that_keep_callers_out() {
     let settings = load("watch = true\nfuture = 1").unwrap();
     assert_eq!(settings.warnings.len(), 2);
     assert!(settings.warnings[1].contains("(ignored)"), "{:?}", settings.warnings);
-    for line in ["callers.uids = [1]", "callers.future = 1", "tls.future = 1"] {
+    for line in ["callers.client_uids = [1]", "callers.future = 1", "tls.future = 1"] {
         assert!(load(line).unwrap_err().to_string().contains("keeps callers out"));
     }
 }

@@ -170,7 +170,7 @@ mod tests {
         let names = "callers.client_names = [\"App.example.net\", \"spiffe://x/y\"]\n";
         let settings = files.load(&format!("{mutual}{names}listen = \"0.0.0.0:80\""), "").unwrap();
         let wanted = ["app.example.net", "spiffe://x/y"].map(|name| CallerName::parse(name).unwrap());
-        assert_eq!(settings.client_names.as_deref(), Some(&wanted[..]));
+        assert_eq!(settings.callers.client_names.as_deref(), Some(&wanted[..]));
         files.check(&format!("{OWN}listen = \"0.0.0.0:80\""), "", &["F009 listen"]);
         files.check(&format!("{mutual}admin.listen = \"0.0.0.0:80\""), "", &["F009 admin.listen"]);
         files.check(&format!("{OWN}{names}"), "", &["F007 callers.client_names", "client_ca"]);

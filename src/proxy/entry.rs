@@ -39,18 +39,18 @@ pub(super) fn admit(gateway: &Gateway, info: &ConnectionInfo, parts: &Parts) -> 
         return Err(Problem::new(Reason::BadRequest, "only OPTIONS may ask for *"));
     }
     let authority = authority(parts, info)?;
-    // A certificate is proof enough: no page in a browser has one for us (DESIGN section 7).
-    // Nor can one reach a Unix socket.
-    if let (None, Some(local)) = (&info.names, info.peer.local()) {
-        gateway.hosts.check_host(authority.as_str(), local.ip(), info.loopback_listener).map_err(refused)?;
-    }
-    check_caller(gateway, info)?;
+    let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let path = if asterisk { "/" } else { parts.uri.path() };
+    let found = gateway.table.find(info.group, &host, path);
+    // Looked for first, told last: who may call can depend on it.
+    let route = found.ok().and_then(|route| gateway.routes.get(route));
+    let rules = route.and_then(|route| route.callers.as_ref()).unwrap_or(&gateway.callers);
+    rules.check_host(info, authority.as_str()).map_err(refused)?;
+    rules.check(info, &parts.headers)?;
     if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
         guard::check_cross_site(&parts.headers, authority.as_str()).map_err(refused)?;
     }
-    let host = authority.host().trim_end_matches('.').to_ascii_lowercase();
-    let path = if asterisk { "/" } else { parts.uri.path() };
-    let route = gateway.table.find(info.group, &host, path).map_err(|no| match no {
+    let route = found.map_err(|no| match no {
         NoMatch::None => no_route(),
         NoMatch::Ambiguous => {
             Problem::new(Reason::BadRequest, "the path can be read in ways that pick different routes")
@@ -92,45 +92,6 @@ fn authority(parts: &Parts, info: &ConnectionInfo) -> Result<Authority, Problem>
         }
         None => Err(bad("no Host")),
     }
-}
-
-fn check_caller(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
-    check_address(gateway, info)?;
-    check_names(gateway, info)
-}
-
-fn check_address(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
-    // The mode of a Unix socket says who may call.
-    let Some(peer) = info.peer.ip() else { return Ok(()) };
-    if info.loopback_listener && peer.is_loopback() {
-        return Ok(());
-    }
-    let allowed = match &gateway.from {
-        Some(ranges) => ranges.iter().any(|range| range.contains(&peer)),
-        // A certificate of the right authority is a rule who may call.
-        None => info.names.is_some(),
-    };
-    if allowed {
-        return Ok(());
-    }
-    let detail = format!("{peer} is not allowed; add to [callers]: from = [\"{peer}\"]");
-    Err(Problem::new(Reason::CallerNotAllowed, detail))
-}
-
-fn check_names(gateway: &Gateway, info: &ConnectionInfo) -> Result<(), Problem> {
-    let Some(allowed) = gateway.client_names.as_ref().filter(|_| info.peer.ip().is_some()) else { return Ok(()) };
-    let names = info.names.as_deref().unwrap_or_default();
-    if names.iter().any(|name| allowed.contains(name)) {
-        return Ok(());
-    }
-    let detail = match names.first() {
-        Some(name) => {
-            let name = name.to_string();
-            format!("the caller's certificate is for {name:?}; add to [callers]: client_names = [{name:?}]")
-        }
-        None => "the caller's certificate carries no subject alternative name".to_owned(),
-    };
-    Err(Problem::new(Reason::CallerNotAllowed, detail))
 }
 
 /// Whether our own entry stands in `Via` already.

@@ -60,7 +60,7 @@ impl Problem {
     pub(super) fn status(&self) -> StatusCode {
         match self.reason {
             Reason::NoRoute => StatusCode::NOT_FOUND,
-            Reason::CrossSite | Reason::CallerNotAllowed => StatusCode::FORBIDDEN,
+            Reason::CrossSite | Reason::CallerNotAllowed | Reason::CallerKey => StatusCode::FORBIDDEN,
             Reason::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Reason::BadRequest | Reason::CallerGone | Reason::CallerTls => StatusCode::BAD_REQUEST,
@@ -170,9 +170,11 @@ fn error_type(reason: Reason) -> &'static str {
         Reason::UpstreamMalformed => "http_protocol_error",
         Reason::UpstreamLoop => "proxy_loop_detected",
         Reason::NoRoute => "destination_not_found",
-        Reason::CrossSite | Reason::HostNotAllowed | Reason::CallerNotAllowed | Reason::MethodNotAllowed => {
-            "http_request_denied"
-        }
+        Reason::CrossSite
+        | Reason::HostNotAllowed
+        | Reason::CallerNotAllowed
+        | Reason::CallerKey
+        | Reason::MethodNotAllowed => "http_request_denied",
         Reason::BadRequest
         | Reason::BodyTimeout
         | Reason::BadExpectation

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::callers::Rules;
 use super::complaint::Complaints;
 use super::field_rules::LiveRules;
 use super::readings;
@@ -23,6 +24,8 @@ pub struct Route {
     pub settings: settings::Route,
     /// The read half of its credential, if it has one.
     pub credential: Option<Credential>,
+    /// Who may use it, if not who may use all.
+    pub callers: Option<Rules>,
     /// Where it counts.
     pub metrics: Arc<RouteMetrics>,
     /// What the log has been told of its upstream's failures.
@@ -60,7 +63,7 @@ impl Route {
         let injected = credential.is_some().then_some(&settings.inject.header);
         let ours = injected.into_iter().chain(rules.names()).cloned().collect();
         let complaints = Complaints::new();
-        Self { settings, credential, metrics, complaints, prefix, base_path, host_value, rules, ours }
+        Self { settings, credential, callers: None, metrics, complaints, prefix, base_path, host_value, rules, ours }
     }
 
     /// How connections to its upstream are kept and spoken on.
@@ -187,6 +190,7 @@ pub(super) mod tests {
                 replay: Replay::All,
                 replay_body_limit: 64 * 1024,
             },
+            callers: None,
             inject: Inject { header: http::header::AUTHORIZATION, scheme: "Bearer".to_owned() },
             fields: settings::FieldRules::default(),
             header_case: settings::HeaderCase::Lower,

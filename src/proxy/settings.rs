@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Uri};
+use ipnet::IpNet;
 
 use crate::secret::SecretSource;
+use crate::tls::CallerName;
 use crate::upstream::Origin;
 
 /// One route, its credential's rejection and injection rules merged in.
@@ -36,6 +38,8 @@ pub struct Route {
     pub header_case: HeaderCase,
     /// Deadlines.
     pub timeouts: Timeouts,
+    /// Who may use it; `None` if the rules for all are its own.
+    pub callers: Option<Callers>,
 }
 
 /// `[routes.*.timeouts]` over `[timeouts]`: the deadlines of the request path; `None` where off.
@@ -78,6 +82,47 @@ pub enum HeaderCase {
     Lower,
     /// As the caller spelled them; our own in Title-Case.
     Preserve,
+}
+
+/// `[callers]` or `[routes.*.callers]`, the latter with the former merged in. Messages name the table where a rule was written.
+#[derive(Clone, Debug)]
+pub struct Callers {
+    /// Values of `Host`, lower case, without port.
+    pub hosts: Vec<String>,
+    /// The table of `hosts`.
+    pub hosts_in: String,
+    /// Address ranges; `None` if not written: loopback alone.
+    pub from: Option<Vec<IpNet>>,
+    /// The table of `from`.
+    pub from_in: String,
+    /// Whose certificates are let in; `None` if not written: every valid one.
+    pub client_names: Option<Vec<CallerName>>,
+    /// Whose processes are let in; `None` if not written: everybody's.
+    pub accounts: Option<Accounts>,
+    /// What callers must show; `None` if nothing.
+    pub key: Option<CallerKey>,
+}
+
+/// `callers.uids` and `callers.gids`: one of them is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accounts {
+    /// Users.
+    pub uids: Vec<u32>,
+    /// Groups.
+    pub gids: Vec<u32>,
+    /// The users of these groups: of a TCP connection the system tells the user alone.
+    pub members: Vec<u32>,
+    /// The table.
+    pub written_in: String,
+}
+
+/// `callers.key` and `callers.key_header`.
+#[derive(Clone, Debug)]
+pub struct CallerKey {
+    /// The key.
+    pub source: SecretSource,
+    /// The header that carries it.
+    pub header: HeaderName,
 }
 
 /// `[*.rejection]`: an answer rejects the token if any of these holds.

@@ -66,6 +66,7 @@ impl Reason {
             Self::TooManyRequests => callers::TOO_MANY_REQUESTS,
             Self::TooManyConnections => callers::TOO_MANY_CONNECTIONS,
             Self::CallerTls => callers::TLS,
+            Self::CallerKey => callers::KEY,
             Self::ConfigUnreadable => configuration::UNREADABLE,
             Self::ConfigSyntax => configuration::SYNTAX,
             Self::ConfigUnknownKey => configuration::UNKNOWN_KEY,

@@ -263,3 +263,21 @@ pub(super) const TLS: Page = Page {
     shows: "The caller sees its connection end, mostly with a TLS alert; one that speaks plain HTTP gets 400 with this \
         code. bearerd_refused_total{reason=\"C015\"} counts it.",
 };
+
+pub(super) const KEY: Page = Page {
+    meaning: "A shared key is required (callers.key), and the request does not carry it, carries another, or carries more \
+        than one. The key tells the application from other programs that can reach the same address.",
+    causes: &[
+        "The application does not send the header (x-bearerd-key unless callers.key_header says otherwise).",
+        "The key's file has changed, and the application still sends the old key.",
+        "The application reads its key with a newline at the end.",
+        "Somebody tries who does not know the key.",
+    ],
+    cures: &[
+        "Send the content of the key's file, without its last newline, in that header with every request.",
+        "Look for the log line that the shared key has changed, and give the application the new one.",
+        "Replace the key by uids = [\"billing\"] in [callers] if the application cannot send a header.",
+    ],
+    shows: "The caller gets 403 as application/problem+json with this code; nothing is sent to the upstream. The key never \
+        reaches the upstream or the log. bearerd_refused_total{reason=\"C016\"} counts it.",
+};
