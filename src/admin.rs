@@ -57,6 +57,8 @@ pub struct Admin {
     pub draining: Shutdown,
     /// Which `Host` values the admin listener allows.
     pub hosts: HostRules,
+    /// `callers.from`: who may ask on an admin listener beyond loopback; `None` lets nobody in there.
+    pub from: Option<Vec<ipnet::IpNet>>,
     /// Whether `POST /retry/NAME` is served.
     pub retry: bool,
 }
@@ -116,9 +118,12 @@ pub async fn serve(socket: Socket, admin: Rc<Admin>, face: Face, shutdown: Shutd
             let listener = TcpListener::from_std(socket)?;
             let is_loopback = listener.local_addr()?.ip().to_canonical().is_loopback();
             let accept = async || {
-                let (socket, _) = listener.accept().await?;
+                let (socket, peer) = listener.accept().await?;
                 let local = socket.local_addr()?.ip();
-                Ok((socket, Door { face, came_in: Some((local, is_loopback)) }))
+                Ok((
+                    socket,
+                    Door { face, came_in: Some(Address { local, peer: peer.ip().to_canonical(), is_loopback }) },
+                ))
             };
             serve_accepted(accept, admin, shutdown).await;
         }
@@ -159,8 +164,18 @@ where
 #[derive(Clone, Copy, Debug)]
 struct Door {
     face: Face,
-    /// The connection's own address, and whether only this machine can reach the listener; `None` on a Unix socket.
-    came_in: Option<(IpAddr, bool)>,
+    /// `None` on a Unix socket.
+    came_in: Option<Address>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Address {
+    /// The connection's own end.
+    local: IpAddr,
+    /// The caller's.
+    peer: IpAddr,
+    /// Whether only this machine can reach the listener.
+    is_loopback: bool,
 }
 
 /// The open connections, oldest first. They end with it.

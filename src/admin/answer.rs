@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::health::{Live, Ready, Started};
 use super::status::Status;
-use super::{Admin, Door, Face};
+use super::{Address, Admin, Door, Face};
 use crate::guard::{self, Refusal};
 use crate::reason::Reason;
 
@@ -98,9 +98,14 @@ fn check<B>(admin: &Admin, door: Door, request: &Request<B>) -> Result<(), Refus
     // The authority of an absolute-form target stands above Host (RFC 9112 §3.2.2), so it must be allowed as well.
     let authority = request.uri().authority().map_or(&*host, |authority| authority.as_str());
     // No page in a browser can reach a Unix socket, whatever it calls itself.
-    if let Some((local, is_loopback)) = door.came_in {
+    if let Some(Address { local, peer, is_loopback }) = door.came_in {
         admin.hosts.check_host(&host, local, is_loopback)?;
         admin.hosts.check_host(authority, local, is_loopback)?;
+        let invited = admin.from.iter().flatten().any(|range| range.contains(&peer));
+        if !(invited || is_loopback && peer.is_loopback()) {
+            let message = format!("{peer} is not allowed; add to [callers]: from = [\"{peer}\"]");
+            return Err(Refusal { reason: Reason::CallerNotAllowed, message });
+        }
     }
     guard::check_cross_site(request.headers(), authority)
 }
@@ -109,7 +114,7 @@ fn refuse(admin: &Admin, refusal: &Refusal) -> Answer {
     admin.metrics.refuse(refusal.reason);
     let status = match refusal.reason {
         Reason::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
-        Reason::CrossSite => StatusCode::FORBIDDEN,
+        Reason::CrossSite | Reason::CallerNotAllowed => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_REQUEST,
     };
     text(status, format!("{refusal}\n"))

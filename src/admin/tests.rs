@@ -95,6 +95,7 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
         clock,
         draining,
         hosts: HostRules::new(["bearerd.example"]),
+        from: None,
         retry,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -319,6 +319,7 @@ fn make_admin(
         started: clock.now(),
         draining,
         hosts: host_rules(settings),
+        from: settings.callers.from.clone(),
         retry: settings.admin.retry,
     }
 }

@@ -167,6 +167,19 @@ fn listening_beyond_loopback_needs_a_rule_who_may_call() {
 }
 
 #[test]
+fn an_admin_listener_beyond_loopback_answers_only_those_whom_from_names() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let ask = |from: &str| {
+        let bearerd = setup.clone().env("BEARERD_ADMIN_LISTEN", "0.0.0.0:0").section(from).start();
+        let local = std::net::SocketAddr::from(([127, 0, 0, 1], bearerd.admin().port()));
+        Request::get("/status").send(local)
+    };
+    ask("[callers]\nfrom = [\"loopback\"]").expect(200);
+    let refused = ask("[callers]\nfrom = [\"192.0.2.0/24\"]").expect(403).text();
+    assert!(refused.contains("C006") && refused.contains("from = [\"127.0.0.1\"]"), "{refused}");
+}
+
+#[test]
 fn plain_http_beyond_loopback_is_a_mistake_unless_written() {
     let (_endpoint, _upstream, setup) = stage(300);
     let setup = setup.upstream("http://api.example.com");
