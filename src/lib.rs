@@ -34,7 +34,7 @@
 //! | [`admin`] | probes, metrics, status, retry |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
-//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`] | small ones, each one idea |
+//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`local`], [`log`], [`process`], [`tunnel`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
@@ -85,6 +85,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod guard;
+pub mod local;
 pub mod log;
 pub mod metrics;
 pub mod oauth;
@@ -96,4 +97,5 @@ pub mod server;
 pub mod shutdown;
 pub mod tls;
 pub mod token;
+pub mod tunnel;
 pub mod upstream;

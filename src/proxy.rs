@@ -27,6 +27,7 @@ pub mod settings;
 pub mod shared_key;
 mod slots;
 mod target;
+mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub use reply::ReplyBody;
 pub use slots::Slots;
 
 use crate::metrics::Metrics;
-use crate::server::{CallerBody, ConnectionInfo, Handler, Refusal};
+use crate::server::{Answer, CallerBody, ConnectionInfo, Handler, Refusal};
 use crate::upstream::{Connector, Pool};
 use attempt::Attempt;
 use callers::Rules;
@@ -116,7 +117,7 @@ impl Proxy {
         info: ConnectionInfo,
         request: Request<CallerBody>,
         account: &mut Account,
-    ) -> Result<Response<held::Held>, Problem> {
+    ) -> Result<Passed, Problem> {
         let gateway = &self.gateway;
         let (mut parts, body) = request.into_parts();
         let entry = match entry::admit(gateway, &info, &parts) {
@@ -138,25 +139,30 @@ impl Proxy {
         }
 
         let gate = (entry.expects_continue && !http_body::Body::is_end_stream(&body)).then(Gate::new);
-        let intake = Intake::new(body, self.handling(route), gate);
+        let intake = Intake::new(body, self.handling(route, &parts.headers), gate);
         for header in
             [route.callers.as_ref(), Some(&gateway.callers)].into_iter().flatten().filter_map(Rules::key_header)
         {
             headers::strip_injected(&mut parts.headers, header);
         }
-        let request = Sanitized::new(parts, route, &entry.authority, &gateway.via, !intake.is_empty());
+        let mut request = Sanitized::new(parts, route, &entry.authority, &gateway.via, !intake.is_empty());
+        if !pool.can_upgrade() {
+            request = request.without_upgrade();
+        }
         let attempt = Attempt { route, pool, request: &request, intake: &intake };
         let mut response = cycle::send_and_cure(attempt).await?;
 
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
         *response.version_mut() = http::Version::HTTP_11;
+        let switched = upgrade::switched(&mut response, request.upgrade())?;
         headers::strip_hop_by_hop(response.headers_mut());
         response.headers_mut().remove(http::header::TE);
         response.headers_mut().remove(http::header::CONNECTION);
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
         cookies::rewrite(response.headers_mut(), route, entry.authority.host());
         links::rewrite(response.headers_mut(), route, (info.scheme(), &entry.authority));
-        Ok(response)
+        let connection = switched.map(|switched| switched.say_so(response.headers_mut()));
+        Ok(Passed { response, connection })
     }
 
     /// Reads the body of a refused request, so that its caller comes to read the answer; one that waits for an invitation gets none.
@@ -167,15 +173,25 @@ impl Proxy {
         }
     }
 
-    fn handling(&self, route: &Route) -> Handling {
+    fn handling(&self, route: &Route, headers: &http::HeaderMap) -> Handling {
+        let is_grpc = headers::is_grpc(headers);
         Handling {
             keep: Some(route.settings.rejection.replay_body_limit),
             budget: Arc::clone(&self.gateway.budget),
-            idle: route.settings.timeouts.request_body_idle,
+            // A gRPC call may say nothing for hours; it has deadlines of its own.
+            idle: route.settings.timeouts.request_body_idle.filter(|_| !is_grpc),
+            resumes: is_grpc,
             ours: Arc::clone(&route.ours),
             discard: self.discard.clone(),
         }
     }
+}
+
+/// An upstream's answer as its caller gets it.
+struct Passed {
+    response: Response<held::Held>,
+    /// What the caller's stream is joined with afterwards.
+    connection: Option<attempt::UpstreamConnection>,
 }
 
 impl Handler for Proxy {
@@ -185,12 +201,17 @@ impl Handler for Proxy {
         self.gateway.routes.iter().any(|route| route.settings.header_case == HeaderCase::Preserve)
     }
 
-    async fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> Response<ReplyBody> {
+    async fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> Answer<ReplyBody> {
         let (parts, body) = request.into_parts();
+        let caller = problem::Caller::of(&parts);
         let mut account = Account::open(&self.gateway.metrics, &parts, self.gateway.access_log);
         match self.serve(info, Request::from_parts(parts, body), &mut account).await {
-            Ok(response) => account.pass(response),
-            Err(problem) => account.refuse(problem),
+            Ok(Passed { response, connection: None }) => account.pass(response).into(),
+            Ok(Passed { response, connection: Some(connection) }) => {
+                let response = account.switch(response);
+                Answer { response, then: Some(upgrade::takeover(connection, account)) }
+            }
+            Err(problem) => account.refuse(problem, caller).into(),
         }
     }
 

@@ -1,11 +1,15 @@
 //! The client side: connections to upstreams and token endpoints.
 //!
-//! Owns name resolution, connecting with a deadline, the way through HTTP proxies, client TLS, and the pool of idle upstream connections of one
-//! worker. Knows nothing of routes, tokens or callers. Never follows a redirect, never retries by itself what
+//! Owns name resolution, connecting with a deadline, the way through HTTP proxies, client TLS, and the pool of upstream
+//! connections of one worker: idle ones of HTTP/1, shared ones of HTTP/2. Knows nothing of routes, tokens or callers. Never
+//! follows a redirect, never retries by itself what
 //! may have been applied.
 
 pub mod answer;
 pub mod connect;
+mod connection;
+mod http1;
+mod http2;
 pub mod http_proxy;
 pub mod origin;
 pub mod pool;
@@ -15,7 +19,8 @@ mod wire;
 
 pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
+pub use connection::{Connection, Outbound, SendError, SendFailure};
 pub use http_proxy::HttpProxy;
 pub use origin::{Origin, Scheme};
-pub use pool::{Connection, Outbound, Pool, SendError, SendFailure};
+pub use pool::{Pool, Protocol};
 pub use transport::Transport;

@@ -9,6 +9,7 @@ use super::{ListenAddress, Timeouts};
 use super::{callers, fields, inject, rejection, timeouts, tls, value, ways, words};
 use crate::proxy::settings::{self, Callers, HeaderCase};
 use crate::reason::Reason;
+use crate::upstream::Protocol;
 
 pub(super) const KEYS: Keys = Keys {
     name: "[routes.NAME]",
@@ -21,6 +22,8 @@ pub(super) const KEYS: Keys = Keys {
         "credential",
         "strip_path",
         "keep_host",
+        "upstream_protocol",
+        "upgrades",
         "rejection",
         "inject",
         "tls",
@@ -30,9 +33,11 @@ pub(super) const KEYS: Keys = Keys {
         "header_case",
         "callers",
     ],
-    later: &["upstream_protocol"],
+    later: &[],
     protective: &[],
 };
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("auto", Protocol::Auto), ("http1", Protocol::Http1), ("h2", Protocol::Http2)];
 
 /// A route, and what the checks over all routes need.
 pub(super) struct Route {
@@ -82,6 +87,10 @@ pub(super) fn read(
     let fields = fields::read(&reader.table("headers", &fields::KEYS), injected);
     let cases = &[("lower", HeaderCase::Lower), ("preserve", HeaderCase::Preserve)];
     let header_case = reader.choice("header_case", cases, &[]).unwrap_or(HeaderCase::Lower);
+    let protocol = reader.choice("upstream_protocol", PROTOCOLS, &[]).unwrap_or_default();
+    let upgrades = reader.parsed_items("upgrades", value::upgrade);
+    let upgrades =
+        upgrades.map_or_else(|| vec!["websocket".to_owned()], |names| names.into_iter().map(|(n, _)| n).collect());
     let credential = credential.map(|credential| credential.name.clone());
     let listen: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
     let scheme = inject.scheme.clone();
@@ -96,6 +105,8 @@ pub(super) fn read(
         credential: credential.clone(),
         strip_path,
         keep_host,
+        protocol,
+        upgrades,
         rejection,
         inject,
         fields,

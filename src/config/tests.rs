@@ -292,7 +292,6 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     top("admin.reload = true", "admin.reload");
     top("admin.quit = true", "admin.quit");
     top("log.format = \"gcp\"", "log.format");
-    check_route("upstream_protocol = \"x\"", "F004", "routes.api.upstream_protocol", "not supported yet");
     let credential = |line: &str, key: &str| {
         check_credential(line, "F004", &format!("credentials.api.{key}"), "not supported yet");
     };

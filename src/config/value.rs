@@ -39,6 +39,21 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
     usize::try_from(size.as_u64()).ok().filter(|size| *size <= isize::MAX as usize).ok_or_else(wrong)
 }
 
+/// A protocol that a connection may be changed to: a name, or a name with a version.
+pub(super) fn upgrade(text: &str) -> Result<String, String> {
+    let is_token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
+    let (name, version) = text.split_once('/').unwrap_or((text, "0"));
+    if !is_token(name) || !is_token(version) {
+        return Err(format!("must be the name of a protocol, such as \"websocket\", not {}", quoted(text)));
+    }
+    if ["h2c", "h2", "http", "tls"].iter().any(|hop| name.eq_ignore_ascii_case(hop)) {
+        return Err(format!("cannot hold {}: requests inside it would go past every check", quoted(text)));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
 /// `"localhost:8080"`, `"127.0.0.1:8080"`, `"[::1]:8080"`.
 pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {

@@ -12,10 +12,17 @@ use super::outbound::Sanitized;
 use super::problem::Problem;
 use super::rejection::is_idempotent;
 use super::route::Route;
+use crate::log;
 use crate::reason::Reason;
 use crate::tls;
 use crate::token::AccessToken;
 use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError, SendFailure};
+
+/// How often a request that the upstream refuses to look at goes to another connection.
+const REFUSALS: u32 = 3;
+
+/// A connection to an upstream, as requests use it.
+pub(super) type UpstreamConnection = Connection<RequestBody>;
 
 /// What every attempt of one request needs.
 #[derive(Clone, Copy, Debug)]
@@ -44,10 +51,13 @@ impl Attempt<'_> {
     pub(super) async fn send(&self, replacement: Option<Arc<AccessToken>>) -> Result<Answered, Problem> {
         // Without a token no connection is opened.
         let mut token = self.token(replacement).await?;
-        let mut connection = match self.pool.take_idle() {
+        let changes = self.request.upgrade().is_some();
+        let kept = if changes { self.pool.take_alone() } else { self.pool.take_idle() };
+        let mut connection = match kept {
             Some(kept) => kept,
             None => self.connect().await?,
         };
+        let mut refusals = 0;
         loop {
             let reused = connection.is_reused();
             token = self.token(token).await?;
@@ -56,6 +66,11 @@ impl Attempt<'_> {
                 Ok(response) => return Ok(Answered { response, token }),
                 Err(Failure::Unanswered(error)) if reused && self.may_go_again(&error) => {
                     tracing::debug!(error = %error.failure, "kept connection was closed; sending again on a fresh one");
+                    connection = self.connect().await?;
+                }
+                Err(Failure::Unanswered(error)) if error.refused && refusals < REFUSALS && self.intake.can_repeat() => {
+                    tracing::debug!(error = %error.failure, "upstream refused the stream; sending again on another connection");
+                    refusals += 1;
                     connection = self.connect().await?;
                 }
                 Err(failure) => return Err(self.problem(&failure)),
@@ -73,7 +88,11 @@ impl Attempt<'_> {
     }
 
     async fn connect(&self) -> Result<Connection<RequestBody>, Problem> {
-        self.pool.connect().await.map_err(|error| {
+        let connected = match self.request.upgrade() {
+            Some(_) => self.pool.connect_alone().await,
+            None => self.pool.connect().await,
+        };
+        connected.map_err(|error| {
             let reason = match error.failure {
                 ConnectFailure::Name => Reason::UpstreamName,
                 ConnectFailure::Connect => Reason::UpstreamConnect,
@@ -137,9 +156,7 @@ impl Attempt<'_> {
     fn may_go_again(&self, error: &SendError) -> bool {
         let nothing_sent = !error.sent;
         let harmless = is_idempotent(self.request.method());
-        (nothing_sent || harmless)
-            && (self.intake.is_untouched() || self.intake.has_ended())
-            && self.intake.body().is_some()
+        (nothing_sent || harmless) && self.intake.can_repeat()
     }
 
     fn problem(&self, failure: &Failure) -> Problem {
@@ -154,7 +171,7 @@ impl Attempt<'_> {
                     Some(alert) => self.failed(Reason::UpstreamTls, &tls::explain(alert)),
                     None => self.failed(
                         Reason::UpstreamClosed,
-                        &format!("connection closed by the upstream before answering ({error})"),
+                        &format!("connection closed by the upstream before answering ({})", log::chain(error)),
                     ),
                 }
             }

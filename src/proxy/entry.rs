@@ -77,11 +77,21 @@ fn authority(parts: &Parts, info: &ConnectionInfo) -> Result<Authority, Problem>
     }
     let host = host.map(|host| Authority::try_from(host.as_bytes()).map_err(|_| bad("Host is not a host name")));
     if let Some(authority) = parts.uri.authority() {
-        if parts.uri.scheme_str().is_some_and(|scheme| scheme != info.scheme()) {
+        let is_http2 = parts.version == Version::HTTP_2;
+        // HTTP/2 clients behind something that ends TLS go on saying https.
+        if parts.uri.scheme_str().is_some_and(|scheme| scheme != info.scheme() && !(is_http2 && scheme == "https")) {
             return Err(bad("the request's target has another scheme than this listener"));
         }
         // RFC 9112 §3.2.2: Host is then ignored; one that is no host is malformed all the same.
-        return host.transpose().map(|_| authority.clone());
+        let host = host.transpose()?;
+        // RFC 9113 §8.3.1.
+        if is_http2 && host.is_some_and(|host| host != *authority) {
+            return Err(bad("Host and :authority differ"));
+        }
+        if authority.as_str().contains('@') {
+            return Err(bad("user information before the host"));
+        }
+        return Ok(authority.clone());
     }
     match host {
         Some(host) => host,

@@ -51,6 +51,17 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// One `Cookie` of the crumbs that HTTP/2 may cut it into (RFC 9113 §8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Joined from legal values with legal bytes.
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, whole);
+    }
+}
+
 /// Takes out every field that an upstream might read as `injected`: itself and its underscore aliases, which CGI and WSGI
 /// servers cannot tell apart.
 pub(super) fn strip_injected(headers: &mut HeaderMap, injected: &HeaderName) {
@@ -73,6 +84,13 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap, ours: &[HeaderName]) {
     for name in ours {
         strip_injected(trailers, name);
     }
+}
+
+/// Whether the message is one of gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    content_type.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/grpc"))
+        && !content_type.get(16..20).is_some_and(|more| more.eq_ignore_ascii_case(b"-web"))
 }
 
 /// Whether a comma-separated field has this member, parameters aside.
@@ -152,6 +170,19 @@ mod tests {
             map(&[("authorization", "a"), ("author_ization", "b"), ("author-ization", "c"), ("a_b", "d")]);
         strip_injected(&mut headers, &header::AUTHORIZATION);
         assert_eq!(headers, map(&[("author-ization", "c"), ("a_b", "d")]));
+    }
+
+    #[test]
+    fn cookie_crumbs_are_joined() {
+        let check = |crumbs: &[&str], wanted: &[&str]| {
+            let of = |values: &[&str]| map(&values.iter().map(|value| ("cookie", *value)).collect::<Vec<_>>());
+            let mut headers = of(crumbs);
+            join_cookies(&mut headers);
+            assert_eq!(headers, of(wanted));
+        };
+        check(&[], &[]);
+        check(&["a=1; b=2"], &["a=1; b=2"]);
+        check(&["a=1", "b=2", "c=3"], &["a=1; b=2; c=3"]);
     }
 
     #[test]

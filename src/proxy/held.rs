@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::headers;
 use super::intake::RequestBody;
-use crate::upstream::AnswerBody;
+use crate::upstream::{AnswerBody, Connection};
 
 /// A body with what was read ahead of it. To whoever reads it, the body as it came.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) struct Held {
     trailers: Option<HeaderMap>,
     failed: Option<hyper::Error>,
     rest: Option<AnswerBody<RequestBody>>,
+    /// What `rest` was, once it has ended.
+    spent: Option<AnswerBody<RequestBody>>,
     declared: SizeHint,
 }
 
@@ -27,7 +29,15 @@ impl Held {
     /// Nothing read ahead yet.
     pub(super) fn new(rest: AnswerBody<RequestBody>) -> Self {
         let declared = rest.size_hint();
-        Self { ahead: VecDeque::new(), ahead_bytes: 0, trailers: None, failed: None, rest: Some(rest), declared }
+        Self {
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            trailers: None,
+            failed: None,
+            rest: Some(rest),
+            spent: None,
+            declared,
+        }
     }
 
     /// The length that the answer declared, in bytes.
@@ -37,9 +47,14 @@ impl Held {
 
     /// Has the connection closed after this answer.
     pub(super) fn forfeit_connection(&mut self) {
-        if let Some(rest) = &mut self.rest {
+        if let Some(rest) = self.rest.as_mut().or(self.spent.as_mut()) {
             rest.forfeit();
         }
+    }
+
+    /// The connection, after an answer of 101.
+    pub(super) fn take_connection(&mut self) -> Option<Connection<RequestBody>> {
+        self.rest.as_mut().and_then(AnswerBody::take_connection)
     }
 
     /// Reads ahead until the end or until `limit` bytes are held. Cancel-safe.
@@ -63,16 +78,16 @@ impl Held {
                     self.ahead_bytes += data.len();
                     self.ahead.push_back(data);
                     if self.rest.as_ref().is_some_and(Body::is_end_stream) {
-                        self.rest = None;
+                        self.spent = self.rest.take();
                     }
                 }
                 Err(frame) => self.trailers = frame.into_trailers().ok(),
             },
             Some(Err(error)) => {
                 self.failed = Some(error);
-                self.rest = None;
+                self.spent = self.rest.take();
             }
-            None => self.rest = None,
+            None => self.spent = self.rest.take(),
         }
         Poll::Ready(())
     }

@@ -33,6 +33,8 @@ pub(super) struct Handling {
     pub(super) idle: Option<Duration>,
     /// Fields that a caller has no say in; no trailer may be called so.
     pub(super) ours: Arc<[HeaderName]>,
+    /// Whether the rest may follow live when the beginning is sent again: a conversation has no end to wait for (gRPC).
+    pub(super) resumes: bool,
     /// Takes bodies that nobody reads any more.
     pub(super) discard: mpsc::UnboundedSender<CallerBody>,
 }
@@ -58,7 +60,8 @@ struct State {
     source: Option<CallerBody>,
     kept: Kept,
     reserved: usize,
-    parked: bool,
+    /// Counts the attempts; only the latest is given anything.
+    turn: u32,
     /// Wakes whoever waits for the end of the body.
     at_end: Option<Waker>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -117,7 +120,7 @@ impl Intake {
         };
         let progress = if began_empty { Progress::Ended } else { Progress::Untouched };
         let source = (!began_empty).then_some(source);
-        let state = State { source, kept, reserved: 0, parked: false, at_end: None, pause: None };
+        let state = State { source, kept, reserved: 0, turn: 0, at_end: None, pause: None };
         Rc::new(Self {
             state: RefCell::new(state),
             handling,
@@ -160,22 +163,42 @@ impl Intake {
         self.gate.as_ref()
     }
 
-    /// The body for an attempt: live while nothing has been read, the copy afterwards; `None` if it cannot be sent again.
+    /// Whether there is a body for another attempt.
+    pub(super) fn can_repeat(&self) -> bool {
+        match self.progress.get() {
+            Progress::Untouched => true,
+            Progress::Reading | Progress::Ended => self.began_empty || self.is_kept(),
+            Progress::Stalled | Progress::Failed | Progress::Malformed(_) => false,
+        }
+    }
+
+    /// The body for an attempt: live while nothing has been read, the copy afterwards, and what is still to come after that;
+    /// `None` if it cannot be sent again. What earlier attempts have not read they will not get.
     pub(super) fn body(self: &Rc<Self>) -> Option<RequestBody> {
         if self.began_empty {
             return Some(RequestBody::Empty);
         }
-        let mut state = self.state.borrow_mut();
-        if self.progress.get() == Progress::Untouched {
-            state.parked = false;
-            return Some(RequestBody::Live(Rc::clone(self)));
+        if !self.can_repeat() {
+            return None;
         }
+        let mut state = self.state.borrow_mut();
+        state.turn = state.turn.wrapping_add(1);
+        let (intake, turn) = (Rc::clone(self), state.turn);
         match &state.kept {
+            _ if self.progress.get() == Progress::Untouched => Some(RequestBody::Live { ahead: None, intake, turn }),
             Kept::Copy { data, trailers } if self.has_ended() => {
                 Some(RequestBody::Kept { data: Some(Bytes::copy_from_slice(data)), trailers: trailers.clone() })
             }
-            _ => None,
+            Kept::Copy { data, .. } => {
+                let ahead = (!data.is_empty()).then(|| Bytes::copy_from_slice(data));
+                Some(RequestBody::Live { ahead, intake, turn })
+            }
+            Kept::Lost(_) => None,
         }
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self.state.borrow().kept, Kept::Copy { .. })
     }
 
     /// The answer has begun: from here on the caller may take its time (gRPC, long conversations).
@@ -186,7 +209,7 @@ impl Intake {
     /// Stops the attempt that streams the body: it gets nothing more. Returns whether there was more to come.
     pub(super) fn park(&self) -> bool {
         let mut state = self.state.borrow_mut();
-        state.parked = true;
+        state.turn = state.turn.wrapping_add(1);
         state.source.is_some()
     }
 
@@ -196,6 +219,9 @@ impl Intake {
     /// [`Lost`] as soon as it is clear that the body cannot be sent again.
     pub(super) async fn complete(&self) -> Result<(), Lost> {
         if self.is_untouched() && self.gate.is_some() {
+            return Ok(());
+        }
+        if self.handling.resumes && self.can_repeat() {
             return Ok(());
         }
         self.hurried.set(true);
@@ -322,7 +348,14 @@ pub(super) enum RequestBody {
     /// There is none.
     Empty,
     /// Streamed from the caller.
-    Live(Rc<Intake>),
+    Live {
+        /// What has been read already, to be sent again.
+        ahead: Option<Bytes>,
+        /// Where the rest comes from.
+        intake: Rc<Intake>,
+        /// Which attempt this is.
+        turn: u32,
+    },
     /// Sent again.
     Kept {
         /// All of it, in one piece.
@@ -339,10 +372,13 @@ impl Body for RequestBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IntakeError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Live(intake) => {
-                if intake.state.borrow().parked {
-                    // Its connection is closed when the answer has been read; nothing wakes this again.
+            Self::Live { ahead, intake, turn } => {
+                if intake.state.borrow().turn != *turn {
+                    // Its connection is closed, or its stream reset, when the answer has been read; nothing wakes this again.
                     return Poll::Pending;
+                }
+                if let Some(data) = ahead.take() {
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 if let Some(gate) = &intake.gate {
                     ready!(gate.poll_open(cx));
@@ -361,7 +397,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Live(intake) => intake.has_ended(),
+            Self::Live { ahead, intake, .. } => ahead.is_none() && intake.has_ended(),
             Self::Kept { data, trailers } => data.as_ref().is_none_or(Bytes::is_empty) && trailers.is_none(),
         }
     }
@@ -369,7 +405,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Live(intake) => intake.declared,
+            Self::Live { intake, .. } => intake.declared,
             // Trailers need chunks, so the length stays unsaid.
             Self::Kept { trailers: Some(_), .. } => SizeHint::default(),
             Self::Kept { data, trailers: None } => SizeHint::with_exact(data.as_ref().map_or(0, |d| d.len() as u64)),

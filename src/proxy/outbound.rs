@@ -6,13 +6,14 @@
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Extensions, Method, Request, Uri};
+use http::{Extensions, Method, Request, Uri, Version};
 
 use super::headers;
 use super::intake::RequestBody;
 use super::route::Route;
 use super::settings::HeaderCase;
 use super::target;
+use super::upgrade;
 
 /// A caller's request without anything that is not the upstream's business.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Sanitized {
     headers: HeaderMap,
     /// Of the caller's request, where the spelling of its fields is to be kept: hyper keeps it in here.
     extensions: Option<Extensions>,
+    upgrade: Option<HeaderValue>,
 }
 
 /// A request that carries the token (or needs none) and goes to its route's upstream.
@@ -33,11 +35,21 @@ impl Sanitized {
     /// its `Host`; `via` is our own entry (RFC 9110 §7.6.3); `has_body` decides what is said about a body's length.
     pub(super) fn new(parts: Parts, route: &Route, authority: &Authority, via: &HeaderValue, has_body: bool) -> Self {
         let target = target::upstream_target(&parts.uri, route);
+        let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
+        let joins_cookies = parts.version == Version::HTTP_2;
         let mut headers = parts.headers;
         headers.remove(header::HOST);
         // Framing is said anew by our own client; an empty body that was announced stays announced.
         let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body;
         headers::strip_hop_by_hop(&mut headers);
+        if joins_cookies {
+            headers::join_cookies(&mut headers);
+        }
+        if let Some(upgrade) = &upgrade {
+            headers.remove(header::TE);
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, upgrade.clone());
+        }
         if route.credential.is_some() {
             headers::strip_injected(&mut headers, &route.settings.inject.header);
         }
@@ -51,7 +63,21 @@ impl Sanitized {
         headers.insert(header::HOST, host(route, authority));
         headers.append(header::VIA, via.clone());
         let extensions = (route.settings.header_case == HeaderCase::Preserve).then_some(parts.extensions);
-        Self { method: parts.method, target, headers, extensions }
+        Self { method: parts.method, target, headers, extensions, upgrade }
+    }
+
+    /// The protocols that it asks to change to.
+    pub(super) fn upgrade(&self) -> Option<&HeaderValue> {
+        self.upgrade.as_ref()
+    }
+
+    /// Gives up changing the protocol: the upstream speaks none that can be changed.
+    pub(super) fn without_upgrade(mut self) -> Self {
+        if self.upgrade.take().is_some() {
+            self.headers.remove(header::CONNECTION);
+            self.headers.remove(header::UPGRADE);
+        }
+        self
     }
 
     /// Its method.

@@ -7,9 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::request::Parts;
+use http::{Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use super::headers;
 use crate::reason::Reason;
 use crate::server::Refusal;
 use crate::token::Unavailable;
@@ -19,6 +22,28 @@ pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-statu
 
 /// When a caller that was one too many may come again.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// What `grpc-message` writes as `%XX`: all but visible ASCII and the space.
+const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
+
+/// Who is answered, as far as the form of the answer depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    Http1,
+    Http2,
+    /// gRPC, over HTTP/2.
+    Grpc,
+}
+
+impl Caller {
+    pub(super) fn of(request: &Parts) -> Self {
+        match request.version {
+            Version::HTTP_2 if headers::is_grpc(&request.headers) => Self::Grpc,
+            Version::HTTP_2 => Self::Http2,
+            _ => Self::Http1,
+        }
+    }
+}
 
 /// What a caller is told instead of an upstream's answer.
 #[derive(Clone, Debug)]
@@ -76,7 +101,7 @@ impl Problem {
 
     /// The whole answer as bytes of HTTP/1.1, the connection's last; for what was refused before hyper saw it.
     pub(super) fn into_bytes(self, head_only: bool) -> Bytes {
-        let mut response = self.into_response();
+        let mut response = self.into_document();
         let phrase = response.extensions_mut().remove::<ReasonPhrase>();
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -111,8 +136,47 @@ impl Problem {
         )
     }
 
-    /// The response, whole.
-    pub(super) fn into_response(self) -> Response<Bytes> {
+    /// The response, whole, in the form that the caller understands.
+    pub(super) fn into_response(self, caller: Caller) -> Response<Bytes> {
+        let mut response = match caller {
+            Caller::Grpc => self.as_grpc(),
+            Caller::Http1 | Caller::Http2 => self.into_document(),
+        };
+        if caller != Caller::Http1 {
+            // Said by GOAWAY there; the field is illegal (RFC 9113 §8.2.2).
+            response.headers_mut().remove(CONNECTION);
+        }
+        response
+    }
+
+    /// "Trailers-only": what a gRPC client needs to see a status and a message of ours instead of "unknown". All of them read
+    /// it with HTTP's 200 only.
+    fn as_grpc(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        let (code, detail) = (self.reason.code(), &self.detail);
+        let message = utf8_percent_encode(&format!("{code} {detail}"), GRPC_MESSAGE).to_string();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from(self.grpc_status()));
+        if let Ok(message) = HeaderValue::try_from(message) {
+            headers.insert("grpc-message", message);
+        }
+        headers.insert(PROXY_STATUS, proxy_status(&format!("error={}", error_type(self.reason)), code, detail));
+        response
+    }
+
+    /// The status of gRPC that goes with that of HTTP (its document "HTTP to gRPC Status Code Mapping", and 421 as 403).
+    fn grpc_status(&self) -> u16 {
+        match self.status() {
+            StatusCode::BAD_REQUEST => 13,
+            StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST => 7,
+            StatusCode::NOT_FOUND => 12,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => 14,
+            _ => 2,
+        }
+    }
+
+    fn into_document(self) -> Response<Bytes> {
         let status = self.status();
         let code = self.reason.code();
         let document = serde_json::json!({
@@ -193,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_problem_names_its_code_everywhere_a_client_may_look() {
-        let response = Problem::new(Reason::HostNotAllowed, "Host \"évil\" is not allowed").into_response();
+        let response =
+            Problem::new(Reason::HostNotAllowed, "Host \"évil\" is not allowed").into_response(Caller::Http1);
         assert_eq!(response.status(), 421);
         let status = response.headers()[PROXY_STATUS].to_str().unwrap();
         assert_eq!(status, r#"bearerd; error=http_request_denied; details="C003 Host \"?vil\" is not allowed""#);
@@ -215,9 +280,28 @@ mod tests {
     }
 
     #[test]
+    fn a_grpc_caller_is_told_in_trailers_alone() {
+        let check = |reason: Reason, status: &str| {
+            let response = Problem::new(reason, "no é%").into_response(Caller::Grpc);
+            assert_eq!(response.status(), 200);
+            assert!(response.body().is_empty());
+            assert_eq!(response.headers()["grpc-status"], status, "{reason}");
+            let message = format!("{reason} no %C3%A9%25");
+            assert_eq!(response.headers()["grpc-message"], message);
+        };
+        check(Reason::TokenPending, "14");
+        check(Reason::UpstreamConnect, "14");
+        check(Reason::UpstreamSilent, "14");
+        check(Reason::CallerNotAllowed, "7");
+        check(Reason::HostNotAllowed, "7");
+        check(Reason::NoRoute, "12");
+        check(Reason::BadRequest, "13");
+    }
+
+    #[test]
     fn a_wait_is_rounded_up_to_whole_seconds() {
         let mut problem = Problem::new(Reason::TokenPending, "");
         problem.retry_after = Some(Duration::from_millis(1100));
-        assert_eq!(problem.into_response().headers()[RETRY_AFTER], "2");
+        assert_eq!(problem.into_response(Caller::Http1).headers()[RETRY_AFTER], "2");
     }
 }

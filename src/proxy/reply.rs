@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::held::Held;
-use super::problem::Problem;
+use super::problem::{Caller, Problem};
 use super::route::Route;
 use super::slots::Slot;
 use crate::metrics::{AnsweredBy, Metrics};
@@ -76,19 +76,29 @@ impl Account {
     }
 
     /// An answer of our own.
-    pub(super) fn refuse(mut self, problem: Problem) -> Response<ReplyBody> {
+    pub(super) fn refuse(mut self, problem: Problem, caller: Caller) -> Response<ReplyBody> {
         self.metrics.refuse(problem.reason);
         self.answered(problem.status(), AnsweredBy::Bearerd);
         if let Some(route) = self.route.as_ref().filter(|_| problem.reason.code().starts_with('U')) {
             route.complaints.utter(&route.settings.name, &problem);
         }
-        problem.into_response().map(|body| ReplyBody { content: Content::Own(Some(body)), account: Some(self) })
+        problem.into_response(caller).map(|body| {
+            // Without a body the head ends the stream, which gRPC's "trailers-only" must.
+            let content = Content::Own(Some(body).filter(|body| !body.is_empty()));
+            ReplyBody { content, account: Some(self) }
+        })
     }
 
     /// The upstream's answer.
     pub(super) fn pass(mut self, response: Response<Held>) -> Response<ReplyBody> {
         self.answered(response.status(), AnsweredBy::Upstream);
         response.map(|held| ReplyBody { content: Content::Upstream(held), account: Some(self) })
+    }
+
+    /// The upstream's 101; the account stays open for what comes after it.
+    pub(super) fn switch(&mut self, response: Response<Held>) -> Response<ReplyBody> {
+        self.answered(response.status(), AnsweredBy::Upstream);
+        response.map(|_| ReplyBody { content: Content::Own(None), account: None })
     }
 
     fn answered(&mut self, status: StatusCode, by: AnsweredBy) {

@@ -69,6 +69,7 @@ impl Route {
     /// How connections to its upstream are kept and spoken on.
     pub(super) fn pool_options(&self) -> pool::Options {
         pool::Options {
+            protocol: self.settings.protocol,
             idle_timeout: self.settings.timeouts.upstream_idle,
             preserve_header_case: self.settings.header_case == settings::HeaderCase::Preserve,
         }
@@ -182,6 +183,8 @@ pub(super) mod tests {
             credential: None,
             strip_path: true,
             keep_host: false,
+            protocol: crate::upstream::Protocol::Auto,
+            upgrades: vec!["websocket".to_owned()],
             rejection: Rejection {
                 status: vec![401],
                 www_authenticate_error: vec!["invalid_token".to_owned()],

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::secret::SecretSource;
 use crate::tls::CallerName;
-use crate::upstream::Origin;
+use crate::upstream::{Origin, Protocol};
 
 /// One route, its credential's rejection and injection rules merged in.
 #[derive(Clone, Debug)]
@@ -28,6 +28,10 @@ pub struct Route {
     pub strip_path: bool,
     /// Whether the caller's `Host` is forwarded.
     pub keep_host: bool,
+    /// Which HTTP the upstream is spoken to in.
+    pub protocol: Protocol,
+    /// The protocols that a connection may be changed to: names, or names with a version.
+    pub upgrades: Vec<String>,
     /// What counts as a rejection of the token, and what follows.
     pub rejection: Rejection,
     /// Where the token goes.

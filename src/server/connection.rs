@@ -1,27 +1,20 @@
-//! One caller's connection: HTTP/1 served by hyper behind our own framing, ended gently at a drain.
+//! One caller's connection: which HTTP it speaks, and what a handler is to one.
 
-use std::convert::Infallible;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Refusal;
-use super::framing::{Activity, Framed, Watched};
+use super::framing::{Framed, Opened, Watched};
 use super::peer::Peer;
+use super::{Refusal, http1, http2};
 use crate::shutdown::Shutdown;
 use crate::tls::CallerName;
-
-/// What hyper may take more than we let through: it must never be the one who refuses.
-const HEAD_SLACK: usize = 1024;
+use crate::tunnel::{Ahead, Duplex};
 
 /// What is known of a connection apart from its requests.
 #[derive(Clone, Debug)]
@@ -59,87 +52,57 @@ pub trait Handler: 'static {
     }
 
     /// Answers one request. Dropped when the caller goes away.
-    fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> impl Future<Output = Response<Self::Body>>;
+    fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> impl Future<Output = Answer<Self::Body>>;
 
     /// The whole answer, as HTTP/1.1 and to be the connection's last, to what was refused before it became a request. `head_only`
     /// leaves out the body, for HEAD.
     fn refuse(&self, info: &ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes;
 }
 
+/// What a handler makes of a request.
+pub struct Answer<B> {
+    /// What the caller is sent.
+    pub response: Response<B>,
+    /// Takes over the caller's stream after it; only with 101.
+    pub then: Option<Takeover>,
+}
+
+/// What is done with a caller's stream that is no longer HTTP, until the stream ends.
+pub type Takeover = Box<dyn FnOnce(Box<dyn Duplex>) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+impl<B> From<Response<B>> for Answer<B> {
+    fn from(response: Response<B>) -> Self {
+        Self { response, then: None }
+    }
+}
+
+impl<B> std::fmt::Debug for Answer<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("status", &self.response.status()).finish_non_exhaustive()
+    }
+}
+
 /// Serves a connection until the caller, an error, a refusal or a drain ends it.
 pub(super) async fn serve<S, H>(mut stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Duplex + 'static,
     H: Handler,
 {
     let activity = stream.activity();
     let opened = tokio::select! {
         biased;
         opened = stream.opened() => opened,
-        () = drain(&mut draining, &activity) => return,
+        () = http1::drain(&mut draining, &activity) => return,
     };
+    // In boxes, so that connections on which nothing is served do not take the memory for it.
     match opened {
-        // In a box, so that connections on which nothing is served do not take the memory for it.
-        Ok(true) => Box::pin(serve_requests(stream, info, handler, draining)).await,
-        Ok(false) => finish(stream, &info, &*handler).await,
+        Ok(Opened::Http1) => Box::pin(http1::serve(stream, info, handler, draining)).await,
+        Ok(Opened::Http2) => {
+            let settings = *stream.settings();
+            let (stream, read) = stream.into_parts();
+            Box::pin(http2::serve(Ahead::new(stream, read), settings, info, handler, draining)).await;
+        }
+        Ok(Opened::Nothing) => http1::finish(stream, &info, &*handler).await,
         Err(error) => tracing::debug!(%error, peer = %info.peer, "connection of a caller ended"),
     }
-}
-
-async fn serve_requests<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    H: Handler,
-{
-    let activity = stream.activity();
-    let head = stream.settings().head;
-    let service = service_fn(|request: Request<Incoming>| {
-        let (handler, info) = (Rc::clone(&handler), info.clone());
-        let busy = activity.request_began();
-        async move {
-            let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
-            let response = handler.handle(info, request).await;
-            Ok::<_, Infallible>(response.map(|body| Watched::new(body, busy)))
-        }
-    });
-    let wants_case = handler.wants_header_case();
-    let mut connection = http1::Builder::new()
-        // The timers are ours (`framing`); hyper has one for two purposes.
-        .header_read_timeout(None)
-        .max_header_size(head + HEAD_SLACK)
-        .preserve_header_case(wants_case)
-        .serve_connection(TokioIo::new(stream), service);
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => ended,
-        () = drain(&mut draining, &activity) => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
-    }
-    finish(connection.into_parts().io.into_inner(), &info, &*handler).await;
-}
-
-/// Ends a connection, with an answer if it was refused.
-pub(super) async fn finish<S, H>(stream: Framed<S>, info: &ConnectionInfo, handler: &H)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    H: Handler,
-{
-    stream
-        .finish(|refusal, is_head_method| {
-            tracing::debug!(code = %refusal.reason, detail = refusal.detail, peer = %info.peer, "refused");
-            handler.refuse(info, refusal, is_head_method)
-        })
-        .await;
-}
-
-/// Ready when draining and not within a head: a request that has begun to come is still served.
-async fn drain(draining: &mut Shutdown, activity: &Activity) {
-    draining.fired().await;
-    // Polled after the connection, whose progress is what changes this.
-    std::future::poll_fn(|_| if activity.is_in_head() { Poll::Pending } else { Poll::Ready(()) }).await;
 }

@@ -27,6 +27,7 @@ use tokio::time::{Instant, timeout_at};
 pub(super) use activity::Activity;
 pub use activity::Watched;
 
+use super::preface::{self, Protocol};
 use super::{Refusal, Settings};
 use crate::reason::Reason;
 use activity::{Patience, Phase};
@@ -57,6 +58,17 @@ pub(super) struct Framed<S> {
     unflushed: bool,
     /// Why no more is read, once that is so.
     end: Option<End>,
+}
+
+/// How a connection begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// With the whole head of a request.
+    Http1,
+    /// With the preface of HTTP/2, which is held.
+    Http2,
+    /// With its end.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -109,6 +121,11 @@ impl<S> Framed<S> {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The stream, and what came on it and was not handed on.
+    pub(super) fn into_parts(self) -> (S, Bytes) {
+        (self.stream, self.held.freeze())
     }
 
     /// Reads nothing; [`Framed::finish`] says why.
@@ -207,25 +224,30 @@ impl<S> Framed<S> {
 
 impl<S: AsyncRead + Unpin> Framed<S> {
     /// Waits for the first whole head, before anything of hyper's is built: a caller that sends nothing, or half a head, costs
-    /// little memory. Returns whether there is something to serve.
+    /// little memory. A caller of HTTP/2 is known by its first bytes; nothing of them is judged here.
     ///
     /// # Errors
     /// Those of the socket.
-    pub(super) async fn opened(&mut self) -> io::Result<bool> {
+    pub(super) async fn opened(&mut self) -> io::Result<Opened> {
         std::future::poll_fn(|cx| self.poll_opened(cx)).await
     }
 
-    fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Opened>> {
         let mut space = [0; FIRST_READ];
         while self.granted == 0 && self.end.is_none() {
             let mut buf = ReadBuf::new(&mut space);
             if ready!(self.poll_more(cx, &mut buf))? == 0 {
-                return Poll::Ready(Ok(false));
+                return Poll::Ready(Ok(Opened::Nothing));
             }
             self.held.extend_from_slice(buf.filled());
-            self.judge_held()?;
+            match preface::protocol(&self.held) {
+                Some(Protocol::Http1) => self.judge_held()?,
+                Some(Protocol::Http2) => return Poll::Ready(Ok(Opened::Http2)),
+                // Half a preface may be the beginning of "POST", too.
+                None => self.activity.head_began(),
+            }
         }
-        Poll::Ready(Ok(self.end.is_none()))
+        Poll::Ready(Ok(if self.end.is_none() { Opened::Http1 } else { Opened::Nothing }))
     }
 
     /// Sees the caller hang up while its request is being answered. What it sends meanwhile is held, one read of it.
@@ -263,6 +285,9 @@ impl<S: AsyncRead + Unpin> Framed<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.activity.is_switched() {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         loop {
             // Nothing filled in is the end of the stream to hyper.

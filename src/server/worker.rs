@@ -19,7 +19,7 @@ use super::handshake::{self, Failure};
 use super::owner::{self, Owner};
 use super::peer::Peer;
 use super::stream::Stream;
-use super::{ConnectionInfo, Refusal, Settings};
+use super::{ConnectionInfo, Refusal, Settings, http1};
 use crate::log::Pace;
 use crate::reason::Reason;
 use crate::shutdown::Shutdown;
@@ -213,7 +213,7 @@ impl<H: Handler> Worker<H> {
         stream.turn_away(TOO_MANY);
         let (handler, refusing) = (Rc::clone(&self.handler), Rc::clone(&self.refusing));
         open.spawn_local(async move {
-            connection::finish(stream, &accepted.info, &*handler).await;
+            http1::finish(stream, &accepted.info, &*handler).await;
             drop(refusing);
         });
     }
@@ -264,7 +264,7 @@ async fn serve_tls<H: Handler>(
             handshake::complain(&pace, info.peer, handshake::PLAIN.detail);
             let mut stream = Framed::new(Stream::Plain(socket), settings);
             stream.turn_away(handshake::PLAIN);
-            connection::finish(stream, &info, &*handler).await;
+            http1::finish(stream, &info, &*handler).await;
         }
         Err(Failure::Broken(why)) => {
             handshake::complain(&pace, info.peer, &why);

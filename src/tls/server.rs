@@ -12,7 +12,7 @@ use super::live::Recipe;
 use super::{Identity, TlsError, VERSIONS, provider};
 
 /// What is offered to callers by ALPN (RFC 7301), the best first. Some clients that are told to speak HTTP/1.0 say so here.
-pub(crate) const PROTOCOLS: &[&[u8]] = &[b"http/1.1", b"http/1.0"];
+pub(crate) const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0"];
 
 /// `[tls]`: what callers are shown, and what they must show.
 #[derive(Clone, Debug, PartialEq, Eq)]

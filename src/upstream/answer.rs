@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::pool::{Connection, Outbound, Pool};
+use super::connection::{Connection, Kind, Outbound};
+use super::http2::Cut;
+use super::pool::Pool;
 
 /// An answer's body. Read to its end it returns the connection to the pool, at the latest when it is
 /// dropped; dropped before its end, it closes the connection.
@@ -17,20 +19,32 @@ pub struct AnswerBody<B: Outbound> {
     incoming: Incoming,
     lease: Option<(Connection<B>, Rc<Pool<B>>)>,
     forfeited: bool,
+    /// Breaks off what is left of the request, after an answer on a stream of HTTP/2 has ended.
+    request: Option<Rc<Cut>>,
+    /// After it the connection is no longer HTTP.
+    switched: bool,
 }
 
 impl<B: Outbound> AnswerBody<B> {
-    pub(super) fn new(incoming: Incoming, connection: Connection<B>, pool: Rc<Pool<B>>) -> Self {
-        Self { incoming, lease: Some((connection, pool)), forfeited: false }
+    pub(super) fn new(incoming: Incoming, connection: Connection<B>, pool: Rc<Pool<B>>, switched: bool) -> Self {
+        Self { incoming, lease: Some((connection, pool)), forfeited: false, request: None, switched }
     }
 
     /// Has the connection closed when the answer ends: its request was not written to the end and never will be.
     pub fn forfeit(&mut self) {
         self.forfeited = true;
+        if let Some(request) = self.request.take() {
+            request.make();
+        }
+    }
+
+    /// The connection, after an answer of 101.
+    pub fn take_connection(&mut self) -> Option<Connection<B>> {
+        self.switched.then(|| self.lease.take()).flatten().map(|(connection, _)| connection)
     }
 
     fn release_at_end(&mut self) {
-        if self.incoming.is_end_stream() {
+        if !self.switched && self.incoming.is_end_stream() {
             self.release();
         }
     }
@@ -39,7 +53,10 @@ impl<B: Outbound> AnswerBody<B> {
         if let Some((connection, pool)) = self.lease.take()
             && !self.forfeited
         {
-            pool.give_back(connection);
+            match connection.kind {
+                Kind::Alone(alone) => pool.give_back(alone),
+                Kind::Shared(lease) => self.request = Some(lease.finish()),
+            }
         }
     }
 }

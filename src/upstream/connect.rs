@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -89,11 +90,41 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
+    /// The same for another one who waited.
+    pub(super) fn again(&self) -> Self {
+        Self { failure: self.failure, source: io::Error::new(self.source.kind(), self.source.to_string()) }
+    }
+
     /// The connection was open but HTTP could not begin on it.
     pub(super) fn handshake(error: hyper::Error) -> Self {
         Self { failure: ConnectFailure::Connect, source: io::Error::other(error) }
     }
 }
+
+/// Which HTTP a TLS connection is offered for (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2, else HTTP/1.1.
+    Both,
+    /// HTTP/2 alone.
+    Http2,
+}
+
+impl Offer {
+    fn names(self) -> Vec<Vec<u8>> {
+        let (http1, http2) = (b"http/1.1".to_vec(), HTTP2.to_vec());
+        match self {
+            Self::Http1 => vec![http1],
+            Self::Both => vec![http2, http1],
+            Self::Http2 => vec![http2],
+        }
+    }
+}
+
+/// HTTP/2's name in ALPN.
+const HTTP2: &[u8] = b"h2";
 
 /// An open connection, plain or TLS: a Tokio stream.
 #[derive(Debug)]
@@ -155,11 +186,19 @@ impl Connector {
         self.proxy.as_ref()
     }
 
-    /// Opens a connection. Cancel-safe.
+    /// Opens a connection for HTTP/1.1. Cancel-safe.
     ///
     /// # Errors
     /// [`ConnectError`] with the step that failed.
     pub async fn connect(&self) -> Result<Stream, ConnectError> {
+        self.connect_offering(Offer::Http1).await
+    }
+
+    /// Opens a connection for one of these. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ConnectError`] with the step that failed.
+    pub async fn connect_offering(&self, offer: Offer) -> Result<Stream, ConnectError> {
         let deadline = Instant::now() + self.timeout.min(LONGEST);
         let (transport, found) = match &self.proxy {
             None => {
@@ -170,8 +209,12 @@ impl Connector {
         };
         let stream = match &self.tls {
             None => Stream::Plain(transport),
-            Some((tls, name)) => Stream::Tls(Box::new(self.handshake(tls, name, transport, deadline).await?)),
+            Some((tls, name)) => Stream::Tls(Box::new(self.handshake((tls, offer), name, transport, deadline).await?)),
         };
+        if offer == Offer::Http2 && self.tls.is_some() && !stream.agreed_on_http2() {
+            let source = io::Error::other("the server does not speak HTTP/2 (ALPN); upstream_protocol demands it");
+            return Err(ConnectError { failure: ConnectFailure::Tls, source });
+        }
         *self.last_good.lock().unwrap_or_else(PoisonError::into_inner) = found;
         Ok(stream)
     }
@@ -186,6 +229,7 @@ impl Connector {
         };
         // Small writes must not wait for the peer's acknowledgement. A socket that refuses the option still works.
         let _ = tcp.set_nodelay(true);
+        keep_alive(&tcp);
         Ok((tcp, Found { host: host.to_owned(), port, addresses }))
     }
 
@@ -222,12 +266,13 @@ impl Connector {
 
     async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
-        tls: &tls::Client,
+        (tls, offer): (&tls::Client, Offer),
         name: &ServerName<'static>,
         transport: S,
         deadline: Instant,
     ) -> Result<TlsStream<S>, ConnectError> {
-        let connecting = TlsConnector::from(tls.config()).connect(name.clone(), transport);
+        let connector = TlsConnector::from(tls.config());
+        let connecting = connector.with_alpn(offer.names()).connect(name.clone(), transport);
         match timeout_at(deadline, connecting).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
@@ -241,6 +286,16 @@ impl Connector {
         let within = humantime::format_duration(self.timeout);
         let source = io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {within}"));
         ConnectError { failure: ConnectFailure::Timeout, source }
+    }
+}
+
+impl Stream {
+    /// Whether the TLS handshake chose HTTP/2.
+    pub fn agreed_on_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
     }
 }
 
@@ -292,6 +347,15 @@ impl AsyncWrite for Stream {
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
+}
+
+/// Has the system notice a peer that is gone without a word, while a stream is open that says nothing for hours. HTTP/2's
+/// PING would do, but gRPC servers end connections that ping more often than every five minutes.
+fn keep_alive(tcp: &TcpStream) {
+    let probes =
+        TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10)).with_retries(3);
+    // A socket that refuses the option still works.
+    let _ = SockRef::from(tcp).set_tcp_keepalive(&probes);
 }
 
 fn readable_handshake_error(error: io::Error) -> io::Error {

@@ -1,46 +1,47 @@
 //! Connections to one upstream, as one worker keeps them: opened when needed, reused while fresh.
 //!
-//! Owns opening, reuse and the end of idle connections. A pool belongs to one worker thread, so it needs no lock. The
-//! last connection that came back is taken first; the others grow old and are closed.
+//! Owns opening, reuse and the end of idle connections. A pool belongs to one worker thread, so it needs no lock. Of HTTP/1
+//! the last connection that came back is taken first; the others grow old and are closed. HTTP/2 connections are shared, so
+//! they are opened one at a time: whoever needs one while one is being opened waits for that.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::{Request, StatusCode};
-use http_body::Body;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::answer::AnswerBody;
-use super::connect::{ConnectError, Connector};
-use super::wire::{Traffic, Wire};
+use super::connect::{ConnectError, Connector, Offer};
+use super::connection::{Connection, Kind, Outbound, SendError};
+use super::http1::Alone;
+use super::http2::{Lease, Shared};
+use super::origin::Scheme;
 
-/// Longest head of an answer, in bytes (DESIGN section 6).
-const HEAD_LIMIT: usize = 64 * 1024;
-/// Most fields in an answer's head.
-const FIELD_LIMIT: usize = 256;
-/// Most bytes that are read, interim answers included, until the head of the answer is whole.
-const BEFORE_BODY: usize = 4 * HEAD_LIMIT;
-/// How long a request's body may go on after its answer has ended.
-const LINGER: Duration = Duration::from_secs(30);
-/// How long such a body may pause.
-const PAUSE: Duration = Duration::from_secs(5);
 /// Most idle connections kept for one upstream by one worker.
 const IDLE_LIMIT: usize = 512;
+/// How long a connection that is kept for nobody waits for those who had it opened.
+const HAND_OVER: Duration = Duration::from_secs(1);
 
-/// The body of a request that goes upstream.
-pub trait Outbound: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static {}
-
-impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static> Outbound for B {}
+/// `upstream_protocol`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// What TLS agrees on; HTTP/1 without TLS.
+    #[default]
+    Auto,
+    /// HTTP/1 alone.
+    Http1,
+    /// HTTP/2 alone; without TLS by prior knowledge (RFC 9113 §3.3).
+    Http2,
+}
 
 /// How connections to one upstream are kept and spoken on.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
+    /// Which HTTP.
+    pub protocol: Protocol,
     /// Idle connections are closed after this time; `None` keeps none.
     pub idle_timeout: Option<Duration>,
     /// Whether names of fields are written as the caller spelled them, as far as hyper's server has noted it in the request,
@@ -50,131 +51,120 @@ pub struct Options {
 
 /// The connections of one worker to one upstream.
 #[derive(Debug)]
-pub struct Pool<B> {
+pub struct Pool<B: Outbound> {
     connector: Connector,
     options: Options,
     idle: RefCell<Vec<Idle<B>>>,
+    shared: RefCell<Vec<Rc<Shared<B>>>>,
+    /// The one connection that may become a shared one.
+    opening: RefCell<Option<watch::Receiver<Option<Opened>>>>,
+    /// Whether the last connection spoke HTTP/1, so that there is no use in waiting for one to share.
+    speaks_http1: Cell<bool>,
     sweeping: Cell<bool>,
 }
 
 #[derive(Debug)]
-struct Idle<B> {
+struct Idle<B: Outbound> {
     connection: Connection<B>,
     since: Instant,
 }
 
-/// One connection, ready for one request. Dropped before its answer ends, it is closed.
-#[derive(Debug)]
-pub struct Connection<B> {
-    sender: http1::SendRequest<B>,
-    driver: AbortHandle,
-    traffic: Rc<Traffic>,
-    reused: bool,
-}
-
-impl<B> Drop for Connection<B> {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-/// A request that got no answer.
-#[derive(Debug)]
-pub struct SendError {
-    /// Whether any byte of it may have reached the upstream.
-    pub sent: bool,
-    /// What happened.
-    pub failure: SendFailure,
-}
-
-/// Why a request got no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SendFailure {
-    /// The connection ended first.
-    #[error("{0}")]
-    Closed(hyper::Error),
-    /// What came is not HTTP/1, or too much of it.
-    #[error("{0}")]
-    Malformed(hyper::Error),
-    /// Interim answers came, more than anybody means.
-    #[error("interim answers without end")]
-    Flooded,
-    /// The upstream turned to another protocol (RFC 9110 §15.2.2), which we never ask for.
-    #[error("101 Switching Protocols without being asked")]
-    Switched,
-}
+/// How the opening of a connection that others wait for has ended.
+type Opened = Result<(), ConnectError>;
 
 impl<B: Outbound> Pool<B> {
     /// An empty pool.
     pub fn new(connector: Connector, options: Options) -> Rc<Self> {
-        Rc::new(Self { connector, options, idle: RefCell::default(), sweeping: Cell::new(false) })
+        let can_share = match options.protocol {
+            Protocol::Auto => connector.origin().scheme() == Scheme::Https,
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+        };
+        Rc::new(Self {
+            connector,
+            options,
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            opening: RefCell::default(),
+            speaks_http1: Cell::new(!can_share),
+            sweeping: Cell::new(false),
+        })
+    }
+
+    /// Whether its connections can be turned into something else than HTTP.
+    pub fn can_upgrade(&self) -> bool {
+        self.options.protocol != Protocol::Http2
     }
 
     /// An open connection that served before, if there is one.
     pub fn take_idle(&self) -> Option<Connection<B>> {
+        self.take_shared(true).or_else(|| self.take_alone())
+    }
+
+    /// An open HTTP/1 connection, if there is one.
+    pub fn take_alone(&self) -> Option<Connection<B>> {
         let oldest = self.oldest_kept();
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, since }) = idle.pop() {
-            if since >= oldest && connection.sender.is_ready() {
+            let fresh = !connection.reused || since >= oldest;
+            if fresh && matches!(&connection.kind, Kind::Alone(alone) if alone.is_ready()) {
                 return Some(connection);
             }
         }
         None
     }
 
-    /// Opens a connection.
+    /// Opens a connection, or a stream on one that was just opened.
     ///
     /// # Errors
     /// [`ConnectError`] with the step that failed.
-    pub async fn connect(&self) -> Result<Connection<B>, ConnectError> {
-        let stream = self.connector.connect().await?;
-        let traffic = Rc::new(Traffic::default());
-        let io = TokioIo::new(Wire::new(stream, Rc::clone(&traffic)));
-        let mut builder = http1::Builder::new();
-        builder.max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT);
-        let preserves = self.options.preserve_header_case;
-        builder.preserve_header_case(preserves).title_case_headers(preserves);
-        let made = builder.handshake(io).await;
-        let (sender, connection) = made.map_err(ConnectError::handshake)?;
-        let driver = tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                // Whoever waits for an answer hears of it; an idle connection that ends is no event.
-                tracing::trace!(%error, "upstream connection ended");
+    pub async fn connect(self: &Rc<Self>) -> Result<Connection<B>, ConnectError> {
+        while !self.speaks_http1.get() {
+            if let Some(connection) = self.take_shared(false) {
+                return Ok(connection);
             }
-        });
-        Ok(Connection { sender, driver: driver.abort_handle(), traffic, reused: false })
+            let newest = self.shared.borrow().last().cloned();
+            if let Some(newest) = newest
+                && newest.settle().await
+            {
+                continue;
+            }
+            let mut opening = self.opening();
+            match opening.wait_for(Option::is_some).await.as_deref() {
+                Ok(Some(Err(error))) => return Err(error.again()),
+                // It is full or speaks HTTP/1.
+                Ok(_) if self.speaks_http1.get() || self.has_live_shared() => (),
+                // It has ended already; whoever asks gets one of its own, and with it the reason.
+                _ => return self.open(self.offer()).await,
+            }
+        }
+        match self.take_alone() {
+            Some(connection) => Ok(connection),
+            None => self.open(self.offer()).await,
+        }
+    }
+
+    /// Opens an HTTP/1 connection, even if the upstream knows better: one that can be upgraded.
+    ///
+    /// # Errors
+    /// [`ConnectError`] with the step that failed.
+    pub async fn connect_alone(self: &Rc<Self>) -> Result<Connection<B>, ConnectError> {
+        self.open(Offer::Http1).await
     }
 
     /// Sends one request. The connection comes back by itself when the answer's body has been read to its end.
     ///
     /// # Errors
-    /// [`SendError`], and then the connection is closed.
+    /// [`SendError`], and then the connection is closed, or the stream reset.
     pub async fn send(
         self: &Rc<Self>,
         mut connection: Connection<B>,
         request: Request<B>,
     ) -> Result<http::Response<AnswerBody<B>>, SendError> {
-        let written_before = connection.traffic.written();
-        connection.traffic.await_head(BEFORE_BODY);
-        let mut response = match connection.sender.try_send_request(request).await {
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(SendError { sent: true, failure: SendFailure::Switched });
-            }
-            Ok(response) => response,
-            Err(mut failed) => {
-                let never_written = failed.take_message().is_some();
-                let sent = !never_written && connection.traffic.written() != written_before;
-                let failure = match failed.into_error() {
-                    _ if connection.traffic.is_flooded() => SendFailure::Flooded,
-                    error if error.is_parse() => SendFailure::Malformed(error),
-                    error => SendFailure::Closed(error),
-                };
-                return Err(SendError { sent, failure });
-            }
-        };
-        connection.traffic.head_came();
+        let mut response = connection.send(request, self.connector.origin()).await?;
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let ambiguous = drop_overridden_length(response.headers_mut());
-        let mut response = response.map(|body| AnswerBody::new(body, connection, Rc::clone(self)));
+        let mut response = response.map(|body| AnswerBody::new(body, connection, Rc::clone(self), switched));
         if ambiguous {
             response.body_mut().forfeit();
         }
@@ -182,29 +172,29 @@ impl<B: Outbound> Pool<B> {
     }
 
     /// Takes a connection back whose answer has been read to the end.
-    pub(super) fn give_back(self: &Rc<Self>, connection: Connection<B>) {
-        if connection.sender.is_closed() || connection.traffic.write_failed() {
+    pub(super) fn give_back(self: &Rc<Self>, alone: Alone<B>) {
+        if alone.is_spent() {
             return;
         }
-        if connection.sender.is_ready() {
-            self.keep(connection);
+        if alone.is_ready() {
+            self.keep(alone);
             return;
         }
         // The request's body may still be under way: an upstream may answer first and read on. Not for ever: nobody waits
         // for that request any more.
         let pool = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            if let Some(connection) = finished(connection).await {
-                pool.keep(connection);
+            if let Some(alone) = alone.written().await {
+                pool.keep(alone);
             }
         });
     }
 
-    fn keep(self: &Rc<Self>, mut connection: Connection<B>) {
+    fn keep(self: &Rc<Self>, alone: Alone<B>) {
         if self.options.idle_timeout.is_none() {
             return;
         }
-        connection.reused = true;
+        let connection = Connection { kind: Kind::Alone(alone), reused: true };
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_LIMIT {
             idle.push(Idle { connection, since: Instant::now() });
@@ -213,9 +203,75 @@ impl<B: Outbound> Pool<B> {
         self.sweep();
     }
 
+    /// A stream of a shared connection that has room.
+    fn take_shared(&self, reused: bool) -> Option<Connection<B>> {
+        let mut shared = self.shared.borrow_mut();
+        if shared.is_empty() {
+            return None;
+        }
+        let oldest = self.oldest_kept();
+        shared.retain(|shared| !shared.is_spent() && !shared.idles_since(oldest));
+        let found = shared.iter().find(|shared| shared.has_room())?;
+        Some(Connection { kind: Kind::Shared(Lease::of(found)), reused })
+    }
+
+    fn has_live_shared(&self) -> bool {
+        self.shared.borrow().iter().any(|shared| !shared.is_spent())
+    }
+
+    /// The connection that is being opened for everybody; begins to open one if there is none.
+    fn opening(self: &Rc<Self>) -> watch::Receiver<Option<Opened>> {
+        let mut opening = self.opening.borrow_mut();
+        if let Some(opening) = &*opening {
+            return opening.clone();
+        }
+        let (tell, told) = watch::channel(None);
+        *opening = Some(told.clone());
+        let pool = Rc::clone(self);
+        // A task of its own, so that a caller who leaves takes nothing from the others.
+        tokio::task::spawn_local(async move {
+            let opened = pool.open(pool.offer()).await.map(|connection| {
+                if let Kind::Alone(_) = connection.kind {
+                    pool.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
+                    pool.sweep();
+                }
+            });
+            pool.opening.take();
+            tell.send_replace(Some(opened));
+        });
+        told
+    }
+
+    fn offer(&self) -> Offer {
+        match self.options.protocol {
+            Protocol::Auto => Offer::Both,
+            Protocol::Http1 => Offer::Http1,
+            Protocol::Http2 => Offer::Http2,
+        }
+    }
+
+    async fn open(self: &Rc<Self>, offer: Offer) -> Result<Connection<B>, ConnectError> {
+        let stream = self.connector.connect_offering(offer).await?;
+        let is_http2 = stream.agreed_on_http2() || offer == Offer::Http2;
+        if offer != Offer::Http1 {
+            self.speaks_http1.set(!is_http2);
+        }
+        if !is_http2 {
+            return Ok(Connection {
+                kind: Kind::Alone(Alone::begin(stream, self.options.preserve_header_case).await?),
+                reused: false,
+            });
+        }
+        let shared = Shared::begin(stream).await?;
+        let lease = Lease::of(&shared);
+        self.shared.borrow_mut().push(shared);
+        self.sweep();
+        Ok(Connection { kind: Kind::Shared(lease), reused: false })
+    }
+
     /// Starts the one task that closes connections which grew old, unless it runs.
     fn sweep(self: &Rc<Self>) {
-        let Some(patience) = self.options.idle_timeout else { return };
+        let patience = self.options.idle_timeout.unwrap_or(HAND_OVER);
         if self.sweeping.replace(true) {
             return;
         }
@@ -224,11 +280,7 @@ impl<B: Outbound> Pool<B> {
             loop {
                 tokio::time::sleep(patience).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let oldest = pool.oldest_kept();
-                let mut idle = pool.idle.borrow_mut();
-                idle.retain(|i| i.since >= oldest && !i.connection.sender.is_closed());
-                if idle.is_empty() {
-                    idle.shrink_to_fit();
+                if pool.drop_old() {
                     pool.sweeping.set(false);
                     return;
                 }
@@ -236,22 +288,21 @@ impl<B: Outbound> Pool<B> {
         });
     }
 
+    /// Closes what has idled for too long; whether nothing is left.
+    fn drop_old(&self) -> bool {
+        let oldest = self.oldest_kept();
+        let (mut idle, mut shared) = (self.idle.borrow_mut(), self.shared.borrow_mut());
+        idle.retain(|i| i.since >= oldest && !matches!(&i.connection.kind, Kind::Alone(alone) if alone.is_spent()));
+        shared.retain(|shared| !shared.is_spent() && !shared.idles_since(oldest));
+        if idle.is_empty() {
+            idle.shrink_to_fit();
+        }
+        idle.is_empty() && shared.is_empty()
+    }
+
     fn oldest_kept(&self) -> Instant {
         let now = Instant::now();
-        self.options.idle_timeout.and_then(|patience| now.checked_sub(patience)).unwrap_or(now)
-    }
-}
-
-/// The connection, when its request has been written to the end; `None` if the caller pauses or takes too long.
-async fn finished<B>(mut connection: Connection<B>) -> Option<Connection<B>> {
-    let until = Instant::now() + LINGER;
-    loop {
-        let written = connection.traffic.written();
-        match timeout(PAUSE, connection.sender.ready()).await {
-            Ok(ended) => return ended.is_ok().then_some(connection),
-            Err(_) if Instant::now() >= until || connection.traffic.written() == written => return None,
-            Err(_) => (),
-        }
+        now.checked_sub(self.options.idle_timeout.unwrap_or(HAND_OVER)).unwrap_or(now)
     }
 }
 
@@ -259,11 +310,4 @@ async fn finished<B>(mut connection: Connection<B>) -> Option<Connection<B>> {
 /// both: an attempt at smuggling, perhaps, so that the connection is not to be used again.
 fn drop_overridden_length(headers: &mut HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING) && headers.remove(CONTENT_LENGTH).is_some()
-}
-
-impl<B> Connection<B> {
-    /// Whether it served a request before: then the upstream may be about to close it.
-    pub fn is_reused(&self) -> bool {
-        self.reused
-    }
 }

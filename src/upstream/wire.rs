@@ -67,6 +67,11 @@ impl<S> Wire<S> {
         Self { stream, traffic }
     }
 
+    /// The stream itself, for what is no longer HTTP.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Counts what was taken; turns a failure into success that goes nowhere.
     fn settle(&self, offered: usize, result: io::Result<usize>) -> io::Result<usize> {
         match result {

@@ -44,7 +44,8 @@ fn a_switch_of_protocols_that_nobody_asked_for_is_502() {
     });
     let bearerd = setup.start_ready();
     bearerd.get("/switch").expect_problem(502, "U007");
-    let asked = Request::get("/switch").field("Connection", "upgrade").field("Upgrade", "websocket");
+    // This one is never asked for on anybody's behalf.
+    let asked = Request::get("/switch").field("Connection", "upgrade").field("Upgrade", "h2c");
     bearerd.send(&asked).expect_problem(502, "U007");
 }
 

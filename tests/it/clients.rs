@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::peers::{installed, skip_unless};
+use crate::support::peers::{installed, skip_unless, venv_python};
 use crate::support::{Bearerd, Setup, TokenEndpoint, Upstream, stage};
 
 /// What a client does in its language; it must print `ok` as its last line.
@@ -218,10 +218,4 @@ const ok = (condition, what) => {{ if (!condition) {{ console.error(what); proce
         port = bearerd.address().port()
     );
     assert_eq!(run(Command::new("node").arg("-e"), &script).trim(), "ok");
-}
-
-/// The Python of the environment that `./ci` makes, else the one on the path.
-fn venv_python() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python3");
-    if own.exists() { own } else { "python3".into() }
 }

@@ -58,7 +58,7 @@ fn check_failed_handshakes(bearerd: &Bearerd, wanted: f64) {
 }
 
 #[test]
-fn curl_is_served_over_every_version_of_tls_and_of_http_1() {
+fn curl_is_served_over_every_version_of_tls_and_of_http() {
     if skip_unless(installed("curl"), "curl") {
         return;
     }
@@ -66,11 +66,13 @@ fn curl_is_served_over_every_version_of_tls_and_of_http_1() {
     let bearerd = setup.start_ready();
     endpoint.tokens().revoke_all();
     let url = url(&bearerd, "/items");
-    curl_gets(&setup, &["--tls-max", "1.2", &url], "HTTP/1.1 200");
-    curl_gets(&setup, &["--tlsv1.3", &url], "HTTP/1.1 200");
+    curl_gets(&setup, &["--tls-max", "1.2", &url], "HTTP/2 200");
+    curl_gets(&setup, &["--tlsv1.3", &url], "HTTP/2 200");
+    curl_gets(&setup, &["--http1.1", &url], "HTTP/1.1 200");
     curl_gets(&setup, &["-0", &url], "HTTP/1.");
     curl_gets(&setup, &["--no-alpn", &url], "HTTP/1.1 200");
-    curl_gets(&setup, &["--http2", &url], "HTTP/");
+    curl_gets(&setup, &["--http2", &url], "HTTP/2 200");
+    curl_gets(&setup, &["--http2-prior-knowledge", &url], "HTTP/2 200");
     check_failed_handshakes(&bearerd, 0.0);
     assert!(upstream.requests().iter().all(|seen| !seen.head.fields.has("x-forwarded-proto")));
     // Health and metrics stay plain.
@@ -189,11 +191,11 @@ fn without_the_right_certificate_nobody_is_let_in() {
     check_failed_handshakes(&bearerd, 6.0);
     assert!(bearerd.log_with("C015")[0].contains("the caller showed no certificate"), "{:?}", bearerd.log_with("C015"));
     let own = ["--cert", "app.pem", "--key", "app.key", &url];
-    curl_gets(&setup, &own, "HTTP/1.1 200");
+    curl_gets(&setup, &own, "HTTP/2 200");
     // A page that rebinds a name has no certificate, so that Host proves nothing more.
-    curl_gets(&setup, &[&["-H", "Host: anything.example"], &own[..]].concat(), "HTTP/1.1 200");
+    curl_gets(&setup, &[&["-H", "Host: anything.example"], &own[..]].concat(), "HTTP/2 200");
     // But a browser that has one may be used by a page of another site.
-    curl_gets(&setup, &[&["-H", "Origin: https://evil.example"], &own[..]].concat(), "HTTP/1.1 403");
+    curl_gets(&setup, &[&["-H", "Origin: https://evil.example"], &own[..]].concat(), "HTTP/2 403");
 }
 
 #[test]

@@ -18,6 +18,10 @@ use super::super::Settings;
 #[derive(Debug)]
 pub(in crate::server) struct Activity {
     phase: Cell<Phase>,
+    /// Requests being served; HTTP/2 has many at once.
+    requests: Cell<usize>,
+    /// Whether the stream is about to be something else than HTTP.
+    switched: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -32,19 +36,40 @@ pub(super) enum Phase {
 }
 
 impl Activity {
-    pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self { phase: Cell::new(Phase::Idle(Instant::now())), reader: RefCell::new(None) })
+    /// Idle from now on.
+    pub(in crate::server) fn new() -> Rc<Self> {
+        let phase = Cell::new(Phase::Idle(Instant::now()));
+        let (requests, switched, reader) = (Cell::new(0), Cell::new(false), RefCell::new(None));
+        Rc::new(Self { phase, requests, switched, reader })
     }
 
     /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
     pub(in crate::server) fn request_began(self: &Rc<Self>) -> Rc<Busy> {
         self.phase.set(Phase::Busy);
+        self.requests.set(self.requests.get().saturating_add(1));
         Rc::new(Busy(Rc::clone(self)))
     }
 
     /// Whether the first bytes of a request have come, and not yet its whole head.
     pub(in crate::server) fn is_in_head(&self) -> bool {
         matches!(self.phase.get(), Phase::Head(_))
+    }
+
+    /// Since when nothing is being served.
+    pub(in crate::server) fn idle_since(&self) -> Option<Instant> {
+        match self.phase.get() {
+            Phase::Idle(since) | Phase::Head(since) => Some(since),
+            Phase::Busy => None,
+        }
+    }
+
+    /// What follows the current answer is not HTTP, and nobody here is to read it.
+    pub(in crate::server) fn switch(&self) {
+        self.switched.set(true);
+    }
+
+    pub(super) fn is_switched(&self) -> bool {
+        self.switched.get()
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -75,6 +100,11 @@ pub(in crate::server) struct Busy(Rc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        let left = self.0.requests.get().saturating_sub(1);
+        self.0.requests.set(left);
+        if left > 0 {
+            return;
+        }
         self.0.phase.set(Phase::Idle(Instant::now()));
         // The stream was last polled when it could not go on; it must look again.
         self.0.wake_reader();

@@ -5,7 +5,7 @@ use http_body_util::{BodyExt as _, Full};
 use proptest::prelude::*;
 use tokio::io::DuplexStream;
 
-use super::super::connection::{CallerBody, ConnectionInfo, Handler, serve};
+use super::super::connection::{Answer, CallerBody, ConnectionInfo, Handler, serve};
 use super::*;
 use crate::shutdown;
 
@@ -21,7 +21,7 @@ struct Teller(RefCell<Vec<String>>);
 impl Handler for Teller {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, _: ConnectionInfo, request: Request<CallerBody>) -> Response<Full<Bytes>> {
+    async fn handle(&self, _: ConnectionInfo, request: Request<CallerBody>) -> Answer<Full<Bytes>> {
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/slow" {
             tokio::time::sleep(Duration::from_secs(500)).await;
@@ -33,7 +33,7 @@ impl Handler for Teller {
         let told = format!("[{} {} {length}]", parts.method, parts.uri);
         self.0.borrow_mut().push(told.clone());
         let padding = if parts.uri.path() == "/big" { 100_000 } else { 0 };
-        Response::new(Full::new(Bytes::from(told + &" ".repeat(padding))))
+        Response::new(Full::new(Bytes::from(told + &" ".repeat(padding)))).into()
     }
 
     fn refuse(&self, _: &ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {

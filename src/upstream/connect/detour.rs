@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
-use super::{BadServerName, ConnectError, ConnectFailure, Connector, Found};
+use super::{BadServerName, ConnectError, ConnectFailure, Connector, Found, Offer};
 use crate::log::chain;
 use crate::tls::server_name;
 use crate::upstream::http_proxy::{Address, HttpProxy, Paused};
@@ -51,7 +51,7 @@ impl Connector {
         let tls = proxy.tls().map_err(|error| unusable(io::Error::other(chain(&error))))?;
         let name = server_name(origin.host())
             .ok_or_else(|| unusable(io::Error::other(BadServerName(origin.host().to_owned()))))?;
-        Ok((Transport::Tls(Box::new(self.handshake(tls, &name, tcp, deadline).await?)), found))
+        Ok((Transport::Tls(Box::new(self.handshake((tls, Offer::Http1), &name, tcp, deadline).await?)), found))
     }
 
     /// Sends CONNECT, with the login if that may be tried now.

@@ -96,6 +96,11 @@ impl Authority {
         front_with(&self.issue_until(name, year), server)
     }
 
+    /// A front that chooses one of these protocols (ALPN).
+    pub(crate) fn front_offering(&self, name: &str, server: SocketAddr, protocols: &[&str]) -> SocketAddr {
+        front_speaking(&self.issue(name), server, protocols)
+    }
+
     /// A front that lets in only clients with a certificate of this authority, and keeps what they show.
     pub(crate) fn front_for_clients(&self, name: &str, server: SocketAddr) -> (SocketAddr, Shown) {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), provider()).build().unwrap();
@@ -144,12 +149,17 @@ impl Authority {
 
 /// Lets `server` be reached by TLS with this certificate.
 pub(crate) fn front_with(pair: &Pair, server: SocketAddr) -> SocketAddr {
-    let config = ServerConfig::builder_with_provider(provider())
+    front_speaking(pair, server, &[])
+}
+
+fn front_speaking(pair: &Pair, server: SocketAddr, protocols: &[&str]) -> SocketAddr {
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![pair.der.clone()], pair.private_key())
         .unwrap();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     serve(TlsAcceptor::from(Arc::new(config)), server, Shown::default())
 }
 

@@ -132,6 +132,20 @@ impl Wire {
         }
     }
 
+    /// Whatever comes next; nothing if the other end has ended.
+    pub(crate) fn some(&mut self) -> io::Result<Vec<u8>> {
+        let came = self.stream.fill_buf()?.to_vec();
+        self.stream.consume(came.len());
+        Ok(came)
+    }
+
+    /// This many bytes.
+    pub(crate) fn exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// The fields after the last chunk, with the empty line that ends them.
     pub(crate) fn trailers(&mut self) -> io::Result<Fields> {
         let mut trailers = Fields::default();

@@ -1,0 +1,89 @@
+//! HTTP/1 with a caller: served by hyper behind our own framing; after a 101 the stream is handed over.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use super::connection::{ConnectionInfo, Handler, Takeover};
+use super::framing::{Activity, Framed, Watched};
+use crate::shutdown::Shutdown;
+use crate::tunnel::{Ahead, Duplex};
+
+/// What hyper may take more than we let through: it must never be the one who refuses.
+const HEAD_SLACK: usize = 1024;
+
+/// Serves requests one after the other.
+pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
+    stream: Framed<S>,
+    info: ConnectionInfo,
+    handler: Rc<H>,
+    mut draining: Shutdown,
+) {
+    let activity = stream.activity();
+    let head = stream.settings().head;
+    let takeover: RefCell<Option<Takeover>> = RefCell::new(None);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (handler, info) = (Rc::clone(&handler), info.clone());
+        let busy = activity.request_began();
+        let (takeover, activity) = (&takeover, &activity);
+        async move {
+            let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
+            let answer = handler.handle(info, request).await;
+            if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && answer.then.is_some() {
+                *takeover.borrow_mut() = answer.then;
+                activity.switch();
+            }
+            Ok::<_, Infallible>(answer.response.map(|body| Watched::new(body, busy)))
+        }
+    });
+    let wants_case = handler.wants_header_case();
+    let mut connection = http1::Builder::new()
+        // The timers are ours (`framing`); hyper has one for two purposes.
+        .header_read_timeout(None)
+        .max_header_size(head + HEAD_SLACK)
+        .preserve_header_case(wants_case)
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => ended,
+        () = drain(&mut draining, &activity) => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    if let Err(error) = &ended {
+        tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
+    }
+    let stream = connection.into_parts().io.into_inner();
+    match takeover.take() {
+        Some(takeover) if ended.is_ok() => {
+            let (stream, held) = stream.into_parts();
+            takeover(Box::new(Ahead::new(stream, held))).await;
+        }
+        _ => finish(stream, &info, &*handler).await,
+    }
+}
+
+/// Ends a connection, with an answer if it was refused.
+pub(super) async fn finish<H: Handler, S: Duplex>(stream: Framed<S>, info: &ConnectionInfo, handler: &H) {
+    stream
+        .finish(|refusal, is_head_method| {
+            tracing::debug!(code = %refusal.reason, detail = refusal.detail, peer = %info.peer, "refused");
+            handler.refuse(info, refusal, is_head_method)
+        })
+        .await;
+}
+
+/// Ready when draining and not within a head: a request that has begun to come is still served.
+pub(super) async fn drain(draining: &mut Shutdown, activity: &Activity) {
+    draining.fired().await;
+    // Polled after the connection, whose progress is what changes this.
+    std::future::poll_fn(|_| if activity.is_in_head() { Poll::Pending } else { Poll::Ready(()) }).await;
+}

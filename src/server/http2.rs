@@ -1,0 +1,115 @@
+//! HTTP/2 with a caller: many requests at once on one connection, within limits that hold off floods.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::{Instant, timeout};
+
+use super::Settings;
+use super::connection::{ConnectionInfo, Handler};
+use super::framing::{Activity, Watched};
+use crate::local::Here;
+use crate::shutdown::Shutdown;
+use crate::tunnel::Duplex;
+
+/// Requests that one connection may have under way.
+const STREAM_LIMIT: u32 = 100;
+/// What a caller may send of one body before we have read it, in bytes.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// The same for all bodies together: none that stands still may hold up the others.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAM_LIMIT;
+/// Streams that may be reset before anybody has looked at them (CVE-2023-44487, "rapid reset").
+const PENDING_RESETS: usize = 100;
+/// Streams that we may have had to reset for a caller's mistakes, in the connection's life (CVE-2025-8671, "MadeYouReset").
+const ERROR_RESETS: usize = 1024;
+/// How often a silent caller is asked whether it is still there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
+/// How long a connection lives on after it was told to end while nothing was under way.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Serves requests until the caller ends the connection, it has idled for `keep_alive`, or a drain has let the last one finish.
+pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
+    stream: S,
+    settings: Settings,
+    info: ConnectionInfo,
+    handler: Rc<H>,
+    mut draining: Shutdown,
+) {
+    let activity = Activity::new();
+    let (requests, peer) = (Rc::clone(&activity), info.peer.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (handler, info) = (Rc::clone(&handler), info.clone());
+        let busy = requests.request_began();
+        async move {
+            let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
+            let answer = handler.handle(info, request).await;
+            Ok::<_, Infallible>(answer.response.map(|body| Watched::new(body, busy)))
+        }
+    });
+    let mut connection = std::pin::pin!(
+        http2::Builder::new(Here)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAM_LIMIT)
+            .max_header_list_size(u32::try_from(settings.head).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .max_local_error_reset_streams(ERROR_RESETS)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = draining.fired() => {
+            // GOAWAY (RFC 9113 §6.8): what is under way ends, nothing new begins.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        () = idle_for(&activity, settings.keep_alive) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(LINGER, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "connection of a caller ended");
+    }
+}
+
+/// Ends when nothing has been under way for this long.
+async fn idle_for(activity: &Activity, patience: Option<Duration>) {
+    let Some(patience) = patience else { return std::future::pending().await };
+    loop {
+        let since = activity.idle_since().unwrap_or_else(Instant::now);
+        if since.elapsed() >= patience {
+            return;
+        }
+        tokio::time::sleep_until(since + patience).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_idles_only_while_no_request_of_several_is_served() {
+        let activity = Activity::new();
+        let started = Instant::now();
+        let (first, second) = (activity.request_began(), activity.request_began());
+        let serve = async {
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            drop(first);
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            drop(second);
+        };
+        tokio::join!(serve, idle_for(&activity, Some(Duration::from_secs(60))));
+        assert_eq!(started.elapsed().as_secs(), 260);
+    }
+}

@@ -1,0 +1,89 @@
+//! A connection to an upstream, whichever HTTP it speaks, as far as one request is concerned.
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::connect::Stream;
+use super::http1::Alone;
+use super::http2::Lease;
+use super::origin::Origin;
+use crate::tunnel::Ahead;
+
+/// The body of a request that goes upstream.
+pub trait Outbound:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static
+{
+}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static> Outbound for B {}
+
+/// Ready for one request.
+#[derive(Debug)]
+pub struct Connection<B: Outbound> {
+    pub(super) kind: Kind<B>,
+    pub(super) reused: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind<B: Outbound> {
+    /// HTTP/1, for this request alone.
+    Alone(Alone<B>),
+    /// One stream of HTTP/2.
+    Shared(Lease<B>),
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct SendError {
+    /// Whether any byte of it may have reached the upstream, which may then have acted on it.
+    pub sent: bool,
+    /// Whether the upstream said that it would not look at the request (HTTP/2), so that it may go elsewhere.
+    pub refused: bool,
+    /// What happened.
+    pub failure: SendFailure,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendFailure {
+    /// The connection ended first.
+    #[error("{0}")]
+    Closed(hyper::Error),
+    /// What came is not HTTP, or too much of it.
+    #[error("{}", crate::log::chain(.0))]
+    Malformed(hyper::Error),
+    /// Interim answers came, more than anybody means.
+    #[error("interim answers without end")]
+    Flooded,
+    /// The upstream turned to another protocol (RFC 9110 §15.2.2), which this request did not ask for.
+    #[error("101 Switching Protocols without being asked")]
+    Switched,
+}
+
+impl<B: Outbound> Connection<B> {
+    /// Whether it served a request before: then the upstream may be about to close it.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// The stream itself, after an answer of 101; `None` if it broke.
+    pub async fn into_stream(self) -> Option<Ahead<Stream>> {
+        match self.kind {
+            Kind::Alone(alone) => alone.into_stream().await,
+            Kind::Shared(_) => None,
+        }
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        request: Request<B>,
+        origin: &Origin,
+    ) -> Result<http::Response<Incoming>, SendError> {
+        match &mut self.kind {
+            Kind::Alone(alone) => alone.send(request).await,
+            Kind::Shared(lease) => lease.send(request, origin).await,
+        }
+    }
+}
