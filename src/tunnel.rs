@@ -39,7 +39,7 @@ impl<S> Ahead<S> {
     }
 }
 
-/// Copies both ways until both sides have ended, one fails, or one has been silent for a while after the other ended.
+/// Copies both ways until both sides have ended, one fails, or half a minute has passed since one ended.
 pub async fn join(one: impl Duplex, other: impl Duplex) {
     let (mut one_read, mut one_write) = tokio::io::split(one);
     let (mut other_read, mut other_write) = tokio::io::split(other);
