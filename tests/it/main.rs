@@ -24,6 +24,7 @@ mod callers;
 mod clients;
 mod configuration;
 mod faults;
+mod floods;
 mod forwarding;
 mod framing;
 mod grpc;

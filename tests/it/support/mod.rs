@@ -7,6 +7,7 @@ pub(crate) mod canaries;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod connect_proxy;
+pub(crate) mod frames;
 pub(crate) mod listener;
 pub(crate) mod peers;
 pub(crate) mod provider;

@@ -1,0 +1,122 @@
+//! HTTP/2 that no honest caller speaks: smuggled authorities, and the floods that bring servers down.
+
+use std::time::Duration;
+
+use crate::support::client::Load;
+use crate::support::frames::*;
+use crate::support::{Bearerd, Request, Setup, TokenEndpoint, Upstream, stage};
+
+fn calm() -> (TokenEndpoint, Upstream, Setup) {
+    let (endpoint, upstream, setup) = stage(300);
+    upstream.count_only();
+    (endpoint, upstream, setup)
+}
+
+/// The body of the answer to one request.
+fn ask(bearerd: &Bearerd, fields: &[u8]) -> std::io::Result<String> {
+    let mut frames = Frames::connect(bearerd.address())?;
+    frames.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, fields))?;
+    frames.body(1)
+}
+
+#[test]
+fn a_request_that_can_be_read_in_two_ways_is_refused() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    let own = bearerd.address().to_string();
+    let check = |fields: Vec<u8>, code: &str| {
+        let told = ask(&bearerd, &fields).unwrap();
+        assert!(told.contains(code), "{code}: {told}");
+        assert_eq!(upstream.count(), 0, "{code}: {told}");
+    };
+    // What is malformed ends the stream, or the connection, before anybody acts on it (RFC 9113 §8.1.1).
+    let ends = |more: &[(&str, &str)], path: &str| {
+        let told = ask(&bearerd, &request("POST", path, &own, more));
+        assert!(told.is_err(), "{more:?} {path}: {told:?}");
+        assert_eq!(upstream.count(), 0, "{more:?} {path}");
+    };
+    check(request("GET", "/", &own, &[("host", "evil.example")]), "C005");
+    check(request("GET", "/", &own, &[("host", &own), ("host", &own)]), "C005");
+    check(request("GET", "/", "user@localhost", &[]), "C005");
+    check(request("GET", "/", "evil.example", &[]), "C003");
+    check(request("GET", "*", &own, &[]), "C005");
+    check(request("TRACE", "/", &own, &[]), "C004");
+    check(fields(&[(":method", "CONNECT"), (":authority", "127.0.0.1:1")]), "C004");
+    ends(&[("transfer-encoding", "chunked")], "/");
+    ends(&[("connection", "close")], "/");
+    ends(&[("te", "gzip")], "/");
+    ends(&[("X-Upper", "x")], "/");
+    ends(&[], "http://evil.example/");
+    ends(&[("content-length", "5")], "/");
+    // What agrees goes through, host by itself as well.
+    ask(&bearerd, &request("GET", "/", &own, &[("host", &own)])).unwrap();
+    ask(&bearerd, &fields(&[(":method", "GET"), (":scheme", "http"), (":path", "/"), ("host", &own)])).unwrap();
+    assert_eq!(upstream.count(), 2);
+}
+
+/// Sends what `flood` makes of each round until the connection ends; returns in which round, and what GOAWAY said.
+fn flood(bearerd: &Bearerd, rounds: u32, flood: impl Fn(u32) -> Vec<u8>) -> (u32, Option<String>) {
+    let mut frames = Frames::connect(bearerd.address()).unwrap();
+    for round in 0..rounds {
+        if frames.send(flood(round)).is_err() {
+            return (round, frames.goaway());
+        }
+    }
+    (rounds, frames.goaway())
+}
+
+fn memory(bearerd: &Bearerd) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", bearerd.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn floods_end_their_own_connection_and_nothing_else() {
+    let (_endpoint, _upstream, setup) = calm();
+    let bearerd = setup.start_ready();
+    let own = bearerd.address().to_string();
+    let get = request("GET", "/items", &own, &[]);
+    let load = Load::start(bearerd.address(), 4, Duration::from_millis(5), Request::get("/honest"));
+    let before = memory(&bearerd);
+    let id = |round: u32| 2 * round + 1;
+    let headers = |round, flags| frame(HEADERS, flags | END_HEADERS, id(round), &get);
+    let ended = |what: &str, rounds: u32, (round, goaway): (u32, Option<String>), wanted: &str| {
+        assert!(round < rounds || goaway.is_some(), "{what}: went on for {round} rounds");
+        if let Some(goaway) = goaway {
+            assert!(goaway.contains(wanted), "{what}: {goaway:?}");
+        }
+    };
+    let rapid = |round| [headers(round, END_STREAM), frame(RST_STREAM, 0, id(round), [0, 0, 0, 8])].concat();
+    ended("rapid reset", 20_000, flood(&bearerd, 20_000, rapid), "too_many_resets");
+    let block = fields(&[("x-a", &"a".repeat(100))]).repeat(100);
+    let continuation = |round| match round {
+        0 => frame(HEADERS, END_STREAM, 1, &get),
+        _ => frame(CONTINUATION, 0, 1, &block),
+    };
+    ended("CONTINUATION", 2_000, flood(&bearerd, 2_000, continuation), "too_many_continuations");
+    let empty = |round| match round {
+        0 => headers(0, 0),
+        _ => frame(DATA, 0, 1, []),
+    };
+    ended("empty DATA", 50_000, flood(&bearerd, 50_000, empty), "too_many_data_frames");
+    let zero = |round| [headers(round, 0), frame(WINDOW_UPDATE, 0, id(round), [0; 4])].concat();
+    ended("WINDOW_UPDATE 0", 20_000, flood(&bearerd, 20_000, zero), "");
+    let many = |round| headers(round, 0);
+    ended("streams beyond the limit", 20_000, flood(&bearerd, 20_000, many), "too_many");
+    // These cost next to nothing; honest callers are served beside them.
+    for chatter in [frame(SETTINGS, 0, 0, []), frame(PING, 0, 0, [0; 8])] {
+        let mut frames = Frames::connect(bearerd.address()).unwrap();
+        let many = chatter.repeat(100);
+        for _ in 0..100 {
+            if frames.send(&many).is_err() {
+                break;
+            }
+        }
+    }
+    let report = load.stop();
+    report.expect_all_ok();
+    assert!(report.quantile(0.99) < Duration::from_secs(1), "{report:?}");
+    let grown = memory(&bearerd).saturating_sub(before);
+    assert!(grown < 30_000, "{grown} KiB more than before");
+}

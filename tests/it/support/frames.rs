@@ -1,0 +1,92 @@
+//! HTTP/2 as bytes, for callers that no library would be: frames of any kind in any order (RFC 9113 §4, §6).
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
+
+/// One frame.
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    let payload = payload.as_ref();
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Fields as literals that are not indexed (RFC 7541 §6.2.2). None longer than 126 bytes.
+pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+}
+
+/// A request's fields; `more` come after the usual four.
+pub(crate) fn request(method: &str, path: &str, authority: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let usual = [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)];
+    fields(&[&usual, more].concat())
+}
+
+/// A connection after the preface and both sides' SETTINGS.
+pub(crate) struct Frames(TcpStream);
+
+impl Frames {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
+        stream.write_all(&frame(SETTINGS, 0, 0, []))?;
+        Ok(Self(stream))
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.0.write_all(bytes.as_ref())
+    }
+
+    /// The next frame: its kind, its flags, its stream and its payload.
+    pub(crate) fn next(&mut self) -> io::Result<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head)?;
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.0.read_exact(&mut payload)?;
+        Ok((kind, flags, u32::from_be_bytes(stream), payload))
+    }
+
+    /// The body of an answer; an error if there is none.
+    pub(crate) fn body(&mut self, of: u32) -> io::Result<String> {
+        let mut body = Vec::new();
+        loop {
+            let (kind, flags, stream, payload) = self.next()?;
+            match kind {
+                DATA if stream == of => body.extend(payload),
+                RST_STREAM if stream == of => return Err(io::Error::other(format!("reset: {payload:?}"))),
+                GOAWAY => return Err(io::Error::other(format!("GOAWAY: {}", String::from_utf8_lossy(&payload)))),
+                _ => {}
+            }
+            if matches!(kind, DATA | HEADERS) && stream == of && flags & END_STREAM != 0 {
+                return Ok(String::from_utf8_lossy(&body).into_owned());
+            }
+        }
+    }
+
+    /// What GOAWAY says when the other end has ended the connection; `None` if it ends without one or goes on.
+    pub(crate) fn goaway(&mut self) -> Option<String> {
+        loop {
+            match self.next() {
+                Ok((GOAWAY, _, _, payload)) => return Some(String::from_utf8_lossy(payload.get(8..)?).into_owned()),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
