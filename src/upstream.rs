@@ -8,19 +8,23 @@
 pub mod answer;
 pub mod connect;
 mod connection;
+mod greeting;
 mod http1;
 mod http2;
 pub mod http_proxy;
+mod incoming;
 pub mod origin;
 pub mod pool;
 mod transport;
 mod tunnel;
+mod upload;
 mod wire;
 
 pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
 pub use connection::{Connection, Outbound, SendError, SendFailure};
 pub use http_proxy::HttpProxy;
+pub use incoming::HttpError;
 pub use origin::{Origin, Scheme};
 pub use pool::{Pool, Protocol};
 pub use transport::Transport;

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::headers;
 use super::intake::RequestBody;
-use crate::upstream::{AnswerBody, Connection};
+use crate::upstream::{AnswerBody, Connection, HttpError};
 
 /// A body with what was read ahead of it. To whoever reads it, the body as it came.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Held {
     ahead: VecDeque<Bytes>,
     ahead_bytes: usize,
     trailers: Option<HeaderMap>,
-    failed: Option<hyper::Error>,
+    failed: Option<HttpError>,
     rest: Option<AnswerBody<RequestBody>>,
     /// What `rest` was, once it has ended.
     spent: Option<AnswerBody<RequestBody>>,
@@ -95,9 +95,9 @@ impl Held {
 
 impl Body for Held {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = HttpError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         if let Some(data) = self.ahead.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }

@@ -15,6 +15,7 @@ use super::route::Route;
 use super::slots::Slot;
 use crate::metrics::{AnsweredBy, Metrics};
 use crate::reason::Reason;
+use crate::upstream::HttpError;
 
 /// A body on its way to the caller.
 #[derive(Debug)]
@@ -138,9 +139,9 @@ impl Drop for Account {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = HttpError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let frame = match &mut self.content {
             Content::Own(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Content::Upstream(held) => ready!(Pin::new(held).poll_frame(cx)),

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::connection::{Connection, Kind, Outbound};
-use super::http2::Cut;
+use super::incoming::{HttpError, Incoming};
 use super::pool::Pool;
+use super::upload::Cut;
 
 /// An answer's body. Read to its end it returns the connection to the pool, at the latest when it is
 /// dropped; dropped before its end, it closes the connection.
@@ -63,9 +63,9 @@ impl<B: Outbound> AnswerBody<B> {
 
 impl<B: Outbound> Body for AnswerBody<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = HttpError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
             Some(Ok(_)) => self.release_at_end(),

@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::http_proxy::HttpProxy;
+use super::incoming::HttpError;
 use super::origin::{Origin, Scheme};
 use super::transport::Transport;
 use crate::tls;
@@ -96,7 +97,7 @@ impl ConnectError {
     }
 
     /// The connection was open but HTTP could not begin on it.
-    pub(super) fn handshake(error: hyper::Error) -> Self {
+    pub(super) fn handshake(error: HttpError) -> Self {
         Self { failure: ConnectFailure::Connect, source: io::Error::other(error) }
     }
 }

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::connect::Stream;
 use super::http1::Alone;
 use super::http2::Lease;
+use super::incoming::{HttpError, Incoming};
 use super::origin::Origin;
 use crate::tunnel::Ahead;
 
@@ -31,7 +31,7 @@ pub(super) enum Kind<B: Outbound> {
     /// HTTP/1, for this request alone.
     Alone(Alone<B>),
     /// One stream of HTTP/2.
-    Shared(Lease<B>),
+    Shared(Lease),
 }
 
 /// A request that got no answer.
@@ -50,10 +50,10 @@ pub struct SendError {
 pub enum SendFailure {
     /// The connection ended first.
     #[error("{0}")]
-    Closed(hyper::Error),
+    Closed(HttpError),
     /// What came is not HTTP, or too much of it.
     #[error("{}", crate::log::chain(.0))]
-    Malformed(hyper::Error),
+    Malformed(HttpError),
     /// Interim answers came, more than anybody means.
     #[error("interim answers without end")]
     Flooded,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use http::header::{HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Method, Request, StatusCode};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
@@ -16,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::{ConnectError, Stream};
 use super::connection::{Outbound, SendError, SendFailure};
+use super::incoming::{HttpError, Incoming};
 use super::wire::{Traffic, Wire};
 use crate::tunnel::Ahead;
 
@@ -55,7 +55,7 @@ impl<B: Outbound> Alone<B> {
         builder.max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT);
         builder.preserve_header_case(preserve_header_case).title_case_headers(preserve_header_case);
         let made = builder.handshake(io).await;
-        let (sender, connection) = made.map_err(ConnectError::handshake)?;
+        let (sender, connection) = made.map_err(|error| ConnectError::handshake(error.into()))?;
         let (release, released) = oneshot::channel();
         let driver = tokio::task::spawn_local(drive(connection, release)).abort_handle();
         Ok(Self { sender, driver, traffic, released: Some(released) })
@@ -74,8 +74,8 @@ impl<B: Outbound> Alone<B> {
                 let sent = !never_written && self.traffic.written() != written_before;
                 let failure = match failed.into_error() {
                     _ if self.traffic.is_flooded() => SendFailure::Flooded,
-                    error if error.is_parse() => SendFailure::Malformed(error),
-                    error => SendFailure::Closed(error),
+                    error if error.is_parse() => SendFailure::Malformed(HttpError::Http1(error)),
+                    error => SendFailure::Closed(HttpError::Http1(error)),
                 };
                 return Err(SendError { sent, refused: false, failure });
             }
@@ -84,7 +84,7 @@ impl<B: Outbound> Alone<B> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
             return Err(SendError { sent: true, refused: false, failure: SendFailure::Switched });
         }
-        Ok(response)
+        Ok(response.map(Incoming::Http1))
     }
 
     /// The stream itself, after an answer of 101.

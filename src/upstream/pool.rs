@@ -55,7 +55,7 @@ pub struct Pool<B: Outbound> {
     connector: Connector,
     options: Options,
     idle: RefCell<Vec<Idle<B>>>,
-    shared: RefCell<Vec<Rc<Shared<B>>>>,
+    shared: RefCell<Vec<Rc<Shared>>>,
     /// The one connection that may become a shared one.
     opening: RefCell<Option<watch::Receiver<Option<Opened>>>>,
     /// Whether the last connection spoke HTTP/1, so that there is no use in waiting for one to share.

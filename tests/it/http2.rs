@@ -276,6 +276,22 @@ fn what_a_caller_gives_up_is_given_up_upstream() {
 }
 
 #[test]
+fn an_upload_that_the_upstream_holds_up_is_given_up_too() {
+    let Some((_endpoint, _server, bearerd)) = stage(&["h2"], H2) else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), vec![b'x'; 8 << 20]).unwrap();
+    let upload = format!("@{}", file.path().display());
+    for (count, version) in ["--http2-prior-knowledge", "--http1.1"].into_iter().enumerate() {
+        let (_, told) = curl(&bearerd, "/stall", &[version, "-m", "1", "--data-binary", &upload]);
+        assert!(told.starts_with("begun"), "{version}: {told}");
+        eventually("the upstream's stream is reset", seconds(5.0), || {
+            curl_json(&bearerd, "/ends", &[]).as_array().unwrap().len() == count + 1
+        });
+    }
+    assert_eq!(curl_json(&bearerd, "/ends", &[]), serde_json::json!([8, 8]));
+}
+
+#[test]
 fn an_answer_that_breaks_off_breaks_off_for_the_caller() {
     for (version, route) in [("h1", ""), ("h2", H2)] {
         let Some((_endpoint, _server, bearerd)) = stage(&[version], route) else { return };

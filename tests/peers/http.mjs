@@ -28,7 +28,7 @@ async function answer(request, response) {
     return response.end("token not accepted");
   }
   const paths = { "/small": small, "/up": up, "/down": down, "/both": both, "/hang": hang, "/ends": told, "/break": breakOff };
-  Object.assign(paths, { "/refuse": refuse, "/goaway": goaway, "/early": early, "/slow": slow });
+  Object.assign(paths, { "/stall": stall, "/refuse": refuse, "/goaway": goaway, "/early": early, "/slow": slow });
   await (paths[url.pathname] ?? small)(request, response, url);
 }
 
@@ -80,6 +80,13 @@ function hang(request, response) {
   request.resume();
   const stream = request.stream ?? request.socket;
   stream.once("close", () => ends.push(stream.rstCode ?? "closed"));
+}
+
+// Begins its answer and takes nothing of the request; remembers how it was ended.
+function stall(request, response) {
+  response.writeHead(200);
+  response.write("begun");
+  request.stream.once("close", () => ends.push(request.stream.rstCode));
 }
 
 function told(request, response) {
