@@ -81,7 +81,7 @@ pub struct Settings {
     /// `[limits]`.
     pub limits: Limits,
     /// `[log]`.
-    pub log: LogSettings,
+    pub log: crate::log::Settings,
     /// Things worth a warning at start: one line each, without secrets.
     pub warnings: Vec<String>,
 }
@@ -240,28 +240,6 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of request bodies kept for a replay. Default 64 MiB.
     pub replay_memory: usize,
-}
-
-/// `[log]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// `auto` is text on a terminal and JSON elsewhere.
-    pub format: LogFormat,
-    /// The least level written.
-    pub level: tracing::Level,
-    /// One line per request.
-    pub access: bool,
-}
-
-/// `log.format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// Text.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Where a configuration comes from. Flags win over the environment, the environment over the file.

@@ -24,7 +24,8 @@ use tracing::Level;
 
 use crate::app::{App, StartError};
 use crate::clock::Clock;
-use crate::config::{self, LogFormat, LogSettings};
+use crate::config;
+use crate::log;
 use api::Api;
 use authorization_server::{AuthorizationServer, Rules};
 use configuration::NAME;
@@ -148,7 +149,7 @@ async fn start(options: &Options) -> Result<Running, DemoError> {
     }
     let settings = config::load_str(&text, Path::new("demo.toml")).map_err(DemoError::Configuration)?;
     // The demo tells its own story; the configuration, saved and run by itself, logs as usual.
-    crate::log::init(&LogSettings { format: LogFormat::Text, level: Level::WARN, ..settings.log });
+    log::init(&log::Settings { format: log::Format::Text, level: Level::WARN, ..settings.log });
     let in_flight = requests_in_flight();
     let app = App::start(settings, Clock::boot()).await?;
     let addresses = Addresses::of(&app, &servers)?;

@@ -18,24 +18,44 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-use crate::config::{LogFormat, LogSettings};
-
 pub use pace::Pace;
 
 /// The target of the lines that there are one of for each request, if asked for.
 pub const ACCESS: &str = "access";
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How a line looks.
+    pub format: Format,
+    /// The least level written.
+    pub level: Level,
+    /// One line per request.
+    pub access: bool,
+}
+
+/// `log.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Changes what is logged while the process runs. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Threshold(Arc<Limits>);
 
 /// Starts logging to standard error as the settings say. Where something else logs already (a test), that goes on.
-pub fn init(settings: &LogSettings) -> Threshold {
+pub fn init(settings: &Settings) -> Threshold {
     let form = match settings.format {
-        LogFormat::Text => Form::Text,
-        LogFormat::Json => Form::Json,
-        LogFormat::Auto if io::stderr().is_terminal() => Form::Text,
-        LogFormat::Auto => Form::Json,
+        Format::Text => Form::Text,
+        Format::Json => Form::Json,
+        Format::Auto if io::stderr().is_terminal() => Form::Text,
+        Format::Auto => Form::Json,
     };
     let threshold = Threshold::new(settings);
     // One write a line, so that lines of several threads do not mix. Nobody could be told of a failure.
@@ -57,20 +77,20 @@ pub fn chain(error: &dyn Error) -> String {
 }
 
 impl Threshold {
-    fn new(settings: &LogSettings) -> Self {
+    fn new(settings: &Settings) -> Self {
         let threshold = Self(Arc::new(Limits { level: AtomicU8::new(0), access: AtomicBool::new(false) }));
         threshold.store(settings);
         threshold
     }
 
     /// Takes over level and access log from new settings; the format stays.
-    pub fn change(&self, settings: &LogSettings) {
+    pub fn change(&self, settings: &Settings) {
         self.store(settings);
         // Each place that logs remembers whether it is heard.
         tracing::callsite::rebuild_interest_cache();
     }
 
-    fn store(&self, settings: &LogSettings) {
+    fn store(&self, settings: &Settings) {
         self.0.level.store(verbosity(settings.level), Ordering::Relaxed);
         self.0.access.store(settings.access, Ordering::Relaxed);
     }
@@ -297,8 +317,8 @@ mod tests {
 
     use super::*;
 
-    fn settings(level: Level, access: bool) -> LogSettings {
-        LogSettings { format: LogFormat::Auto, level, access }
+    fn settings(level: Level, access: bool) -> Settings {
+        Settings { format: Format::Auto, level, access }
     }
 
     /// What a piece of code logs.

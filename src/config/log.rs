@@ -3,13 +3,12 @@
 use tracing::Level;
 
 use super::reader::{Keys, Reader};
-use super::{LogFormat, LogSettings};
+use crate::log::{Format, Settings};
 
 pub(super) const KEYS: Keys =
     Keys { name: "[log]", obeyed: &["format", "level", "access"], later: &[], protective: &[] };
 
-const FORMATS: &[(&str, LogFormat)] =
-    &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+const FORMATS: &[(&str, Format)] = &[("auto", Format::Auto), ("text", Format::Text), ("json", Format::Json)];
 
 const LEVELS: &[(&str, Level)] = &[
     ("error", Level::ERROR),
@@ -19,9 +18,9 @@ const LEVELS: &[(&str, Level)] = &[
     ("trace", Level::TRACE),
 ];
 
-pub(super) fn read(reader: &Reader<'_>) -> LogSettings {
-    LogSettings {
-        format: reader.choice("format", FORMATS, &["gcp"]).unwrap_or(LogFormat::Auto),
+pub(super) fn read(reader: &Reader<'_>) -> Settings {
+    Settings {
+        format: reader.choice("format", FORMATS, &["gcp"]).unwrap_or(Format::Auto),
         level: reader.choice("level", LEVELS, &[]).unwrap_or(Level::INFO),
         access: reader.boolean("access").unwrap_or(false),
     }
