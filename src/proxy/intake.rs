@@ -4,6 +4,8 @@
 //! here, within the route's limit and the process's budget; a replay sends the copy. What an answered request has left unread
 //! is read and thrown away for a while, so that the caller gets to read the answer.
 
+mod body;
+
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,6 +18,8 @@ use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
+
+pub(super) use body::RequestBody;
 
 use super::budget::Budget;
 use super::gate::Gate;
@@ -338,77 +342,6 @@ impl Drop for Intake {
         {
             // A worker that has ended discards the body by dropping it.
             let _ = self.handling.discard.send(source);
-        }
-    }
-}
-
-/// The body of one attempt.
-#[derive(Debug)]
-pub(super) enum RequestBody {
-    /// There is none.
-    Empty,
-    /// Streamed from the caller.
-    Live {
-        /// What has been read already, to be sent again.
-        ahead: Option<Bytes>,
-        /// Where the rest comes from.
-        intake: Rc<Intake>,
-        /// Which attempt this is.
-        turn: u32,
-    },
-    /// Sent again.
-    Kept {
-        /// All of it, in one piece.
-        data: Option<Bytes>,
-        /// What followed it.
-        trailers: Option<HeaderMap>,
-    },
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = IntakeError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IntakeError>>> {
-        match &mut *self {
-            Self::Empty => Poll::Ready(None),
-            Self::Live { ahead, intake, turn } => {
-                if intake.state.borrow().turn != *turn {
-                    // Its connection is closed, or its stream reset, when the answer has been read; nothing wakes this again.
-                    return Poll::Pending;
-                }
-                if let Some(data) = ahead.take() {
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                if let Some(gate) = &intake.gate {
-                    ready!(gate.poll_open(cx));
-                }
-                intake.poll_source(cx)
-            }
-            Self::Kept { data, trailers } => {
-                if let Some(data) = data.take().filter(|data| !data.is_empty()) {
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
-                }
-                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Live { ahead, intake, .. } => ahead.is_none() && intake.has_ended(),
-            Self::Kept { data, trailers } => data.as_ref().is_none_or(Bytes::is_empty) && trailers.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Live { intake, .. } => intake.declared,
-            // Trailers need chunks, so the length stays unsaid.
-            Self::Kept { trailers: Some(_), .. } => SizeHint::default(),
-            Self::Kept { data, trailers: None } => SizeHint::with_exact(data.as_ref().map_or(0, |d| d.len() as u64)),
         }
     }
 }
