@@ -44,15 +44,18 @@
 //!
 //! 1. `server::acceptor` takes the socket and hands it to the worker with the fewest connections; with `[tls]`
 //!    `server::handshake` comes first.
-//! 2. `server::framing` checks the bytes, and ends connections that are malformed or take too long; `server::connection` has
-//!    hyper read what passes, one request at a time.
+//! 2. `server::preface` tells HTTP/2 by its first bytes. Over HTTP/1 `server::framing` checks the bytes, and ends connections
+//!    that are malformed or take too long; hyper reads what passes, one request at a time. Over HTTP/2 the streams of a
+//!    connection go on from here side by side.
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
 //! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`); nothing
 //!    else can be sent.
-//! 6. `proxy::attempt` takes a pooled or fresh connection, checks the token's expiry once more, sends, waits for the head.
+//! 6. `proxy::attempt` takes a connection (HTTP/1: pooled or fresh; HTTP/2: shared), checks the token's expiry once more, sends,
+//!    waits for the head.
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
-//! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams the body and closes the account.
+//! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams
+//!    the body and closes the account. After a real 101 `proxy::upgrade` hands both sockets to [`tunnel`].
 //!
 //! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!
@@ -71,7 +74,8 @@
 //! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay.
 //! - One token request at a time for each credential, never two within a second.
 //! - Redirects are followed nowhere.
-//! - hyper gets no byte of a caller that `server::framing` has not judged, and none behind a request that is not answered yet.
+//! - Over HTTP/1 hyper gets no byte of a caller that `server::framing` has not judged, and none behind a request that is not
+//!   answered yet. Over HTTP/2 frames are h2's to judge, and what they say is `proxy::entry`'s.
 //! - Where a proxy is configured, nothing connects past it.
 //! - Secrets are read through [`secret::Secret::expose`] only; nothing that prints holds one.
 //! - Labels of metrics come from the configuration and closed lists, never from a request.
@@ -83,6 +87,7 @@ pub mod backoff;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod delegate;
 pub mod demo;
 pub mod guard;
 pub mod local;
