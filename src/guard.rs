@@ -14,7 +14,7 @@ use crate::reason::Reason;
 use crate::upstream::origin::is_loopback_host;
 
 /// Fetch Metadata: how the page that asks stands to what it asks for.
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Endings that no public page can have, so that only somebody inside can have meant them.
 const INSIDE_ENDINGS: &[&str] = &[".svc", ".cluster.local", ".internal"];
@@ -31,6 +31,17 @@ pub struct HostRules {
     names: BTreeSet<String>,
     /// The table to add to, if it is not `[callers]`.
     table: Option<String>,
+}
+
+/// The host that a request names, as far as rules ask for it. Callers name the same one again and again, so that it is worth
+/// keeping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedHost {
+    written: String,
+    /// In its one normal form, if it is a name or an address.
+    name: Option<String>,
+    address: Option<IpAddr>,
+    is_loopback: bool,
 }
 
 /// A request that is refused: the code, and one line for the caller and the log in which the caller's own text is
@@ -69,29 +80,29 @@ impl HostRules {
         self
     }
 
-    /// Whether a `Host` or `:authority` is allowed, with or without port. `local` is the address that the connection came in on,
+    /// Whether a `Host` or `:authority` is allowed. `local` is the address that the connection came in on,
     /// `listener_is_loopback` whether its listener can be reached from this machine only.
-    pub fn host_allowed(&self, host_value: &str, local: IpAddr, listener_is_loopback: bool) -> bool {
-        let Some(host) = host_of(host_value) else { return false };
-        if is_loopback_host(&host) || self.names.contains(&host) {
+    pub fn host_allowed(&self, named: &NamedHost, local: IpAddr, listener_is_loopback: bool) -> bool {
+        let Some(host) = &named.name else { return false };
+        if named.is_loopback || self.names.contains(host) {
             return true;
         }
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return address.to_canonical() == local.to_canonical();
+        match named.address {
+            Some(address) => address == local.to_canonical(),
+            None => !listener_is_loopback && is_inside_name(host),
         }
-        !listener_is_loopback && is_inside_name(&host)
     }
 
     /// As [`HostRules::host_allowed`], with the answer to give if not.
     ///
     /// # Errors
     /// [`Refusal`] with [`Reason::HostNotAllowed`] and the line that would allow the name.
-    pub fn check_host(&self, host_value: &str, local: IpAddr, listener_is_loopback: bool) -> Result<(), Refusal> {
-        if self.host_allowed(host_value, local, listener_is_loopback) {
+    pub fn check_host(&self, named: &NamedHost, local: IpAddr, listener_is_loopback: bool) -> Result<(), Refusal> {
+        if self.host_allowed(named, local, listener_is_loopback) {
             return Ok(());
         }
-        let shown = quoted(host_value);
-        let message = match host_of(host_value) {
+        let shown = quoted(&named.written);
+        let message = match &named.name {
             Some(name) => {
                 let table = self.table.as_deref().unwrap_or("[callers]");
                 format!("Host {shown} is not allowed; add to {table}: hosts = [\"{name}\"]")
@@ -99,6 +110,16 @@ impl HostRules {
             None => format!("Host {shown} is not a host name"),
         };
         Err(Refusal { reason: Reason::HostNotAllowed, message })
+    }
+}
+
+impl NamedHost {
+    /// Reads the value of a `Host` or an `:authority`, with or without port.
+    pub fn of(written: &str) -> Self {
+        let name = host_of(written);
+        let address = name.as_ref().and_then(|name| name.parse::<IpAddr>().ok()).map(|address| address.to_canonical());
+        let is_loopback = name.as_deref().is_some_and(is_loopback_host);
+        Self { written: written.to_owned(), name, address, is_loopback }
     }
 }
 
@@ -115,7 +136,7 @@ impl fmt::Display for Refusal {
 /// [`Refusal`] with [`Reason::CrossSite`] if a `Sec-Fetch-Site` says anything but `none` or `same-origin`, or if there is an
 /// `Origin` other than `own_authority`, a null one, or more than one.
 pub fn check_cross_site(headers: &HeaderMap, own_authority: &str) -> Result<(), Refusal> {
-    for site in headers.get_all(SEC_FETCH_SITE) {
+    for site in headers.get_all(&SEC_FETCH_SITE) {
         // `same-site` is another origin all the same: any port of localhost is "same-site" with ours.
         if !matches!(site.as_bytes(), b"none" | b"same-origin") {
             return Err(cross_site(format!("Sec-Fetch-Site is {}", shown_value(site))));
@@ -212,7 +233,7 @@ mod tests {
     fn host_is_allowed_for_loopback_own_address_and_configured_names_on_a_loopback_listener() {
         let check = |host: &str, wanted: bool| {
             let local = IpAddr::from([127, 0, 0, 1]);
-            assert_eq!(rules().host_allowed(host, local, true), wanted, "{host:?}");
+            assert_eq!(rules().host_allowed(&NamedHost::of(host), local, true), wanted, "{host:?}");
         };
         for allowed in [
             "localhost",
@@ -282,7 +303,7 @@ mod tests {
     fn beyond_loopback_names_that_no_public_page_can_have_are_allowed_too() {
         let check = |host: &str, wanted: bool| {
             let local = IpAddr::from([10, 0, 0, 5]);
-            assert_eq!(rules().host_allowed(host, local, false), wanted, "{host:?}");
+            assert_eq!(rules().host_allowed(&NamedHost::of(host), local, false), wanted, "{host:?}");
         };
         check("10.0.0.5", true);
         check("10.0.0.5:8080", true);
@@ -307,14 +328,14 @@ mod tests {
     #[test]
     fn on_an_ipv6_connection_the_own_address_is_allowed_in_brackets() {
         let local: IpAddr = "2001:db8::5".parse().unwrap();
-        assert!(rules().host_allowed("[2001:DB8:0::5]:8080", local, false));
-        assert!(!rules().host_allowed("[2001:db8::6]", local, false));
+        assert!(rules().host_allowed(&NamedHost::of("[2001:DB8:0::5]:8080"), local, false));
+        assert!(!rules().host_allowed(&NamedHost::of("[2001:db8::6]"), local, false));
     }
 
     #[test]
     fn the_refusal_shows_the_line_that_would_allow_the_name() {
         let check = |host: &str, wanted: &str| {
-            let refusal = HostRules::default().check_host(host, IpAddr::from([127, 0, 0, 1]), true).unwrap_err();
+            let refusal = HostRules::default().check_host(&NamedHost::of(host), IpAddr::from([127, 0, 0, 1]), true).unwrap_err();
             assert_eq!(refusal.to_string(), wanted);
         };
         check("php-proxy", r#"C003 Host "php-proxy" is not allowed; add to [callers]: hosts = ["php-proxy"]"#);

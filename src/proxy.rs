@@ -3,6 +3,7 @@
 //! Owns what happens between a caller's request and the answer it gets. Knows tokens only through [`crate::token::Reader`]:
 //! it can read, wait and report, and has no way to fetch. Refuses what is ambiguous instead of repairing it.
 
+mod asked;
 mod attempt;
 mod budget;
 pub mod callers;
@@ -99,6 +100,7 @@ impl Gateway {
 pub struct Proxy {
     gateway: Arc<Gateway>,
     pools: Vec<Rc<Pool<RequestBody>>>,
+    asked: asked::Memory,
     discard: mpsc::UnboundedSender<CallerBody>,
 }
 
@@ -109,7 +111,7 @@ impl Proxy {
         let pools = gateway.connectors.iter().zip(&gateway.routes).map(pool).collect();
         let (discard, unwanted) = mpsc::unbounded_channel();
         tokio::task::spawn_local(discard_bodies(unwanted));
-        Self { gateway, pools, discard }
+        Self { gateway, pools, asked: asked::Memory::default(), discard }
     }
 
     async fn serve(
@@ -120,7 +122,7 @@ impl Proxy {
     ) -> Result<Passed, Problem> {
         let gateway = &self.gateway;
         let (mut parts, body) = request.into_parts();
-        let entry = match entry::admit(gateway, &info, &parts) {
+        let entry = match entry::admit(gateway, &self.asked, &info, &parts) {
             Ok(entry) => entry,
             Err(problem) => {
                 self.discard_refused(&parts.headers, body);
@@ -145,7 +147,7 @@ impl Proxy {
         {
             headers::strip_injected(&mut parts.headers, header);
         }
-        let mut request = Sanitized::new(parts, route, &entry.authority, &gateway.via, !intake.is_empty());
+        let mut request = Sanitized::new(parts, route, &entry.asked.authority, &gateway.via, !intake.is_empty());
         if !pool.can_upgrade() {
             request = request.without_upgrade();
         }
@@ -155,12 +157,10 @@ impl Proxy {
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
         *response.version_mut() = http::Version::HTTP_11;
         let switched = upgrade::switched(&mut response, request.upgrade())?;
-        headers::strip_hop_by_hop(response.headers_mut());
-        response.headers_mut().remove(http::header::TE);
-        response.headers_mut().remove(http::header::CONNECTION);
+        headers::take_hop_by_hop(response.headers_mut());
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
-        cookies::rewrite(response.headers_mut(), route, entry.authority.host());
-        links::rewrite(response.headers_mut(), route, (info.scheme(), &entry.authority));
+        cookies::rewrite(response.headers_mut(), route, entry.asked.authority.host());
+        links::rewrite(response.headers_mut(), route, (info.scheme(), &entry.asked.authority));
         let connection = switched.map(|switched| switched.say_so(response.headers_mut()));
         Ok(Passed { response, connection })
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::health::{Live, Ready, Started};
 use super::status::Status;
 use super::{Address, Admin, Door, Face};
-use crate::guard::{self, Refusal};
+use crate::guard::{self, NamedHost, Refusal};
 use crate::reason::Reason;
 
 type Answer = Response<Full<Bytes>>;
@@ -99,8 +99,8 @@ fn check<B>(admin: &Admin, door: Door, request: &Request<B>) -> Result<(), Refus
     let authority = request.uri().authority().map_or(&*host, |authority| authority.as_str());
     // No page in a browser can reach a Unix socket, whatever it calls itself.
     if let Some(Address { local, peer, is_loopback }) = door.came_in {
-        admin.hosts.check_host(&host, local, is_loopback)?;
-        admin.hosts.check_host(authority, local, is_loopback)?;
+        admin.hosts.check_host(&NamedHost::of(&host), local, is_loopback)?;
+        admin.hosts.check_host(&NamedHost::of(authority), local, is_loopback)?;
         let invited = admin.from.iter().flatten().any(|range| range.contains(&peer));
         if !(invited || is_loopback && peer.is_loopback()) {
             let message = format!("{peer} is not allowed; add to [callers]: from = [\"{peer}\"]");

@@ -8,7 +8,7 @@ use http::header::HeaderMap;
 use super::problem::Problem;
 use super::settings::{Accounts, Callers};
 use super::shared_key::SharedKey;
-use crate::guard::{HostRules, Refusal};
+use crate::guard::{HostRules, NamedHost, Refusal};
 use crate::reason::Reason;
 use crate::secret::SecretError;
 use crate::server::{ConnectionInfo, Owner, Peer};
@@ -44,10 +44,10 @@ impl Rules {
 
     /// Checks `Host` where a page in a browser could be the caller: none can reach a Unix socket, has a certificate for us, or
     /// knows the key (DESIGN section 7).
-    pub(super) fn check_host(&self, info: &ConnectionInfo, authority: &str) -> Result<(), Refusal> {
+    pub(super) fn check_host(&self, info: &ConnectionInfo, named: &NamedHost) -> Result<(), Refusal> {
         match info.peer.local() {
             Some(local) if info.names.is_none() && self.key.is_none() => {
-                self.hosts.check_host(authority, local.ip(), info.loopback_listener)
+                self.hosts.check_host(named, local.ip(), info.loopback_listener)
             }
             _ => Ok(()),
         }

@@ -28,12 +28,11 @@ pub(super) async fn send_and_cure(attempt: Attempt<'_>) -> Result<Response<Held>
     let Answered { mut response, token } = attempt.send(None).await?;
     let (Some(credential), Some(token)) = (&attempt.route.credential, token) else { return Ok(response) };
     let judgement = judge(&attempt, &mut response).await;
-    let request = hash(&attempt);
     if judgement == Judgement::Accepted {
-        credential.reader.satisfied(&token, request);
+        credential.reader.satisfied(&token, || hash(&attempt));
         return Ok(response);
     }
-    let cycle = Cycle { attempt, credential, request };
+    let cycle = Cycle { attempt, credential, request: hash(&attempt) };
     match cycle.another_token(&token, judgement, &mut response).await {
         Some(replacement) => Ok(cycle.replay(response, replacement).await),
         None => Ok(response),
@@ -114,7 +113,7 @@ impl Cycle<'_> {
             let reason = Reason::TokenNotAccepted;
             response.headers_mut().insert(PROXY_STATUS, proxy_status(&received, reason.code(), reason.title()));
         } else {
-            reader.satisfied(&token, self.request);
+            reader.satisfied(&token, || self.request);
         }
         response
     }

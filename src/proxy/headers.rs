@@ -35,20 +35,46 @@ static NEVER_TRAILERS: [HeaderName; 9] = [
 ///
 /// `TE: trailers` is a wish of the whole chain (RFC 9110 §10.1.4) and is said anew, with the `Connection` option it needs.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let wants_trailers = lists(headers, &header::TE, "trailers");
+    if take_hop_by_hop(headers) {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// As [`strip_hop_by_hop`], for messages in which `TE` means nothing: answers and trailers. Returns whether trailers were wished for.
+pub(super) fn take_hop_by_hop(headers: &mut HeaderMap) -> bool {
+    // One look at each name, so that what is not there costs nothing.
+    let present = headers.keys().filter_map(hop_by_hop).fold(0_u16, |present, index| present | 1 << index);
+    if present == 0 {
+        return false;
+    }
+    let wants_trailers = headers.contains_key(header::TE) && lists(headers, &header::TE, "trailers");
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !is_mere_option(option))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+    let listed = HOP_BY_HOP.iter().enumerate().filter(|(index, _)| present & 1 << index != 0).map(|(_, name)| name);
+    for name in named.iter().chain(listed) {
         headers.remove(name);
     }
-    if wants_trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-    }
+    wants_trailers
+}
+
+/// The place of a name among the fields that end here.
+fn hop_by_hop(name: &HeaderName) -> Option<usize> {
+    // Most names of other fields have another length.
+    matches!(name.as_str().len(), 2 | 7 | 10 | 14 | 16..=19 | 25)
+        .then(|| HOP_BY_HOP.iter().position(|listed| listed == name))
+        .flatten()
+}
+
+/// Whether an option of `Connection` names no field, or one that goes anyway.
+fn is_mere_option(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
 /// One `Cookie` of the crumbs that HTTP/2 may cut it into (RFC 9113 §8.2.3).
@@ -74,13 +100,10 @@ pub(super) fn strip_injected(headers: &mut HeaderMap, injected: &HeaderName) {
 
 /// Takes out of trailers what has no business there, and what is `ours` to say.
 pub(super) fn strip_trailers(trailers: &mut HeaderMap, ours: &[HeaderName]) {
-    strip_hop_by_hop(trailers);
+    take_hop_by_hop(trailers);
     for name in &NEVER_TRAILERS {
         trailers.remove(name);
     }
-    // Said anew by `strip_hop_by_hop` for heads; in trailers it means nothing.
-    trailers.remove(header::TE);
-    trailers.remove(header::CONNECTION);
     for name in ours {
         strip_injected(trailers, name);
     }

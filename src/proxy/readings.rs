@@ -10,7 +10,9 @@ const DECODINGS: usize = 3;
 
 /// Whether everybody reads the path alike.
 pub(super) fn is_plain(path: &str) -> bool {
-    !path.contains(['%', '\\', ';']) && !path.contains("//") && !path.contains("/.")
+    let path = path.as_bytes();
+    let begins_oddly = |slash: usize| matches!(path.get(slash + 1), Some(b'/' | b'.'));
+    memchr::memchr3(b'%', b'\\', b';', path).is_none() && !memchr::memchr_iter(b'/', path).any(begins_oddly)
 }
 
 /// The readings of a path besides the raw one.

@@ -90,7 +90,8 @@ impl Route {
 /// The routes of all listeners.
 #[derive(Debug, Default)]
 pub struct Table {
-    groups: HashMap<usize, Group>,
+    /// By the number of their group of listeners; there are as many groups as sets of listeners, so numbers are small.
+    groups: Vec<Group>,
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +120,10 @@ pub enum NoMatch {
 impl Table {
     /// Adds a route that listeners of `group` serve; `index` is what [`Table::find`] answers.
     pub fn insert(&mut self, group: usize, host: Option<&str>, path: &str, index: usize) {
-        let group = self.groups.entry(group).or_default();
+        if self.groups.len() <= group {
+            self.groups.resize_with(group + 1, Group::default);
+        }
+        let Some(group) = self.groups.get_mut(group) else { return };
         let paths = match host {
             Some(host) => group.by_host.entry(host.to_ascii_lowercase()).or_default(),
             None => &mut group.any_host,
@@ -134,7 +138,7 @@ impl Table {
     /// # Errors
     /// [`NoMatch`] if there is none, or if it depends on how the path is read.
     pub fn find(&self, group: usize, host: &str, path: &str) -> Result<usize, NoMatch> {
-        let group = self.groups.get(&group).ok_or(NoMatch::None)?;
+        let group = self.groups.get(group).ok_or(NoMatch::None)?;
         let found = group.find(host, path);
         if readings::is_plain(path) {
             return found.ok_or(NoMatch::None);
@@ -244,7 +248,7 @@ pub(super) mod tests {
         let table = table();
         let path = format!("/billing{}", "/a".repeat(16_000));
         assert_eq!(table.find(0, "localhost", &path), Ok(1));
-        assert!(table.groups[&0].any_host.prefix_lengths(&path).count() <= "/billing/v2".len());
+        assert!(table.groups[0].any_host.prefix_lengths(&path).count() <= "/billing/v2".len());
     }
 
     #[test]

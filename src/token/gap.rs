@@ -77,9 +77,14 @@ impl Gap {
     }
 
     /// Notes that the token of `generation` was good for `request`. One load while the gap is closed.
-    pub(super) fn satisfied(&self, request: RequestHash, generation: u64, now: impl FnOnce() -> Moment) {
+    pub(super) fn satisfied(
+        &self,
+        request: impl FnOnce() -> RequestHash,
+        generation: u64,
+        now: impl FnOnce() -> Moment,
+    ) {
         if self.general.may_be_open() && self.general.opening(now()).is_some() {
-            self.satisfied.insert(request, generation);
+            self.satisfied.insert(request(), generation);
         }
     }
 
@@ -283,7 +288,7 @@ mod tests {
     fn a_rejection_of_a_request_that_the_token_satisfied_ends_it_for_all() {
         let gap = gap();
         gap.useless(2, at(0));
-        gap.satisfied(P, 2, || at(1));
+        gap.satisfied(|| P, 2, || at(1));
         assert!(!gap.admits(Q, 2, at(2)), "not remembered");
         assert!(gap.admits(P, 2, at(3)));
         assert!(gap.admits(Q, 2, at(4)), "it is over for this token");
@@ -293,16 +298,16 @@ mod tests {
     fn a_memory_of_another_token_does_not_end_it() {
         let gap = gap();
         gap.useless(2, at(0));
-        gap.satisfied(P, 2, || at(1));
+        gap.satisfied(|| P, 2, || at(1));
         assert!(!gap.admits(P, 3, at(2)));
     }
 
     #[test]
     fn nothing_is_remembered_while_it_is_closed() {
         let gap = gap();
-        gap.satisfied(P, 1, || panic!("the clock is not even read"));
+        gap.satisfied(|| P, 1, || panic!("the clock is not even read"));
         gap.useless(2, at(0));
-        gap.satisfied(P, 2, || at(1000));
+        gap.satisfied(|| P, 2, || at(1000));
         gap.useless(3, at(1000));
         assert!(!gap.admits(P, 2, at(1001)));
     }
@@ -312,7 +317,7 @@ mod tests {
         let gap = gap();
         gap.useless(2, at(0));
         assert!(!gap.admits(Q, 2, at(1)));
-        gap.satisfied(P, 2, || at(2));
+        gap.satisfied(|| P, 2, || at(2));
         assert!(gap.admits(P, 2, at(3)));
         gap.useful(3);
         assert!(!gap.admits(Q, 3, at(4)), "was turned away before");
@@ -323,7 +328,7 @@ mod tests {
     fn a_newcomer_whose_fetch_is_useless_makes_it_whole_and_wider() {
         let gap = gap();
         gap.useless(2, at(0));
-        gap.satisfied(P, 2, || at(1));
+        gap.satisfied(|| P, 2, || at(1));
         assert!(gap.admits(P, 2, at(2)));
         gap.useful(3);
         assert!(gap.admits(R, 3, at(3)));

@@ -139,7 +139,7 @@ impl Reader {
     }
 
     /// Reports that an answer did not reject `sent`. Costs one atomic load while no gap is open.
-    pub fn satisfied(&self, sent: &AccessToken, request: RequestHash) {
+    pub fn satisfied(&self, sent: &AccessToken, request: impl FnOnce() -> RequestHash) {
         self.shared.gap.satisfied(request, sent.generation(), || self.shared.clock.now());
     }
 

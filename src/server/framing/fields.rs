@@ -14,9 +14,38 @@ pub(super) const fn is_token_byte(byte: u8) -> bool {
         )
 }
 
+/// [`is_token_byte`] of every byte: every name of every head is looked up here.
+static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "below 256")]
+        {
+            table[byte] = is_token_byte(byte as u8);
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// Whether the bytes are those of a token; so are none.
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| TOKEN_BYTES.get(usize::from(*byte)) == Some(&true))
+}
+
+/// Whether the bytes may all stand in a value. Without an early end, so that many are looked at at once.
+pub(super) fn is_value(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |legal, byte| legal & is_value_byte(*byte))
+}
+
+/// As [`is_value`], with carriage returns among them.
+pub(super) fn is_value_or_return(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |legal, byte| legal & (is_value_byte(*byte) | (*byte == b'\r')))
+}
+
 /// A byte of a field's value (RFC 9110 §5.5): visible, a space or a tab, or none of ASCII. Controls are not.
 pub(super) const fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+    (byte == b'\t') | ((byte >= b' ') & (byte != 0x7f))
 }
 
 /// Name and value of a field line without its end.
@@ -28,7 +57,7 @@ pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
         // RFC 9112 §5.2: obs-fold; a server rejects it.
         return Err("a field goes on in a second line");
     }
-    let colon = line.iter().position(|byte| *byte == b':').ok_or("a header line has no colon")?;
+    let colon = memchr::memchr(b':', line).ok_or("a header line has no colon")?;
     let (name, value) = line.split_at_checked(colon).ok_or("a header line has no colon")?;
     if name.is_empty() {
         return Err("a field has no name");
@@ -37,15 +66,16 @@ pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
         // RFC 9112 §5.1: refused, since others take it for another name.
         return Err("there is white space between a field's name and its colon");
     }
-    if !name.iter().copied().all(is_token_byte) {
+    if !is_token(name) {
         return Err("a field's name has a character that no name may have");
     }
     let value = value.get(1..).unwrap_or_default();
-    if value.contains(&b'\r') {
-        return Err("a carriage return stands alone in a field's value");
-    }
-    if !value.iter().copied().all(is_value_byte) {
-        return Err("a field's value has a control character");
+    if !is_value(value) {
+        return Err(if value.contains(&b'\r') {
+            "a carriage return stands alone in a field's value"
+        } else {
+            "a field's value has a control character"
+        });
     }
     Ok((name, trimmed(value)))
 }

@@ -103,24 +103,19 @@ impl HeadReader {
     /// of what has already gone wrong.
     fn line_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, &'static str> {
         let unread = bytes.get(self.read..).unwrap_or_default();
-        for (offset, byte) in unread.iter().enumerate() {
-            if fields::is_value_byte(*byte) || *byte == b'\r' {
-                continue;
-            }
-            let position = self.read + offset;
-            if *byte == b'\n' {
-                self.read = position + 1;
-                return Ok(Some(position));
-            }
+        let end = memchr::memchr(b'\n', unread);
+        let line = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
+        if !fields::is_value_or_return(line) {
             // A TLS record of the handshake begins with 22 (RFC 8446 §5.1).
-            return Err(if position == 0 && *byte == 22 {
+            return Err(if self.read == 0 && line.first() == Some(&22) {
                 "the caller speaks TLS, and this listener plain HTTP"
             } else {
                 "the head has a control character"
             });
         }
-        self.read = bytes.len();
-        Ok(None)
+        let position = end.map(|end| self.read + end);
+        self.read = position.map_or(bytes.len(), |position| position + 1);
+        Ok(position)
     }
 
     /// `method SP request-target SP HTTP-version` (RFC 9112 §3), with exactly these two spaces.
@@ -131,7 +126,7 @@ impl HeadReader {
         else {
             return Err(malformed("the request line is not: method, target, version"));
         };
-        if method.is_empty() || !method.iter().copied().all(fields::is_token_byte) {
+        if method.is_empty() || !fields::is_token(method) {
             return Err(malformed("the method is no token"));
         }
         self.is_head_method = method == b"HEAD";

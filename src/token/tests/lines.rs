@@ -61,7 +61,7 @@ async fn an_issued_token_is_one_line_without_the_token() {
     let (lines, _guard) = Lines::collect();
     with(named("api"), fresh(3600), async |world| {
         let token = world.token().await;
-        world.reader.satisfied(&token, RequestHash(1));
+        world.reader.satisfied(&token, || RequestHash(1));
     })
     .await;
     let lines = lines.all();

@@ -33,7 +33,7 @@ impl Upstream {
     async fn request(&self, reader: &Reader, request: RequestHash) -> Got {
         let sent = reader.usable().await.expect("a token");
         if self.accepts(&sent, request) {
-            reader.satisfied(&sent, request);
+            reader.satisfied(&sent, || request);
             return Got::Fine;
         }
         let Verdict::Replay(token) = reader.rejected(&sent, request).await else { return Got::Rejected };
