@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::connection::ConnectionInfo;
-use super::listener::{Listener, Socket};
+use super::listener::{BACKLOG, Listener, Socket};
 use super::peer::Peer;
 use super::worker::Workers;
 use crate::shutdown::Shutdown;
@@ -68,8 +67,12 @@ pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown
     }
     // Nobody finds the way any more; those who did are served.
     drop(file);
-    while let Some(Ok(accepted)) = door.accept().now_or_never() {
-        workers.hand_over(accepted);
+    for _ in 0..BACKLOG {
+        match door.accept_queued() {
+            Ok(accepted) => workers.hand_over(accepted),
+            Err(error) if is_of_one_connection(&error) => (),
+            Err(_) => break,
+        }
     }
     Ok(())
 }
@@ -101,6 +104,24 @@ impl Door {
         }
     }
 
+    /// Without waiting. The system is asked, not the runtime, which sees what is queued only when it waits for it, and gives
+    /// out no more than a task's share of it.
+    fn accept_queued(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Accepting::Tcp { socket, loopback, tls } => {
+                let (stream, peer) = SockRef::from(socket).accept()?;
+                stream.set_nonblocking(true)?;
+                let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
+                self.tcp(TcpStream::from_std(stream.into())?, peer, *loopback, tls.clone())
+            }
+            Accepting::Unix(socket) => {
+                let (stream, _) = SockRef::from(socket).accept()?;
+                stream.set_nonblocking(true)?;
+                self.unix(UnixStream::from_std(stream.into())?)
+            }
+        }
+    }
+
     fn tcp(
         &self,
         stream: TcpStream,
@@ -122,19 +143,6 @@ impl Door {
         Ok(Accepted { socket: Connected::Unix(stream.into_std()?), info, tls: None })
     }
 }
-
-/// What a future has to say without waiting.
-trait NowOrNever: Future + Sized {
-    fn now_or_never(self) -> Option<Self::Output> {
-        let mut context = Context::from_waker(Waker::noop());
-        match pin!(self).as_mut().poll(&mut context) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        }
-    }
-}
-
-impl<F: Future> NowOrNever for F {}
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;

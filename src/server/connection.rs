@@ -3,13 +3,14 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 
-use super::framing::{Framed, Opened, Watched};
+use super::framing::{Activity, Framed, Opened, Watched};
 use super::peer::Peer;
 use super::{Refusal, http1, http2};
 use crate::shutdown::Shutdown;
@@ -82,6 +83,19 @@ impl<B> std::fmt::Debug for Answer<B> {
     }
 }
 
+/// How long a caller may take from connecting to its first byte when we drain: it connected to a door that was open, and
+/// may not know yet that it was accepted.
+const FIRST_BYTE: Duration = Duration::from_secs(1);
+
+/// Ready when draining, and the caller had the time to begin a request and has not.
+async fn drain_unopened(draining: &mut Shutdown, activity: &Activity) {
+    draining.fired().await;
+    if let Some(since) = activity.idle_since() {
+        tokio::time::sleep_until(since + FIRST_BYTE).await;
+    }
+    http1::drain(draining, activity).await;
+}
+
 /// Serves a connection until the caller, an error, a refusal or a drain ends it.
 pub(super) async fn serve<S, H>(mut stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
 where
@@ -92,7 +106,7 @@ where
     let opened = tokio::select! {
         biased;
         opened = stream.opened() => opened,
-        () = http1::drain(&mut draining, &activity) => return,
+        () = drain_unopened(&mut draining, &activity) => return,
     };
     // In boxes, so that connections on which nothing is served do not take the memory for it.
     match opened {

@@ -13,7 +13,7 @@ use super::unix::{self, SocketFile};
 use crate::tls;
 
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+pub(super) const BACKLOG: i32 = 1024;
 /// How often a port that the system chose for one loopback is tried on the other.
 const PORT_TRIES: usize = 16;
 

@@ -66,6 +66,28 @@ fn an_idle_process_ends_at_once() {
 }
 
 #[test]
+fn everybody_who_waits_to_be_accepted_when_it_ends_is_served() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let mut bearerd = setup.start_ready();
+    let address = bearerd.address();
+    // While it stands still, callers come and the signal too; it meets all of them at once.
+    bearerd.signal(Signal::STOP);
+    let call = |_| {
+        let wire = Wire::connect(address).unwrap();
+        wire.send(Request::get("/items").bytes(address)).unwrap();
+        wire
+    };
+    let mut callers: Vec<_> = (0..300).map(call).collect();
+    bearerd.signal(Signal::TERM);
+    bearerd.signal(Signal::CONT);
+    for (n, wire) in callers.iter_mut().enumerate() {
+        let answer = read_response(wire, "GET").unwrap_or_else(|error| panic!("caller {n}: {error}"));
+        assert_eq!(answer.status, 200, "caller {n}");
+    }
+    assert_eq!((bearerd.wait_exit(10.0), upstream.count()), (Some(0), 300));
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let (_endpoint, upstream, setup) = stage(300);
     let go_on = slow_answer(&upstream);

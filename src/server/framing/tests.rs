@@ -203,23 +203,34 @@ async fn a_refused_caller_may_go_on_sending_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_lets_a_head_that_has_begun_be_served_and_ends_an_idle_connection() {
-    for (sent, wanted) in [(&GET[..5], 1), ("", 0)] {
+async fn a_drain_serves_who_has_begun_or_just_connected_and_ends_an_idle_connection() {
+    // What was sent, how long before the drain, how long until the rest follows; whether it is served, how long it all takes.
+    for (sent, before, after, wanted, took) in [
+        (&GET[..5], 10, 10, 1, 20),
+        ("", 10, 10, 1, 20),
+        ("", 10, 900, 1, 910),
+        ("", 10, 5000, 0, 1000),
+        ("", 2000, 5000, 0, 2000),
+    ] {
         let (mut theirs, ours) = tokio::io::duplex(1024);
         let (draining, is_draining) = shutdown::channel();
         let teller = Rc::new(Teller::default());
         let calling = async {
             theirs.write_all(sent.as_bytes()).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(before)).await;
             draining.fire();
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(after)).await;
             let _ = theirs.write_all(&GET.as_bytes()[sent.len()..]).await;
             let _ = theirs.read_to_string(&mut String::new()).await;
         };
         let began = Instant::now();
-        tokio::join!(serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), is_draining), calling);
-        assert_eq!(teller.0.borrow().len(), wanted);
-        assert!(began.elapsed() < Duration::from_secs(1));
+        let served = async {
+            serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), is_draining).await;
+            began.elapsed().as_millis()
+        };
+        let (ended, ()) = tokio::join!(served, calling);
+        assert_eq!(teller.0.borrow().len(), wanted, "{sent:?} {before} {after}");
+        assert!((took..took + 10).contains(&ended), "{sent:?} {before} {after}: {ended} ms");
     }
 }
 
