@@ -6,6 +6,7 @@
 
 mod assemble;
 mod run;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,9 +19,9 @@ pub use assemble::{token_endpoint, upstream};
 pub use run::run;
 
 use crate::clock::Clock;
-use crate::config::{ListenAddress, Settings};
+use crate::config::{ListenAddress, Mistakes, Settings};
 use crate::metrics::Metrics;
-use crate::server::{self, Threads};
+use crate::server::{self, Inherited, Threads};
 use crate::shutdown::Trigger;
 use crate::tls::TlsError;
 use crate::token::Reader;
@@ -67,6 +68,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The sockets that were handed over are not those of the configuration.
+    #[error("the configuration does not fit the sockets that were handed over")]
+    Inherited(Mistakes),
     /// A TLS file of the configuration cannot be used.
     #[error("{}", crate::reason::Reason::ConfigFile)]
     Tls(#[from] TlsError),
@@ -82,12 +86,12 @@ pub enum StartError {
 }
 
 impl App {
-    /// Starts everything that the settings ask for. Returns as soon as it listens, before the first token.
+    /// Starts everything that the settings ask for, `inherited` being what the service manager handed over. Returns as soon as it listens, before the first token.
     ///
     /// # Errors
     /// [`StartError`], and then nothing runs and nothing listens.
-    pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
-        assemble::start(settings, clock)
+    pub async fn start(settings: Settings, inherited: Inherited, clock: Clock) -> Result<Self, StartError> {
+        assemble::start(settings, inherited, clock)
     }
 
     /// Where it listens.
@@ -120,15 +124,5 @@ impl App {
         }
         while self.background.join_next().await.is_some() {}
         finished
-    }
-}
-
-impl From<&ListenAddress> for server::Address {
-    fn from(address: &ListenAddress) -> Self {
-        match address {
-            ListenAddress::Localhost(port) => Self::Localhost(*port),
-            ListenAddress::Address(address) => Self::One(*address),
-            ListenAddress::Unix(path) => Self::Unix(Arc::clone(path)),
-        }
     }
 }

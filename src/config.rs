@@ -51,6 +51,7 @@ use crate::token;
 use crate::upstream::HttpProxy;
 
 pub use environment::Environment;
+pub use listen::Expected;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use overlay::Given;
 
@@ -62,6 +63,8 @@ use document::Table;
 pub struct Settings {
     /// Listeners of the routes that have none of their own.
     pub listen: Vec<ListenAddress>,
+    /// What must be handed over at start: every `fd:` of the listeners, those of `[admin]` too.
+    pub inherited: Vec<Expected>,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// What must survive a restart goes here.
@@ -114,7 +117,7 @@ impl Route {
         let route = &self.route;
         let scheme = if secure { "https://" } else { "" };
         let from = listen.iter().map(|address| match address {
-            ListenAddress::Unix(_) => format!("{address}{}", route.path),
+            ListenAddress::Unix(_) | ListenAddress::Inherited(_) => format!("{address}{}", route.path),
             _ => format!("{scheme}{address}{}", route.path),
         });
         let from: Vec<_> = from.collect();
@@ -162,13 +165,16 @@ pub enum ListenAddress {
     Address(SocketAddr),
     /// `unix:PATH`: a Unix socket.
     Unix(Arc<Path>),
+    /// `fd:NAME`: the sockets that the service manager hands over with this name.
+    Inherited(Arc<str>),
 }
 
 impl ListenAddress {
-    /// Whether only this machine can reach it.
+    /// Whether only this machine can reach it, as far as the configuration tells: of an inherited socket it tells nothing
+    /// ([`Expected`]).
     pub fn is_loopback(&self) -> bool {
         match self {
-            Self::Localhost(_) | Self::Unix(_) => true,
+            Self::Localhost(_) | Self::Unix(_) | Self::Inherited(_) => true,
             Self::Address(address) => address.ip().to_canonical().is_loopback(),
         }
     }
@@ -178,7 +184,7 @@ impl ListenAddress {
         match self {
             Self::Localhost(port) => *port == 0,
             Self::Address(address) => address.port() == 0,
-            Self::Unix(_) => false,
+            Self::Unix(_) | Self::Inherited(_) => false,
         }
     }
 }
@@ -189,6 +195,7 @@ impl fmt::Display for ListenAddress {
             Self::Localhost(port) => write!(f, "localhost:{port}"),
             Self::Address(address) => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Inherited(name) => write!(f, "fd:{name}"),
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::app::{App, StartError};
 use crate::clock::Clock;
 use crate::config;
 use crate::log;
+use crate::server::Inherited;
 use api::Api;
 use authorization_server::{AuthorizationServer, Rules};
 use configuration::NAME;
@@ -151,7 +152,7 @@ async fn start(options: &Options) -> Result<Running, DemoError> {
     // The demo tells its own story; the configuration, saved and run by itself, logs as usual.
     log::init(&log::Settings { format: log::Format::Text, level: Level::WARN, ..settings.log });
     let in_flight = requests_in_flight();
-    let app = App::start(settings, Clock::boot()).await?;
+    let app = App::start(settings, Inherited::default(), Clock::boot()).await?;
     let addresses = Addresses::of(&app, &servers)?;
     let stage = Stage {
         bearerd: addresses.bearerd,

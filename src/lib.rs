@@ -26,7 +26,7 @@
 //! | `main`, [`cli`] | argv, environment, exit codes; one file a verb |
 //! | [`config`] | the TOML as written, every mistake with its place, the typed settings |
 //! | [`app`] | the composition root: what is built, in which order, and how it ends |
-//! | [`server`] | sockets of callers: listeners, acceptor, workers, connections, timers; knows nothing of proxying |
+//! | [`server`] | sockets of callers: listeners (bound here or handed over), acceptor, workers, connections, timers; knows nothing of proxying |
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
 //! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |

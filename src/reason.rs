@@ -92,6 +92,7 @@ reasons! {
     ConfigSecret        "F010" "a secret cannot be read"
     ConfigFile          "F011" "a file that the configuration names cannot be used"
     ListenFailed        "F012" "an address cannot be listened on"
+    ListenInherited     "F013" "a socket was not handed over, or is none to listen on"
 }
 
 impl fmt::Display for Reason {

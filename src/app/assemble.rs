@@ -9,31 +9,32 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::task::JoinSet;
 
+use super::sockets::{Sockets, listens};
 use super::{App, Bound, StartError};
-use crate::admin::{self, Admin, Face, RouteSummary};
+use crate::admin::{self, Admin, RouteSummary};
 use crate::clock::Clock;
-use crate::config::{Credential, ListenAddress, Route, Settings};
+use crate::config::{Credential, Route, Settings};
 use crate::guard::HostRules;
 use crate::metrics::Metrics;
 use crate::oauth::TokenEndpoint;
 use crate::proxy::callers;
 use crate::proxy::route::{self, Table};
 use crate::proxy::{self, Budget, Gateway, Proxy, Slots};
-use crate::server::{self, Listener, Workers};
+use crate::server::{self, Inherited, Listener, Workers};
 use crate::shutdown::{self, Shutdown};
 use crate::tls;
 use crate::token::{Reader, Refresher};
 use crate::upstream::{Connector, HttpProxy, Origin};
 
 /// Starts everything, in the order in which it can fail.
-pub(super) fn start(settings: Settings, clock: Clock) -> Result<App, StartError> {
+pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> Result<App, StartError> {
     let metrics = Arc::new(Metrics::new());
     let mut watch = tls::Watch::new(clock.clone());
     let tls = settings.tls.clone().map(tls::Server::load).transpose()?;
     if let Some(tls) = &tls {
         watch.follow("tls", tls, &metrics);
     }
-    let sockets = Sockets::bind(&settings, tls.as_ref())?;
+    let sockets = Sockets::bind(&settings, inherited, tls.as_ref())?;
     let refreshers = make_refreshers(&settings, &clock, &metrics, &mut watch)?;
     let readers: BTreeMap<_, _> = refreshers.iter().map(|(_, r)| (r.name().to_owned(), r.clone())).collect();
     let gateway = Arc::new(make_gateway(&settings, &sockets, &readers, &metrics, &mut watch)?);
@@ -100,83 +101,6 @@ fn connections(configured: usize) -> usize {
         tracing::info!(files, "{room} connections of callers are served, not {configured}: so few files may be open");
     }
     configured.min(room)
-}
-
-/// Every socket, bound and not yet served.
-struct Sockets {
-    proxy: Vec<Listener>,
-    admin: Vec<(server::Socket, Face)>,
-    /// The addresses of the configuration; their positions are the groups of routes.
-    groups: Vec<Group>,
-}
-
-/// An address, and whose it is: of the one route that asked for a port of its own choice of the system, or everybody's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Group {
-    address: ListenAddress,
-    owner: Option<String>,
-}
-
-impl Sockets {
-    fn bind(settings: &Settings, tls: Option<&tls::Server>) -> Result<Self, StartError> {
-        let mut groups: Vec<Group> = Vec::new();
-        for group in settings.routes.iter().flat_map(|route| groups_of(route, settings)) {
-            if !groups.contains(&group) {
-                groups.push(group);
-            }
-        }
-        let mut proxy = Vec::new();
-        for (group, Group { address, .. }) in groups.iter().enumerate() {
-            for socket in bind(address)? {
-                proxy.push(Listener::new(socket, group, tls.cloned())?);
-            }
-        }
-        let mut admin = Vec::new();
-        for (address, face) in [(&settings.admin.listen, Face::Admin), (&settings.admin.probe_listen, Face::Probes)] {
-            if let Some(address) = address {
-                admin.extend(bind(address)?.into_iter().map(|socket| (socket, face)));
-            }
-        }
-        Ok(Self { proxy, admin, groups })
-    }
-
-    /// The positions of a route's groups.
-    fn positions(&self, route: &Route, settings: &Settings) -> Vec<usize> {
-        groups_of(route, settings).filter_map(|group| self.groups.iter().position(|g| *g == group)).collect()
-    }
-
-    fn bound(&self, settings: &Settings) -> Bound {
-        let addresses = |route: &Route| {
-            let groups = self.positions(route, settings);
-            self.proxy.iter().filter(|l| groups.contains(&l.group())).map(|l| l.address().clone()).collect()
-        };
-        let first = |wanted: Face| {
-            self.admin.iter().find(|(_, face)| *face == wanted).and_then(|(socket, _)| socket.address().ok())
-        };
-        Bound {
-            routes: settings.routes.iter().map(|route| (route.route.name.clone(), addresses(route))).collect(),
-            admin: first(Face::Admin),
-            probe: first(Face::Probes),
-        }
-    }
-}
-
-/// The addresses on which a route is served.
-fn listens<'a>(route: &'a Route, settings: &'a Settings) -> &'a [ListenAddress] {
-    if route.listen.is_empty() { &settings.listen } else { &route.listen }
-}
-
-fn groups_of<'a>(route: &'a Route, settings: &'a Settings) -> impl Iterator<Item = Group> + use<'a> {
-    let owner = (!route.listen.is_empty()).then(|| route.route.name.clone());
-    let group = move |address: &ListenAddress| Group {
-        address: address.clone(),
-        owner: owner.clone().filter(|_| address.wants_free_port()),
-    };
-    listens(route, settings).iter().map(group)
-}
-
-fn bind(address: &ListenAddress) -> Result<Vec<server::Socket>, StartError> {
-    server::bind(&address.into()).map_err(|source| StartError::Bind { address: address.clone(), source })
 }
 
 type Refreshing = (Refresher<TokenEndpoint>, Reader);

@@ -7,16 +7,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{App, StartError};
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::server::Inherited;
 
 /// Runs until SIGTERM or SIGINT, then drains; a second signal ends at once.
 ///
 /// # Errors
 /// [`StartError`] if it did not come to run.
-pub fn run(settings: Settings) -> Result<(), StartError> {
+pub fn run(settings: Settings, inherited: Inherited) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let app = App::start(settings, Clock::boot()).await?;
+        let app = App::start(settings, inherited, Clock::boot()).await?;
         let name = signals.next().await;
         tracing::info!(signal = name, "shutting down: finishing what is in flight");
         tokio::select! {

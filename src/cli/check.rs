@@ -70,6 +70,12 @@ fn summary(title: &str, settings: &Settings) -> String {
     for detour in settings.credentials.iter().filter_map(Credential::detour) {
         let _ = writeln!(text, "  credential {detour}");
     }
+    let mut inherited: Vec<_> = settings.inherited.iter().map(|expected| &*expected.name).collect();
+    inherited.sort_unstable();
+    inherited.dedup();
+    for name in inherited {
+        let _ = writeln!(text, "  fd:{name} is checked at start: what systemd hands over is not known before");
+    }
     for warning in &settings.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
@@ -100,6 +106,22 @@ mod tests {
              localhost:8080/items → https://api.example.com/v2/items with \"api\"\n\
              warning: b.toml:7:14: F007 credentials.spare: no route uses it\n"
         );
+    }
+
+    #[test]
+    fn the_summary_says_what_shows_only_at_start() {
+        let text = "listen = [\"fd:web\", \"fd:app\"]\nadmin.listen = \"fd:admin\"\n\
+            [routes.items]\nupstream = \"https://api.example.com\"\ncredential = \"none\"\n";
+        let settings = config::load_str(text, std::path::Path::new("b.toml")).unwrap();
+        let summary = summary("b.toml", &settings);
+        for line in [
+            "  fd:web/, fd:app/ → https://api.example.com/ without a token\n",
+            "  fd:admin is checked at start: ",
+            "  fd:app is checked at start: ",
+            "  fd:web is checked at start: ",
+        ] {
+            assert!(summary.contains(line), "{summary}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn run(args: &Args) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             let _ = writeln!(io::stderr(), "{trouble}");
-            ExitCode::from(if matches!(trouble, Trouble::Query(QueryError::Address(_))) { 2 } else { 1 })
+            ExitCode::from(if matches!(&trouble, Trouble::Query(error) if error.is_wrong_usage()) { 2 } else { 1 })
         }
     }
 }

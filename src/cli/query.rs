@@ -31,6 +31,12 @@ pub(super) enum QueryError {
     /// The text is no address that can be asked.
     #[error("{0:?} is no address to ask: write HOST:PORT, as in localhost:9180, or unix:PATH")]
     Address(String),
+    /// Only the running process knows where that is.
+    #[error(
+        "where {0:?} listens is known to the running bearerd and its socket unit alone: write what ListenStream= of that \
+         unit says, as in --admin localhost:9180 or --admin unix:/run/bearerd/admin.sock"
+    )]
+    Inherited(String),
     /// The host of the address cannot be resolved.
     #[error("the name in {0:?} cannot be resolved")]
     Name(String, #[source] io::Error),
@@ -43,6 +49,13 @@ pub(super) enum QueryError {
     /// The answer is no HTTP.
     #[error("what answers on {0} is not bearerd's admin listener")]
     Stranger(Target),
+}
+
+impl QueryError {
+    /// Whether another address has to be written.
+    pub(super) fn is_wrong_usage(&self) -> bool {
+        matches!(self, Self::Address(_) | Self::Inherited(_))
+    }
 }
 
 /// Where it is asked.
@@ -65,11 +78,12 @@ impl fmt::Display for Target {
 /// is asked on loopback.
 ///
 /// # Errors
-/// [`QueryError::Address`] and [`QueryError::Name`].
+/// [`QueryError::Address`], [`QueryError::Inherited`] and [`QueryError::Name`].
 pub(super) fn addresses(text: Option<&str>) -> Result<Vec<Target>, QueryError> {
     let tcp = |found: Vec<SocketAddr>| found.into_iter().map(Target::Tcp).collect();
-    match text.and_then(|text| text.strip_prefix("unix:")) {
-        Some(path) if !path.is_empty() => Ok(vec![Target::Unix(path.into())]),
+    match text.and_then(|text| text.split_once(':')) {
+        Some(("unix", path)) if !path.is_empty() => Ok(vec![Target::Unix(path.into())]),
+        Some(("fd", name)) => Err(QueryError::Inherited(format!("fd:{name}"))),
         _ => tcp_addresses(text).map(tcp),
     }
 }
@@ -248,6 +262,7 @@ pub(super) mod tests {
             "",
             "off",
             "unix:",
+            "fd:web",
             "81",
             ":81",
             "localhost",
@@ -260,6 +275,8 @@ pub(super) mod tests {
             check(bad, &[]);
         }
         assert_eq!(addresses(None).unwrap().len(), 2);
+        let told = addresses(Some("fd:web")).unwrap_err().to_string();
+        assert!(told.contains("ListenStream=") && told.contains("--admin localhost:9180"), "{told}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
         Err(trouble) => {
             let _ = writeln!(io::stderr(), "{}", trouble.to_string().trim_end());
-            ExitCode::from(if matches!(trouble, Trouble::Query(QueryError::Address(_))) { 2 } else { 1 })
+            ExitCode::from(if matches!(&trouble, Trouble::Query(error) if error.is_wrong_usage()) { 2 } else { 1 })
         }
     }
 }

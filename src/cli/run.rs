@@ -8,6 +8,7 @@ use super::{CONFIGURATION, USAGE};
 use crate::app::{self, StartError};
 use crate::config::{self, Environment};
 use crate::log;
+use crate::server::Inherited;
 
 const HELP: &str = "\
 Secrets are never flags: name a file, or set BEARERD_CLIENT_SECRET or BEARERD_PASSWORD.
@@ -21,7 +22,7 @@ Examples:
 
 /// Forward requests with a fresh token.
 ///
-/// Reads the configuration once, listens, gets tokens in the background and forwards until SIGTERM or SIGINT; then it
+/// Reads the configuration once, listens (or takes over the sockets of a systemd unit: fd:NAME), gets tokens in the background and forwards until SIGTERM or SIGINT; then it
 /// finishes what is in flight and exits with 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -32,6 +33,7 @@ pub(super) struct RunArgs {
 
 /// Runs until a signal. 0 after draining, 2 without any configuration, 78 with a wrong one, 1 if it cannot start.
 pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String]) -> ExitCode {
+    let inherited = Inherited::take(&environment.announced());
     let sources = match args.config.sources(environment) {
         Ok(sources) => sources,
         Err(error) => return complain(&error.to_string(), USAGE),
@@ -46,8 +48,9 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
     for warning in unhardened.iter().chain(&settings.warnings) {
         tracing::warn!("{warning}");
     }
-    match app::run(settings) {
+    match app::run(settings, inherited) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(StartError::Inherited(mistakes)) => complain(&mistakes.to_string(), CONFIGURATION),
         Err(error) => {
             tracing::error!("{}", log::chain(&error));
             exit_code(&error)
@@ -57,7 +60,9 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
 
 fn exit_code(error: &StartError) -> ExitCode {
     match error {
-        StartError::Tls(_) | StartError::ServerName(_) | StartError::Secret(_) => ExitCode::from(CONFIGURATION),
+        StartError::Tls(_) | StartError::ServerName(_) | StartError::Secret(_) | StartError::Inherited(_) => {
+            ExitCode::from(CONFIGURATION)
+        }
         StartError::Bind { .. } | StartError::System(_) => ExitCode::FAILURE,
     }
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::secret::Secret;
+use crate::server::Announced;
 
 /// The variables of the environment. Cloning shares the values.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,12 @@ impl Environment {
     /// The names that begin with `BEARERD_`, in alphabetical order.
     pub(super) fn our_names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str).filter(|name| name.starts_with("BEARERD_"))
+    }
+
+    /// The descriptors that the service manager says it handed over.
+    pub fn announced(&self) -> Announced {
+        let text = |name| self.value(name).flatten().map(|value| value.expose().to_owned());
+        Announced { pid: text("LISTEN_PID"), count: text("LISTEN_FDS"), names: text("LISTEN_FDNAMES") }
     }
 
     /// Where systemd put the credentials of the service.

@@ -1,10 +1,11 @@
 //! Addresses to listen on, and the checks over all of them: overlaps, and listeners that other machines can reach.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::ListenAddress;
 use super::context::Context;
-use super::mistake::Place;
+use super::mistake::{Mistake, Place};
 use super::reader::Reader;
 use super::value;
 use crate::reason::Reason;
@@ -17,6 +18,40 @@ pub(super) struct Listener {
     pub(super) place: Place,
     /// Dotted.
     pub(super) key: String,
+}
+
+/// A socket that the service manager is to hand over at start, and who wrote so. What it is shows only then.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// What stands behind `fd:`.
+    pub name: Arc<str>,
+    listener: Listener,
+    /// Nothing says who may call, so that it must be within this machine.
+    is_open: bool,
+}
+
+impl Expected {
+    /// The mistake if the socket is not there, or not one that can be listened on.
+    pub fn unusable(&self, message: String) -> Mistake {
+        let Listener { place, key, .. } = self.listener.clone();
+        Mistake { place, reason: Reason::ListenInherited, key, message }
+    }
+
+    /// The mistake if it listens on an address that other machines can reach.
+    pub fn exposed(&self, address: SocketAddr) -> Option<Mistake> {
+        let is_exposed = self.is_open && !ListenAddress::Address(address).is_loopback();
+        is_exposed.then(|| exposed(&self.listener, format!("{address}, handed over as {},", self.listener.address)))
+    }
+}
+
+/// The sockets that are to be handed over, of all listeners; `open` are those without a rule who may call.
+pub(super) fn expected(listeners: &[Listener], open: &[Listener]) -> Vec<Expected> {
+    let find = |listener: &Listener| {
+        let ListenAddress::Inherited(name) = &listener.address else { return None };
+        let is_open = open.iter().any(|other| (&other.address, &other.key) == (&listener.address, &listener.key));
+        Some(Expected { name: Arc::clone(name), listener: listener.clone(), is_open })
+    };
+    listeners.iter().filter_map(find).collect()
 }
 
 /// An address or a list of them.
@@ -34,14 +69,11 @@ pub(super) fn read(reader: &Reader<'_>, key: &str) -> Option<Vec<Listener>> {
             context.mistake(place, Reason::ConfigWrongValue, reader.dotted(key), message);
             continue;
         };
-        if text.starts_with("fd:") {
-            let message = "inherited sockets are not supported yet; write an address with a port, or unix:PATH";
-            context.mistake(place, Reason::ConfigNotYet, reader.dotted(key), message);
-            continue;
-        }
-        let parsed = match text.strip_prefix("unix:") {
-            Some(path) => unix(context, path, &place),
-            None => value::listen_address(text).map_err(|message| (Reason::ConfigWrongValue, message)),
+        let wrong = |message| (Reason::ConfigWrongValue, message);
+        let parsed = match text.split_once(':') {
+            Some(("unix", path)) => unix(context, path, &place),
+            Some(("fd", name)) => value::descriptor_name(name).map_err(wrong),
+            _ => value::listen_address(text).map_err(wrong),
         };
         match parsed {
             Ok(address) if found.iter().any(|other| overlap(&other.address, &address)) => {
@@ -82,7 +114,9 @@ fn unix(context: &Context<'_>, path: &str, place: &Place) -> Result<ListenAddres
 
 /// Whether binding one address stands in the way of binding the other. Port 0 is a free one each time.
 pub(super) fn overlap(a: &ListenAddress, b: &ListenAddress) -> bool {
-    if matches!(a, ListenAddress::Unix(_)) || matches!(b, ListenAddress::Unix(_)) {
+    // Which address an inherited socket has shows at start; binding the same one then fails.
+    let is_named = |address: &ListenAddress| matches!(address, ListenAddress::Unix(_) | ListenAddress::Inherited(_));
+    if is_named(a) || is_named(b) {
         return a == b;
     }
     let (a_port, a_addresses) = parts(a);
@@ -99,7 +133,7 @@ fn parts(address: &ListenAddress) -> (u16, Vec<IpAddr>) {
             (*port, vec![std::net::Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()])
         }
         ListenAddress::Address(address) => (address.port(), vec![address.ip().to_canonical()]),
-        ListenAddress::Unix(_) => (0, Vec::new()),
+        ListenAddress::Unix(_) | ListenAddress::Inherited(_) => (0, Vec::new()),
     }
 }
 
@@ -125,13 +159,18 @@ fn is_default(listener: &Listener) -> bool {
 }
 
 /// Records listeners that other machines can reach although nothing says who may call.
-pub(super) fn check_exposure(context: &Context<'_>, listeners: &[Listener]) {
-    for listener in listeners.iter().filter(|listener| !listener.address.is_loopback()) {
-        let cure = match listener.place {
-            Place::File { .. } => "add to [callers]: from = [\"10.0.0.0/8\"] (address ranges, or \"any\")",
-            _ => "add --allow-from 10.0.0.0/8 (or BEARERD_ALLOW_FROM; address ranges, or \"any\")",
-        };
-        let message = format!("{} can be reached from other machines; say who may call: {cure}", listener.address);
-        context.mistake(listener.place.clone(), Reason::ConfigExposed, listener.key.clone(), message);
+pub(super) fn check_exposure(context: &Context<'_>, open: &[Listener]) {
+    for listener in open.iter().filter(|listener| !listener.address.is_loopback()) {
+        let Mistake { place, reason, key, message } = exposed(listener, listener.address.to_string());
+        context.mistake(place, reason, key, message);
     }
+}
+
+fn exposed(listener: &Listener, what: String) -> Mistake {
+    let cure = match listener.place {
+        Place::File { .. } => "add to [callers]: from = [\"10.0.0.0/8\"] (address ranges, or \"any\")",
+        _ => "add --allow-from 10.0.0.0/8 (or BEARERD_ALLOW_FROM; address ranges, or \"any\")",
+    };
+    let message = format!("{what} can be reached from other machines; say who may call: {cure}");
+    Mistake { place: listener.place.clone(), reason: Reason::ConfigExposed, key: listener.key.clone(), message }
 }

@@ -44,7 +44,7 @@ impl fmt::Display for Place {
 pub struct Mistake {
     /// Where.
     pub place: Place,
-    /// Its stable code, `F001` to `F011`.
+    /// Its stable code, `F…`.
     pub reason: Reason,
     /// The dotted key; empty if it is about the whole.
     pub key: String,
@@ -68,7 +68,8 @@ impl fmt::Display for Mistake {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    pub(super) fn new(mut all: Vec<Mistake>) -> Self {
+    /// At least one.
+    pub(crate) fn new(mut all: Vec<Mistake>) -> Self {
         all.sort_by(|a, b| a.place.cmp(&b.place));
         all.dedup();
         Self(all)

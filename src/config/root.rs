@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::context::Context;
 use super::document::Table;
-use super::listen::Listener;
+use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, tls, value};
@@ -50,7 +50,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         key: callers.key.is_some(),
         certificates: tls::asks_for_certificates(&reader),
     };
-    check_listeners(context, &shared, &routes, &admin, &admin_listeners, rules);
+    let inherited = check_listeners(context, &shared, &routes, &admin, &admin_listeners, rules);
     route::check_duplicates(context, &routes, &shared);
     let limits = limits::read(&reader.table("limits", &limits::KEYS));
     let workers = workers(&reader);
@@ -59,6 +59,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     check_unused(context, &credentials, &routes);
     Some(Settings {
         listen: shared.iter().map(|listener| listener.address.clone()).collect(),
+        inherited,
         workers,
         state_directory,
         admin,
@@ -135,6 +136,7 @@ struct Rules {
     certificates: bool,
 }
 
+/// The checks over all listeners; returns those whose sockets are handed over at start.
 fn check_listeners(
     context: &Context<'_>,
     shared: &[Listener],
@@ -142,14 +144,12 @@ fn check_listeners(
     admin: &super::AdminSettings,
     admin_listeners: &[Listener],
     rules: Rules,
-) {
+) -> Vec<Expected> {
     let own = routes.iter().flat_map(|route| &route.listeners);
     let proxy: Vec<_> = shared.iter().chain(own).cloned().collect();
     listen::check_overlaps(context, &proxy, admin_listeners);
-    if rules.from {
-        return;
-    }
-    if !rules.certificates && !rules.key {
+    let mut open = Vec::new();
+    if !rules.from && !rules.certificates && !rules.key {
         // Those of routes that all have rules of their own are safe.
         let is_open = |listener: &Listener, is_shared: bool| {
             let mut users = routes.iter().filter(|route| match is_shared {
@@ -160,13 +160,15 @@ fn check_listeners(
         };
         let shared = shared.iter().filter(|listener| is_open(listener, true));
         let own = routes.iter().flat_map(|route| &route.listeners).filter(|listener| is_open(listener, false));
-        let open: Vec<_> = shared.chain(own).cloned().collect();
-        listen::check_exposure(context, &open);
+        open.extend(shared.chain(own).cloned());
     }
-    // `probe_listen` is meant for anybody; `listen` beside it is not.
-    let guarded = admin_listeners.iter().filter(|listener| Some(&listener.address) == admin.listen.as_ref());
-    let guarded: Vec<_> = guarded.filter(|listener| listener.key == "admin.listen").cloned().collect();
-    listen::check_exposure(context, &guarded);
+    if !rules.from {
+        // `probe_listen` is meant for anybody; `listen` beside it is not.
+        let guarded = admin_listeners.iter().filter(|listener| Some(&listener.address) == admin.listen.as_ref());
+        open.extend(guarded.filter(|listener| listener.key == "admin.listen").cloned());
+    }
+    listen::check_exposure(context, &open);
+    listen::expected(&[&proxy, admin_listeners].concat(), &open)
 }
 
 fn workers(reader: &Reader<'_>) -> usize {

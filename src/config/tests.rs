@@ -286,7 +286,6 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     };
     top("watch = true", "watch");
     top("include = \"x\"", "include");
-    top("listen = [\"fd:app\"]", "listen");
     top("store.kind = \"redis\"", "store");
     check_route("callers.client_names = \"x\"", "F004", "routes.api.callers.client_names", "not supported yet");
     top("admin.reload = true", "admin.reload");
@@ -300,6 +299,34 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     credential("grant_type = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"", "grant_type");
     credential("client_authentication = \"private_key_jwt\"", "client_authentication");
     credential("username = { command = [\"x\"] }", "username");
+}
+
+#[test]
+fn a_socket_that_is_handed_over_is_expected_with_what_must_hold_of_it() {
+    let everywhere: std::net::SocketAddr = "[::]:80".parse().unwrap();
+    let check = |text: &str, wanted: &[(&str, bool)]| {
+        let settings = good(&format!("{text}{SMALLEST}"));
+        let is_mistake = |expected: &super::Expected| match expected.exposed(everywhere) {
+            Some(mistake) => mistake.to_string().contains("F009") && mistake.message.contains("callers"),
+            None => false,
+        };
+        let found: Vec<_> = settings.inherited.iter().map(|e| (&*e.name, is_mistake(e))).collect();
+        assert_eq!(found, wanted, "{text}");
+        let loopback = "127.0.0.1:80".parse().unwrap();
+        assert!(settings.inherited.iter().all(|expected| expected.exposed(loopback).is_none()));
+    };
+    check("listen = \"localhost:1\"\n", &[]);
+    check("listen = \"fd:web.socket\"\n", &[("web.socket", true)]);
+    check("listen = [\"fd:web\", \"localhost:1\", \"fd:a b\"]\n", &[("web", true), ("a b", true)]);
+    check("listen = \"fd:web\"\ncallers.from = [\"any\"]\n", &[("web", false)]);
+    let admin = "admin = { listen = \"fd:admin\", probe_listen = \"fd:probes\" }\n";
+    check(admin, &[("admin", true), ("probes", false)]);
+    // The key is not asked for there.
+    check(&format!("callers.key = \"k\"\n{admin}"), &[("admin", true), ("probes", false)]);
+    check("listen = \"fd:web\"\ncallers.key = \"k\"\n", &[("web", false)]);
+    let route = with("listen = \"fd:own\"\ncallers = { from = [\"10.0.0.0/8\"] }", "");
+    assert!(good(&route).inherited[0].exposed(everywhere).is_none());
+    assert!(good(&with("listen = \"fd:own\"", "")).inherited[0].exposed(everywhere).is_some());
 }
 
 #[test]
@@ -321,6 +348,10 @@ fn wrong_values_say_what_would_be_right() {
     top("callers.key = \"\"", "callers.key", "must not be empty");
     top("callers = { key = \"k\", key_header = \"host\" }", "callers.key_header", "belongs to the connection");
     top("listen = \"unix:\"", "listen", "must name a file");
+    top("listen = \"fd:\"", "listen", "\"fd:bearerd.socket\"");
+    top("listen = \"fd:a:b\"", "listen", "FileDescriptorName=");
+    top("listen = \"fd:a\\tb\"", "listen", "FileDescriptorName=");
+    top(&format!("listen = \"fd:{}\"", "x".repeat(256)), "listen", "FileDescriptorName=");
     top(&format!("listen = \"unix:/{}\"", "x".repeat(107)), "listen", "at most 107 bytes");
     top("workers = 0", "workers", "from 1 to");
     top("workers = \"2\"", "workers", "an integer");

@@ -79,6 +79,17 @@ pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
     }
 }
 
+/// What `fd:` names: a name as `FileDescriptorName=` of a socket unit takes it (systemd.socket(5)).
+pub(super) fn descriptor_name(text: &str) -> Result<ListenAddress, String> {
+    let is_legal = |c: u8| (b' '..=b'~').contains(&c) && c != b':';
+    if text.is_empty() || text.len() > 255 || !text.bytes().all(is_legal) {
+        let what = "must name a socket of the service manager: \"fd:NAME\", where NAME is what FileDescriptorName= of the \
+            socket unit says, or else the unit's own name, as in \"fd:bearerd.socket\"";
+        return Err(what.to_owned());
+    }
+    Ok(ListenAddress::Inherited(text.into()))
+}
+
 fn with_port(host: &str) -> String {
     match host.parse::<IpAddr>() {
         Ok(address) => SocketAddr::new(address, 8080).to_string(),

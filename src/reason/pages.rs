@@ -79,6 +79,7 @@ impl Reason {
             Self::ConfigSecret => configuration::SECRET,
             Self::ConfigFile => configuration::FILE,
             Self::ListenFailed => configuration::LISTEN,
+            Self::ListenInherited => configuration::INHERITED,
         }
     }
 }

@@ -46,9 +46,7 @@ pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown
             let socket = TcpListener::from_std(socket)?;
             (Door { socket: Accepting::Tcp { socket, loopback, tls }, group }, None)
         }
-        Socket::Unix(socket, file) => {
-            (Door { socket: Accepting::Unix(UnixListener::from_std(socket)?), group }, Some(file))
-        }
+        Socket::Unix(socket, file) => (Door { socket: Accepting::Unix(UnixListener::from_std(socket)?), group }, file),
     };
     loop {
         let accepted = tokio::select! {

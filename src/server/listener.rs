@@ -57,8 +57,8 @@ impl Listener {
 pub enum Socket {
     /// TCP.
     Tcp(TcpListener),
-    /// A Unix socket, with its file.
-    Unix(UnixListener, SocketFile),
+    /// A Unix socket, with its file if that is ours.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 impl Socket {
@@ -69,7 +69,8 @@ impl Socket {
     pub fn address(&self) -> io::Result<Bound> {
         match self {
             Self::Tcp(socket) => Ok(Bound::Tcp(socket.local_addr()?)),
-            Self::Unix(_, file) => Ok(Bound::Unix(file.path().into())),
+            Self::Unix(_, Some(file)) => Ok(Bound::Unix(file.path().into())),
+            Self::Unix(socket, None) => Ok(Bound::Unix(unix::name(&socket.local_addr()?).into())),
         }
     }
 }
@@ -79,7 +80,7 @@ impl Socket {
 pub enum Bound {
     /// An address.
     Tcp(SocketAddr),
-    /// A file.
+    /// A file, or `@NAME` without one.
     Unix(Arc<Path>),
 }
 
@@ -124,7 +125,7 @@ pub fn bind(address: &Address) -> io::Result<Vec<Socket>> {
         Address::Localhost(port) => bind_localhost(*port)?,
         Address::Unix(path) => {
             let (socket, file) = unix::bind(path, BACKLOG)?;
-            return Ok(vec![Socket::Unix(socket, file)]);
+            return Ok(vec![Socket::Unix(socket, Some(file))]);
         }
     };
     Ok(sockets.into_iter().map(Socket::Tcp).collect())

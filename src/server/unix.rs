@@ -5,8 +5,9 @@
 
 use std::fs;
 use std::io;
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -42,6 +43,12 @@ impl Drop for SocketFile {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the file of a socket");
         }
     }
+}
+
+/// What a socket is called that somebody else bound: its path, `@NAME` for one without a file (unix(7)), or `@` alone.
+pub(super) fn name(address: &SocketAddr) -> PathBuf {
+    let without_file = || format!("@{}", address.as_abstract_name().unwrap_or_default().escape_ascii()).into();
+    address.as_pathname().map_or_else(without_file, Path::to_owned)
 }
 
 /// Binds a socket to a path and listens.
@@ -105,6 +112,17 @@ mod tests {
         fs::write(&other, "mine").unwrap();
         assert_eq!(bind(&other, 8).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&other).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_socket_of_somebody_else_is_called_by_its_path_or_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.sock");
+        let by_path = UnixListener::bind(&path).unwrap();
+        assert_eq!(name(&by_path.local_addr().unwrap()), path);
+        let abstract_name = format!("bearerd test {}", directory.path().display());
+        let without_file = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstract_name).unwrap()).unwrap();
+        assert_eq!(name(&without_file.local_addr().unwrap()), Path::new(&format!("@{abstract_name}")));
     }
 
     #[test]

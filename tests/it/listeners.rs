@@ -28,7 +28,7 @@ fn curl(arguments: &[&str], uid: Option<u32>) -> (u16, String) {
     (status.parse().expect("a number"), body.to_owned())
 }
 
-fn by_socket(path: &Path, more: &[&str], uid: Option<u32>) -> (u16, String) {
+pub(crate) fn by_socket(path: &Path, more: &[&str], uid: Option<u32>) -> (u16, String) {
     let socket = path.to_str().unwrap();
     curl(&[&["--unix-socket", socket][..], more].concat(), uid)
 }

@@ -29,6 +29,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod http2;
+mod inherited;
 mod lifecycle;
 mod listeners;
 mod lockout;

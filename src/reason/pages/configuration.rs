@@ -133,7 +133,7 @@ pub(super) const EXPOSED: Page = Page {
     meaning: "A listener can be reached from other machines, and nothing says who may call. Whoever reaches it could \
         act at the upstream in your name, so this has to be written down.",
     causes: &[
-        "listen is \"0.0.0.0:…\", \"[::]:…\" or an address of the network.",
+        "listen is \"0.0.0.0:…\", \"[::]:…\" or an address of the network; of \"fd:NAME\" that shows at start.",
         "In a container the application is in another container without a shared network namespace.",
     ],
     cures: &[
@@ -198,4 +198,24 @@ pub(super) const LISTEN: Page = Page {
         "Use a port above 1024, or AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit.",
     ],
     shows: "bearerd run prints the address and what the system said, and does not start.",
+};
+
+pub(super) const INHERITED: Page = Page {
+    meaning: "A listen = \"fd:NAME\" asks for a socket that the service manager binds and hands over at start, and there is \
+        none of that name, or it is none that can be listened on. bearerd does not start, since it would serve nobody there.",
+    causes: &[
+        "bearerd was started by hand or by a service without a socket unit, so nothing was handed over.",
+        "The name is another one: without FileDescriptorName= it is the name of the socket unit, such as bearerd.socket.",
+        "A wrapper script starts bearerd as a child, whereas the sockets are for the script's own process.",
+        "The socket unit has ListenDatagram=, or Accept=yes, which hands over single connections.",
+    ],
+    cures: &[
+        "Take one of the names that the message lists, or set FileDescriptorName=NAME in the socket unit.",
+        "Look what the unit hands over: systemctl show -p Listen -p FileDescriptorName -p Accept bearerd.socket.",
+        "Add Sockets=NAME.socket to the service if the socket unit is called differently.",
+        "Start bearerd from a script with: exec bearerd run.",
+        "Write an address instead, such as listen = \"localhost:8080\".",
+    ],
+    shows: "bearerd run prints it with file, line, column and key, and ends with exit code 78. bearerd check cannot see \
+        what will be handed over, and says so.",
 };

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod connect_proxy;
 pub(crate) mod frames;
+pub(crate) mod hand_over;
 pub(crate) mod listener;
 pub(crate) mod peers;
 pub(crate) mod provider;
