@@ -34,7 +34,7 @@
 //! | [`admin`] | probes, metrics, status, retry |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
-//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`local`], [`log`], [`process`], [`tunnel`] | small ones, each one idea |
+//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
@@ -55,7 +55,8 @@
 //!    waits for the head.
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
 //! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams
-//!    the body and closes the account. After a real 101 `proxy::upgrade` hands both sockets to [`tunnel`].
+//!    the body and closes the account. After a real 101, or what extended CONNECT has for it, `proxy::upgrade`
+//!    hands both streams to [`tunnel`]; `upstream::extended_connect` and `server::switched` are where these are streams of HTTP/2.
 //!
 //! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!
@@ -90,7 +91,6 @@ pub mod config;
 mod delegate;
 pub mod demo;
 pub mod guard;
-pub mod local;
 pub mod log;
 pub mod metrics;
 pub mod oauth;
@@ -104,3 +104,4 @@ pub mod tls;
 pub mod token;
 pub mod tunnel;
 pub mod upstream;
+pub mod websocket;

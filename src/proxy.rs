@@ -147,10 +147,7 @@ impl Proxy {
         {
             headers::strip_injected(&mut parts.headers, header);
         }
-        let mut request = Sanitized::new(parts, route, &entry.asked.authority, &gateway.via, !intake.is_empty());
-        if !pool.can_upgrade() {
-            request = request.without_upgrade();
-        }
+        let request = Sanitized::new(parts, route, &entry.asked.authority, &gateway.via, !intake.is_empty());
         let attempt = Attempt { route, pool, request: &request, intake: &intake };
         let mut response = cycle::send_and_cure(attempt).await?;
 
@@ -161,7 +158,7 @@ impl Proxy {
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
         cookies::rewrite(response.headers_mut(), route, entry.asked.authority.host());
         links::rewrite(response.headers_mut(), route, (info.scheme(), &entry.asked.authority));
-        let connection = switched.map(|switched| switched.say_so(response.headers_mut()));
+        let connection = switched.map(|switched| switched.say_so(&mut response));
         Ok(Passed { response, connection })
     }
 

@@ -62,6 +62,7 @@ reasons! {
     UpstreamLoop        "U008" "the request came back to where it came from"
     UpstreamProxy       "U009" "proxy on the way to the upstream failed"
     UpstreamProxyRefused "U010" "proxy on the way to the upstream refused"
+    UpstreamNoUpgrade   "U011" "upstream does not change to the protocol that was asked for"
     // Callers: the request is refused.
     NoRoute             "C001" "no route for this request"
     CrossSite           "C002" "a web page of another site made this request"
@@ -79,6 +80,7 @@ reasons! {
     TooManyConnections  "C014" "too many connections at a time"
     CallerTls           "C015" "TLS handshake with a caller failed"
     CallerKey           "C016" "caller's shared key is missing or wrong"
+    ProtocolNotAllowed  "C017" "protocol is not one that the route changes to"
     // Configuration.
     ConfigUnreadable    "F001" "configuration cannot be read"
     ConfigSyntax        "F002" "configuration is not valid TOML"

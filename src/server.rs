@@ -17,6 +17,7 @@ mod owner;
 mod peer;
 mod preface;
 mod stream;
+mod switched;
 mod unix;
 mod worker;
 

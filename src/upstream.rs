@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod connect;
 mod connection;
+mod extended_connect;
 mod greeting;
 mod http1;
 mod http2;

@@ -52,7 +52,7 @@ impl Attempt<'_> {
         // Without a token no connection is opened.
         let mut token = self.token(replacement).await?;
         let changes = self.request.upgrade().is_some();
-        let kept = if changes { self.pool.take_alone() } else { self.pool.take_idle() };
+        let kept = if changes { self.pool.take_switchable() } else { self.pool.take_idle() };
         let mut connection = match kept {
             Some(kept) => kept,
             None => self.connect().await?,
@@ -60,6 +60,12 @@ impl Attempt<'_> {
         let mut refusals = 0;
         loop {
             let reused = connection.is_reused();
+            if connection.is_http2() && self.request.lacks_key() {
+                return Err(Problem::new(
+                    Reason::BadRequest,
+                    "a WebSocket handshake without its one Sec-WebSocket-Key",
+                ));
+            }
             token = self.token(token).await?;
             let body = self.intake.body().ok_or_else(cannot_repeat)?;
             match self.exchange(connection, token.as_deref(), body).await {
@@ -89,8 +95,12 @@ impl Attempt<'_> {
 
     async fn connect(&self) -> Result<Connection<RequestBody>, Problem> {
         let connected = match self.request.upgrade() {
-            Some(_) => self.pool.connect_alone().await,
-            None => self.pool.connect().await,
+            Some(_) => self.pool.connect_to_switch().await.transpose(),
+            None => Some(self.pool.connect().await),
+        };
+        let Some(connected) = connected else {
+            let text = "the upstream speaks HTTP/2 alone and does not change the protocol of its streams";
+            return Err(self.failed(Reason::UpstreamNoUpgrade, text));
         };
         connected.map_err(|error| {
             let reason = match error.failure {

@@ -1,5 +1,5 @@
 //! What is asked of a request before it is let in, in a fixed order: 405 method, 400 malformed, 421 host, 403 caller,
-//! 404 route, 508 loop, 417 expectation.
+//! 404 route, 508 loop, 501 protocol, 417 expectation.
 
 use std::rc::Rc;
 
@@ -11,6 +11,7 @@ use super::Gateway;
 use super::asked::{Asked, Memory};
 use super::problem::Problem;
 use super::route::NoMatch;
+use super::upgrade;
 use crate::guard;
 use crate::reason::Reason;
 use crate::server::ConnectionInfo;
@@ -37,7 +38,9 @@ pub(super) fn admit(
     parts: &Parts,
 ) -> Result<Entry, Problem> {
     // Both would be handled by the upstream as if the caller itself were connected to it, token included.
-    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+    // Extended CONNECT is another thing: it asks the upstream to speak another protocol, not to connect on.
+    let protocol = upgrade::connect_protocol(parts);
+    if parts.method == Method::TRACE || (parts.method == Method::CONNECT && protocol.is_none()) {
         let detail = format!("{} is never forwarded", parts.method);
         return Err(Problem::new(Reason::MethodNotAllowed, detail));
     }
@@ -64,6 +67,12 @@ pub(super) fn admit(
     })?;
     if came_back(&parts.headers, gateway.via.as_bytes()) {
         return Err(Problem::new(Reason::UpstreamLoop, "the upstream of this route leads back to this bearerd"));
+    }
+    // RFC 9220 §3, which says for HTTP/2's successor what RFC 8441 left open.
+    let allowed = gateway.routes.get(route).map_or(&[][..], |route| &route.settings.upgrades);
+    if let Some(protocol) = protocol.filter(|protocol| !upgrade::is_allowed(protocol, allowed)) {
+        let detail = format!("{protocol:?} is not in this route's upgrades");
+        return Err(Problem::new(Reason::ProtocolNotAllowed, detail));
     }
     Ok(Entry { route, asked, expects_continue: expects_continue(&parts.headers)? })
 }

@@ -13,7 +13,7 @@ use super::intake::RequestBody;
 use super::route::Route;
 use super::settings::HeaderCase;
 use super::target;
-use super::upgrade;
+use super::upgrade::{self, Wish};
 
 /// A caller's request without anything that is not the upstream's business.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Sanitized {
     headers: HeaderMap,
     /// Of the caller's request, where the spelling of its fields is to be kept: hyper keeps it in here.
     extensions: Option<Extensions>,
-    upgrade: Option<HeaderValue>,
+    upgrade: Option<Wish>,
 }
 
 /// A request that carries the token (or needs none) and goes to its route's upstream.
@@ -40,15 +40,14 @@ impl Sanitized {
         let mut headers = parts.headers;
         headers.remove(header::HOST);
         // Framing is said anew by our own client; an empty body that was announced stays announced.
-        let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body;
+        let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body && upgrade.is_none();
         headers::strip_hop_by_hop(&mut headers);
         if joins_cookies {
             headers::join_cookies(&mut headers);
         }
         if let Some(upgrade) = &upgrade {
             headers.remove(header::TE);
-            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            headers.insert(header::UPGRADE, upgrade.clone());
+            upgrade.say(&mut headers);
         }
         if route.credential.is_some() {
             headers::strip_injected(&mut headers, &route.settings.inject.header);
@@ -63,21 +62,19 @@ impl Sanitized {
         headers.insert(header::HOST, host(route, authority));
         headers.append(header::VIA, via.clone());
         let extensions = (route.settings.header_case == HeaderCase::Preserve).then_some(parts.extensions);
-        Self { method: parts.method, target, headers, extensions, upgrade }
+        // A caller's extended CONNECT, the only one that gets here, is a GET in HTTP/1's form of it.
+        let method = if parts.method == Method::CONNECT { Method::GET } else { parts.method };
+        Self { method, target, headers, extensions, upgrade }
     }
 
     /// The protocols that it asks to change to.
-    pub(super) fn upgrade(&self) -> Option<&HeaderValue> {
+    pub(super) fn upgrade(&self) -> Option<&Wish> {
         self.upgrade.as_ref()
     }
 
-    /// Gives up changing the protocol: the upstream speaks none that can be changed.
-    pub(super) fn without_upgrade(mut self) -> Self {
-        if self.upgrade.take().is_some() {
-            self.headers.remove(header::CONNECTION);
-            self.headers.remove(header::UPGRADE);
-        }
-        self
+    /// Whether it asks for a WebSocket and has no key.
+    pub(super) fn lacks_key(&self) -> bool {
+        self.upgrade.as_ref().is_some_and(|upgrade| upgrade.lacks_key(&self.headers))
     }
 
     /// Its method.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
-use http::{Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -38,7 +38,8 @@ pub(super) enum Caller {
 impl Caller {
     pub(super) fn of(request: &Parts) -> Self {
         match request.version {
-            Version::HTTP_2 if headers::is_grpc(&request.headers) => Self::Grpc,
+            // To CONNECT the 200 of a gRPC answer would be a yes.
+            Version::HTTP_2 if request.method != Method::CONNECT && headers::is_grpc(&request.headers) => Self::Grpc,
             Version::HTTP_2 => Self::Http2,
             _ => Self::Http1,
         }
@@ -88,6 +89,7 @@ impl Problem {
             Reason::CrossSite | Reason::CallerNotAllowed | Reason::CallerKey => StatusCode::FORBIDDEN,
             Reason::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Reason::ProtocolNotAllowed => StatusCode::NOT_IMPLEMENTED,
             Reason::BadRequest | Reason::CallerGone | Reason::CallerTls => StatusCode::BAD_REQUEST,
             Reason::BodyTimeout | Reason::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
             Reason::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -232,13 +234,15 @@ fn error_type(reason: Reason) -> &'static str {
         Reason::UpstreamSilent => "http_response_timeout",
         Reason::UpstreamClosed => "http_response_incomplete",
         Reason::UpstreamMalformed => "http_protocol_error",
+        Reason::UpstreamNoUpgrade => "http_upgrade_failed",
         Reason::UpstreamLoop => "proxy_loop_detected",
         Reason::NoRoute => "destination_not_found",
         Reason::CrossSite
         | Reason::HostNotAllowed
         | Reason::CallerNotAllowed
         | Reason::CallerKey
-        | Reason::MethodNotAllowed => "http_request_denied",
+        | Reason::MethodNotAllowed
+        | Reason::ProtocolNotAllowed => "http_request_denied",
         Reason::BadRequest
         | Reason::BodyTimeout
         | Reason::BadExpectation

@@ -1,10 +1,13 @@
-//! Changing a connection to another protocol (RFC 9110 §7.8): what a caller may ask for, and what counts as a yes.
+//! Changing a connection, or a stream of HTTP/2, to another protocol: what a caller may ask for, and what counts as a yes.
 //!
-//! Only what the route allows is asked for, and nothing passes before the upstream has really agreed to one of these.
+//! Two forms ask for it: `Upgrade` in HTTP/1 (RFC 9110 §7.8) and extended CONNECT in HTTP/2 (RFC 8441). In here and towards the
+//! upstream there is the first alone; a caller's CONNECT is told in it, and the answer told back. Only what the route allows is
+//! asked for, and nothing passes before the upstream has really agreed to one of these.
 
-use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
+use hyper::ext::Protocol;
 
 use super::attempt::UpstreamConnection;
 use super::headers;
@@ -13,11 +16,37 @@ use super::problem::Problem;
 use super::reply::Account;
 use crate::reason::Reason;
 use crate::server::Takeover;
-use crate::tunnel;
+use crate::{tunnel, websocket};
 
-/// What of a request's `Upgrade` may go on: the protocols that the route allows, in the caller's order. A request with a
-/// body keeps none: where its body ends and the new protocol begins is where proxies have been fooled.
-pub(super) fn wanted(parts: &Parts, has_body: bool, allowed: &[String]) -> Option<HeaderValue> {
+/// What a caller asks to change to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// The protocols, as `Upgrade` lists them.
+    protocols: HeaderValue,
+    form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    /// `Upgrade` in a GET.
+    Upgrade,
+    /// Extended CONNECT, in which a WebSocket has no key (RFC 8441 §5.1): then this one is ours.
+    Connect { key: Option<HeaderValue> },
+}
+
+/// The protocol of a caller's extended CONNECT.
+pub(super) fn connect_protocol(parts: &Parts) -> Option<&str> {
+    parts.extensions.get::<Protocol>().filter(|_| parts.method == Method::CONNECT).map(Protocol::as_str)
+}
+
+/// What of a caller's wish may go on: the protocols that the route allows, in the caller's order. A request with a body keeps
+/// none: where its body ends and the new protocol begins is where proxies have been fooled.
+pub(super) fn wanted(parts: &Parts, has_body: bool, allowed: &[String]) -> Option<Wish> {
+    if let Some(protocol) = connect_protocol(parts) {
+        let protocols = HeaderValue::from_str(protocol).ok().filter(|_| is_allowed(protocol, allowed))?;
+        let key = websocket::is_named(protocol.as_bytes()).then(websocket::fresh_key);
+        return Some(Wish { protocols, form: Form::Connect { key } });
+    }
     if parts.version != Version::HTTP_11 || parts.method != Method::GET || has_body {
         return None;
     }
@@ -25,52 +54,101 @@ pub(super) fn wanted(parts: &Parts, has_body: bool, allowed: &[String]) -> Optio
         return None;
     }
     let kept: Vec<&str> = members(&parts.headers).filter(|member| is_allowed(member, allowed)).collect();
-    (!kept.is_empty()).then(|| HeaderValue::from_str(&kept.join(", ")).ok()).flatten()
+    let protocols = HeaderValue::from_str(&kept.join(", ")).ok().filter(|_| !kept.is_empty())?;
+    Some(Wish { protocols, form: Form::Upgrade })
 }
 
-/// The protocol that a 101 changes to, if it is one of those that were asked for.
-fn agreed(response: &HeaderMap, wanted: &HeaderValue) -> Option<HeaderValue> {
-    let wanted = wanted.to_str().ok()?;
-    let mut named = members(response);
-    let (Some(name), None) = (named.next(), named.next()) else { return None };
-    let is_wanted = wanted.split(',').any(|member| member.trim().eq_ignore_ascii_case(name));
-    (is_wanted && headers::lists(response, &CONNECTION, "upgrade")).then(|| HeaderValue::from_str(name).ok()).flatten()
+impl Wish {
+    /// Says it in a request's fields.
+    pub(super) fn say(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, self.protocols.clone());
+        if let Form::Connect { key } = &self.form {
+            headers.remove(SEC_WEBSOCKET_ACCEPT);
+            headers.remove(SEC_WEBSOCKET_KEY);
+            headers.extend(key.clone().map(|key| (SEC_WEBSOCKET_KEY, key)));
+        }
+    }
+
+    /// Whether it came without the key that somebody will have to answer: over HTTP/2 an upstream cannot see that it is missing.
+    pub(super) fn lacks_key(&self, headers: &HeaderMap) -> bool {
+        websocket::is_named(self.protocols.as_bytes()) && websocket::key(headers).is_none()
+    }
+
+    /// What an answer that changes nothing comes to. For an extended CONNECT every 2xx would be a yes (RFC 9110 §9.3.6).
+    fn denied(&self, status: StatusCode) -> Result<(), Problem> {
+        if self.form == Form::Upgrade || !status.is_success() {
+            return Ok(());
+        }
+        let detail = format!("the upstream answered {} instead of changing the protocol", status.as_u16());
+        Err(Problem::new(Reason::UpstreamNoUpgrade, detail))
+    }
+
+    /// Whether a yes is meant for us.
+    fn is_proven(&self, response: &HeaderMap) -> bool {
+        match &self.form {
+            Form::Connect { key: Some(key) } => websocket::is_answered(response, key),
+            // The caller's own key, which it will check itself; or none.
+            Form::Connect { key: None } | Form::Upgrade => true,
+        }
+    }
+
+    /// The protocol that a 101 changes to, if it is one of those that were asked for.
+    fn agreed(&self, response: &HeaderMap) -> Option<HeaderValue> {
+        let wanted = self.protocols.to_str().ok()?;
+        let mut named = members(response);
+        let (Some(name), None) = (named.next(), named.next()) else { return None };
+        let is_wanted = wanted.split(',').any(|member| member.trim().eq_ignore_ascii_case(name));
+        (is_wanted && headers::lists(response, &CONNECTION, "upgrade"))
+            .then(|| HeaderValue::from_str(name).ok())
+            .flatten()
+    }
 }
 
 /// An upstream's yes to changing the protocol.
 pub(super) struct Switched {
     protocol: HeaderValue,
+    form: Form,
     connection: UpstreamConnection,
 }
 
 /// What a 101 comes to; `None` for every other answer.
 ///
 /// # Errors
-/// [`Problem`] if the upstream changes to what nobody asked for.
-pub(super) fn switched(
-    response: &mut Response<Held>,
-    wanted: Option<&HeaderValue>,
-) -> Result<Option<Switched>, Problem> {
+/// [`Problem`] if the upstream changes to what nobody asked for, or seems to when it does not.
+pub(super) fn switched(response: &mut Response<Held>, wish: Option<&Wish>) -> Result<Option<Switched>, Problem> {
+    let malformed = |detail: &str| Problem::new(Reason::UpstreamMalformed, detail);
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(None);
+        return wish.map_or(Ok(()), |wish| wish.denied(response.status())).map(|()| None);
     }
-    let protocol = wanted.and_then(|wanted| agreed(response.headers(), wanted));
-    match (protocol, response.body_mut().take_connection()) {
-        (Some(protocol), Some(connection)) => Ok(Some(Switched { protocol, connection })),
-        _ => Err(Problem::new(Reason::UpstreamMalformed, "the upstream changed to a protocol that was not asked for")),
+    let agreed = wish.and_then(|wish| Some((wish, wish.agreed(response.headers())?)));
+    let (Some((wish, protocol)), Some(connection)) = (agreed, response.body_mut().take_connection()) else {
+        return Err(malformed("the upstream changed to a protocol that was not asked for"));
+    };
+    if !wish.is_proven(response.headers()) {
+        return Err(malformed("the upstream's Sec-WebSocket-Accept is no answer to the key it was sent"));
     }
+    Ok(Some(Switched { protocol, form: wish.form.clone(), connection }))
 }
 
 impl Switched {
-    /// Tells the caller what its connection is from here on.
-    pub(super) fn say_so(self, headers: &mut HeaderMap) -> UpstreamConnection {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, self.protocol);
+    /// Tells the caller what its connection, or its stream, is from here on.
+    pub(super) fn say_so(self, response: &mut Response<Held>) -> UpstreamConnection {
+        match self.form {
+            Form::Upgrade => {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                response.headers_mut().insert(UPGRADE, self.protocol);
+            }
+            Form::Connect { .. } => {
+                *response.status_mut() = StatusCode::OK;
+                response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+            }
+        }
         self.connection
     }
 }
 
-/// Joins the caller's stream with the upstream's once the caller has its 101. The account stays open until both have ended.
+/// Joins the caller's stream with the upstream's once the caller has its yes. The account stays open until both have ended.
 pub(super) fn takeover(connection: UpstreamConnection, account: Account) -> Takeover {
     Box::new(move |caller| {
         Box::pin(async move {
@@ -88,7 +166,7 @@ fn members(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// Whether the name, its version aside, is one of the allowed ones.
-fn is_allowed(member: &str, allowed: &[String]) -> bool {
+pub(super) fn is_allowed(member: &str, allowed: &[String]) -> bool {
     let name = member.split('/').next().unwrap_or_default();
     allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name) || allowed.eq_ignore_ascii_case(member))
 }
@@ -112,7 +190,11 @@ mod tests {
         let check = |connection: &str, upgrade: &str, wanted_value: Option<&str>| {
             let parts = request(Version::HTTP_11, "GET", &[("connection", connection), ("upgrade", upgrade)]);
             let got = wanted(&parts, false, &allowed);
-            assert_eq!(got.as_ref().map(|value| value.to_str().unwrap()), wanted_value, "{connection} {upgrade}");
+            assert_eq!(
+                got.as_ref().map(|wish| wish.protocols.to_str().unwrap()),
+                wanted_value,
+                "{connection} {upgrade}"
+            );
         };
         check("Upgrade", "websocket", Some("websocket"));
         check("keep-alive, upgrade", "WebSocket", Some("WebSocket"));
@@ -135,7 +217,8 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(CONNECTION, connection.parse().unwrap());
             headers.insert(UPGRADE, upgrade.parse().unwrap());
-            let got = agreed(&headers, &HeaderValue::from_static("websocket"));
+            let wish = Wish { protocols: HeaderValue::from_static("websocket"), form: Form::Upgrade };
+            let got = wish.agreed(&headers);
             assert_eq!(got.is_some(), yes, "{connection} {upgrade}");
         };
         check("upgrade", "websocket", true);
@@ -144,5 +227,43 @@ mod tests {
         check("upgrade", "h2c", false);
         check("upgrade", "websocket, h2c", false);
         check("upgrade", "", false);
+    }
+
+    #[test]
+    fn an_extended_connect_is_told_as_an_upgrade_with_a_key_of_ours() {
+        let allowed = ["websocket".to_owned()];
+        let connect = |protocol: &'static str| {
+            let mut parts = request(Version::HTTP_2, "CONNECT", &[("sec-websocket-key", "the caller's")]);
+            parts.extensions.insert(Protocol::from_static(protocol));
+            (wanted(&parts, false, &allowed), parts.headers)
+        };
+        let (wish, mut headers) = connect("websocket");
+        let wish = wish.unwrap();
+        wish.say(&mut headers);
+        assert_eq!(
+            (&headers[CONNECTION], &headers[UPGRADE]),
+            (&"Upgrade".parse().unwrap(), &"websocket".parse().unwrap())
+        );
+        let key = websocket::key(&headers).unwrap();
+        assert!(!wish.lacks_key(&headers));
+        let mut answer = HeaderMap::new();
+        assert!(!wish.is_proven(&answer));
+        answer.insert(SEC_WEBSOCKET_ACCEPT, websocket::answer(key));
+        assert!(wish.is_proven(&answer));
+        assert_eq!(connect("connect-udp").0, None);
+        assert_eq!(wanted(&request(Version::HTTP_2, "CONNECT", &[]), false, &allowed), None);
+    }
+
+    #[test]
+    fn an_ordinary_answer_never_opens_a_tunnel() {
+        let check = |form: Form, status: u16, passes: bool| {
+            let wish = Wish { protocols: HeaderValue::from_static("websocket"), form };
+            assert_eq!(wish.denied(StatusCode::from_u16(status).unwrap()).is_ok(), passes, "{status}");
+        };
+        check(Form::Upgrade, 200, true);
+        check(Form::Connect { key: None }, 200, false);
+        check(Form::Connect { key: None }, 204, false);
+        check(Form::Connect { key: None }, 302, true);
+        check(Form::Connect { key: None }, 403, true);
     }
 }

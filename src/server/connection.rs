@@ -64,7 +64,7 @@ pub trait Handler: 'static {
 pub struct Answer<B> {
     /// What the caller is sent.
     pub response: Response<B>,
-    /// Takes over the caller's stream after it; only with 101.
+    /// Takes over the caller's stream after it: with 101, and over HTTP/2 with a 2xx to CONNECT.
     pub then: Option<Takeover>,
 }
 

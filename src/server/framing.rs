@@ -24,8 +24,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
-pub(super) use activity::Activity;
 pub use activity::Watched;
+pub(super) use activity::{Activity, Busy};
 
 use super::preface::{self, Protocol};
 use super::{Refusal, Settings};

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Method, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::Settings;
 use super::connection::{ConnectionInfo, Handler};
 use super::framing::{Activity, Watched};
-use crate::local::Here;
+use super::switched::{self, Tasks};
 use crate::shutdown::Shutdown;
 use crate::tunnel::Duplex;
 
@@ -43,17 +43,25 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
 ) {
     let activity = Activity::new();
     let (requests, peer) = (Rc::clone(&activity), info.peer);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (handler, info) = (Rc::clone(&handler), info.clone());
+    let tasks = Tasks::default();
+    let starting = tasks.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (handler, info, tasks) = (Rc::clone(&handler), info.clone(), starting.clone());
         let busy = requests.request_began();
+        let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         async move {
             let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
             let answer = handler.handle(info, request).await;
+            if let (Some(connect), Some(takeover)) = (connect, answer.then) {
+                let writer = tasks.tell_next();
+                tokio::task::spawn_local(switched::run(connect, writer, takeover, Rc::clone(&busy)));
+            }
             Ok::<_, Infallible>(answer.response.map(|body| Watched::new(body, busy)))
         }
     });
     let mut connection = std::pin::pin!(
-        http2::Builder::new(Here)
+        http2::Builder::new(tasks)
+            .enable_connect_protocol()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAM_LIMIT)
             .max_header_list_size(u32::try_from(settings.head).unwrap_or(u32::MAX))

@@ -4,12 +4,11 @@ use bytes::Bytes;
 use http::Request;
 use http_body::Body;
 
-use super::connect::Stream;
 use super::http1::Alone;
 use super::http2::Lease;
 use super::incoming::{HttpError, Incoming};
 use super::origin::Origin;
-use crate::tunnel::Ahead;
+use crate::tunnel::Duplex;
 
 /// The body of a request that goes upstream.
 pub trait Outbound:
@@ -68,11 +67,24 @@ impl<B: Outbound> Connection<B> {
         self.reused
     }
 
+    /// Whether it is one stream of HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        matches!(self.kind, Kind::Shared(_))
+    }
+
+    /// Whether it can be changed to another protocol.
+    pub(super) async fn can_switch(&self) -> bool {
+        match &self.kind {
+            Kind::Alone(_) => true,
+            Kind::Shared(lease) => lease.can_switch().await,
+        }
+    }
+
     /// The stream itself, after an answer of 101; `None` if it broke.
-    pub async fn into_stream(self) -> Option<Ahead<Stream>> {
+    pub async fn into_stream(self) -> Option<Box<dyn Duplex>> {
         match self.kind {
-            Kind::Alone(alone) => alone.into_stream().await,
-            Kind::Shared(_) => None,
+            Kind::Alone(alone) => Some(Box::new(alone.into_stream().await?)),
+            Kind::Shared(lease) => Some(Box::new(lease.into_stream()?)),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Response, Uri, Version};
@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::{ConnectError, Stream};
 use super::connection::{Outbound, SendError, SendFailure};
+use super::extended_connect::{Tunnel, Wish};
 use super::greeting::{Greeted, Greeting};
 use super::http1::HEAD_LIMIT;
 use super::incoming::{HttpError, Incoming, Streamed};
@@ -84,6 +85,17 @@ impl Shared {
         timeout(SETTINGS_PATIENCE, self.greeted.wait()).await.is_ok()
     }
 
+    /// Whether the upstream changes the protocol of single streams, as it must have announced (RFC 8441 §3).
+    async fn can_switch(&self) -> bool {
+        self.settle().await;
+        self.sender.is_extended_connect_protocol_enabled()
+    }
+
+    /// The same, as far as it is known now.
+    pub(super) fn is_known_to_switch(&self) -> bool {
+        self.sender.is_extended_connect_protocol_enabled()
+    }
+
     /// Whether no other request may ever begin on it; those under way may end.
     pub(super) fn is_spent(&self) -> bool {
         // A copy that waits for no stream is always ready, unless the connection has failed or GOAWAY has come.
@@ -103,30 +115,65 @@ pub(super) struct Lease {
     shared: Rc<Shared>,
     cut: Rc<Cut>,
     finished: bool,
+    /// Both halves of the stream, after an answer that has changed its protocol.
+    switched: Option<(SendStream<Bytes>, RecvStream)>,
 }
 
 impl Lease {
     pub(super) fn of(shared: &Rc<Shared>) -> Self {
         shared.streams.set(shared.streams.get().saturating_add(1));
-        Self { shared: Rc::clone(shared), cut: Rc::default(), finished: false }
+        Self { shared: Rc::clone(shared), cut: Rc::default(), finished: false, switched: None }
     }
 
     /// Sends the request.
     pub(super) async fn send<B: Outbound>(
         &mut self,
-        request: Request<B>,
+        mut request: Request<B>,
         origin: &Origin,
     ) -> Result<Response<Incoming>, SendError> {
+        let wish = Wish::take(&mut request);
         let (head, body) = as_http2(request, origin).into_parts();
-        let is_empty = body.is_end_stream();
+        let is_empty = body.is_end_stream() && wish.is_none();
         let begun = self.begin(Request::from_parts(head, ()), is_empty).await;
         let (answer, stream) = begun.map_err(|error| self.failed(error, true))?;
+        if let Some(wish) = wish {
+            return self.switch(wish, answer, stream).await;
+        }
         if !is_empty {
             tokio::task::spawn_local(upload::send(body, stream, Rc::clone(&self.cut)));
         }
         let (head, stream) = answer.await.map_err(|error| self.failed(error, false))?.into_parts();
         let body = Incoming::Http2(Streamed::new(stream, &head.headers));
         Ok(Response::from_parts(head, body))
+    }
+
+    /// Waits for the answer to an extended CONNECT. Nothing is sent before it, and nothing after a no.
+    async fn switch(
+        &mut self,
+        wish: Wish,
+        answer: ResponseFuture,
+        mut send: SendStream<Bytes>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let (mut head, receive) = answer.await.map_err(|error| self.failed(error, false))?.into_parts();
+        if wish.grant(&mut head) {
+            self.switched = Some((send, receive));
+            return Ok(Response::from_parts(head, Incoming::Switched));
+        }
+        // An upstream that has said no may have ended the stream already.
+        let _ = send.send_data(Bytes::new(), true);
+        let body = Incoming::Http2(Streamed::new(receive, &head.headers));
+        Ok(Response::from_parts(head, body))
+    }
+
+    /// Whether its stream can be changed to another protocol.
+    pub(super) async fn can_switch(&self) -> bool {
+        self.shared.can_switch().await
+    }
+
+    /// The stream itself, if its protocol was changed.
+    pub(super) fn into_stream(mut self) -> Option<Tunnel> {
+        let switched = self.switched.take()?;
+        Some(Tunnel::new(switched, self))
     }
 
     async fn begin(&self, head: Request<()>, is_empty: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {

@@ -23,6 +23,8 @@ pub enum HttpError {
 pub(super) enum Incoming {
     Http1(hyper::body::Incoming),
     Http2(Streamed),
+    /// None: the stream is no longer HTTP.
+    Switched,
 }
 
 /// The body on a stream of HTTP/2.
@@ -74,6 +76,7 @@ impl Body for Incoming {
         match &mut *self {
             Self::Http1(incoming) => Pin::new(incoming).poll_frame(cx).map_err(HttpError::Http1),
             Self::Http2(streamed) => streamed.poll_frame(cx).map_err(HttpError::Http2),
+            Self::Switched => Poll::Ready(None),
         }
     }
 
@@ -81,6 +84,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(incoming) => incoming.is_end_stream(),
             Self::Http2(streamed) => streamed.stream.is_end_stream(),
+            Self::Switched => true,
         }
     }
 
@@ -88,6 +92,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(incoming) => incoming.size_hint(),
             Self::Http2(streamed) => streamed.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+            Self::Switched => SizeHint::with_exact(0),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::answer::AnswerBody;
-use super::connect::{ConnectError, Connector, Offer};
+use super::connect::{ConnectError, ConnectFailure, Connector, Offer};
 use super::connection::{Connection, Kind, Outbound, SendError};
 use super::http1::Alone;
 use super::http2::{Lease, Shared};
@@ -91,18 +91,18 @@ impl<B: Outbound> Pool<B> {
         })
     }
 
-    /// Whether its connections can be turned into something else than HTTP.
-    pub fn can_upgrade(&self) -> bool {
-        self.options.protocol != Protocol::Http2
-    }
-
     /// An open connection that served before, if there is one.
     pub fn take_idle(&self) -> Option<Connection<B>> {
-        self.take_shared(true).or_else(|| self.take_alone())
+        self.take_shared(true, |_| true).or_else(|| self.take_alone())
+    }
+
+    /// The same, one whose protocol can be changed.
+    pub fn take_switchable(&self) -> Option<Connection<B>> {
+        self.take_shared(true, Shared::is_known_to_switch).or_else(|| self.take_alone())
     }
 
     /// An open HTTP/1 connection, if there is one.
-    pub fn take_alone(&self) -> Option<Connection<B>> {
+    fn take_alone(&self) -> Option<Connection<B>> {
         let oldest = self.oldest_kept();
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, since }) = idle.pop() {
@@ -120,7 +120,7 @@ impl<B: Outbound> Pool<B> {
     /// [`ConnectError`] with the step that failed.
     pub async fn connect(self: &Rc<Self>) -> Result<Connection<B>, ConnectError> {
         while !self.speaks_http1.get() {
-            if let Some(connection) = self.take_shared(false) {
+            if let Some(connection) = self.take_shared(false, |_| true) {
                 return Ok(connection);
             }
             let newest = self.shared.borrow().last().cloned();
@@ -144,12 +144,32 @@ impl<B: Outbound> Pool<B> {
         }
     }
 
-    /// Opens an HTTP/1 connection, even if the upstream knows better: one that can be upgraded.
+    /// Opens a connection whose protocol can be changed: a stream of HTTP/2 where the upstream has announced that (RFC 8441),
+    /// else HTTP/1. `None` if the upstream has neither.
     ///
     /// # Errors
     /// [`ConnectError`] with the step that failed.
-    pub async fn connect_alone(self: &Rc<Self>) -> Result<Connection<B>, ConnectError> {
-        self.open(Offer::Http1).await
+    pub async fn connect_to_switch(self: &Rc<Self>) -> Result<Option<Connection<B>>, ConnectError> {
+        if self.speaks_http1.get() {
+            return self.open(Offer::Http1).await.map(Some);
+        }
+        let connection = self.connect().await?;
+        if connection.can_switch().await {
+            return Ok(Some(connection));
+        }
+        if self.options.protocol == Protocol::Http2 {
+            return Ok(None);
+        }
+        // Most servers that prefer HTTP/2 have HTTP/1 as well, and do WebSocket over that alone.
+        match self.open(Offer::Http1).await {
+            Ok(connection) => Ok(Some(connection)),
+            // TLS with the same server has just succeeded: what it does not agree to is HTTP/1.
+            Err(error) if error.failure == ConnectFailure::Tls => {
+                tracing::debug!(error = %error.source, "upstream speaks HTTP/2 alone");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends one request. The connection comes back by itself when the answer's body has been read to its end.
@@ -204,14 +224,14 @@ impl<B: Outbound> Pool<B> {
     }
 
     /// A stream of a shared connection that has room.
-    fn take_shared(&self, reused: bool) -> Option<Connection<B>> {
+    fn take_shared(&self, reused: bool, fits: impl Fn(&Shared) -> bool) -> Option<Connection<B>> {
         let mut shared = self.shared.borrow_mut();
         if shared.is_empty() {
             return None;
         }
         let oldest = self.oldest_kept();
         shared.retain(|shared| !shared.is_spent() && !shared.idles_since(oldest));
-        let found = shared.iter().find(|shared| shared.has_room())?;
+        let found = shared.iter().find(|shared| shared.has_room() && fits(shared))?;
         Some(Connection { kind: Kind::Shared(Lease::of(found)), reused })
     }
 

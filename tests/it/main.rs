@@ -49,3 +49,4 @@ mod tls_peers;
 mod upgrades;
 mod vendors;
 mod waysout;
+mod websocket_over_http2;

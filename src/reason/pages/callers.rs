@@ -281,3 +281,17 @@ pub(super) const KEY: Page = Page {
     shows: "The caller gets 403 as application/problem+json with this code; nothing is sent to the upstream. The key never \
         reaches the upstream or the log. bearerd_refused_total{reason=\"C016\"} counts it.",
 };
+
+pub(super) const PROTOCOL: Page = Page {
+    meaning: "A caller over HTTP/2 asked by extended CONNECT (RFC 8441) for a protocol that its route does not change to. Only \
+        what upgrades names is passed on, \"websocket\" if nothing is written.",
+    causes: &[
+        "The route says upgrades = [], or names other protocols.",
+        "The caller asks for a tunnel of another kind, such as connect-udp.",
+    ],
+    cures: &[
+        "Add the protocol that the message names to upgrades in [routes.NAME], if the upstream is to be asked for it.",
+    ],
+    shows: "The caller gets 501 as application/problem+json with this code; nothing is sent to the upstream. \
+        bearerd_refused_total{reason=\"C017\"} counts it.",
+};

@@ -180,3 +180,21 @@ pub(super) const PROXY_REFUSED: Page = Page {
     ],
     shows: BAD_GATEWAY,
 };
+
+pub(super) const NO_UPGRADE: Page = Page {
+    meaning: "A caller asked for a WebSocket, or for another protocol of the route's upgrades, and the upstream cannot be asked \
+        for it or answered as if to an ordinary request. Over HTTP/2 a server must announce that it changes the protocol of \
+        streams (RFC 8441); one that has not is asked over HTTP/1.1, unless upstream_protocol = \"h2\" or the server rules that out.",
+    causes: &[
+        "upstream_protocol = \"h2\" is written, and the upstream does WebSocket over HTTP/1.1 alone, as most servers do.",
+        "The upstream speaks HTTP/2 alone and does not announce SETTINGS_ENABLE_CONNECT_PROTOCOL.",
+        "A load balancer or another proxy before the upstream drops the Upgrade field, so that the upstream sees a plain GET.",
+        "There is no WebSocket at this path of the upstream.",
+    ],
+    cures: &[
+        "Remove upstream_protocol, or give the path of the WebSocket a route of its own with upstream_protocol = \"http1\".",
+        "Use the upstream's own setting for extended CONNECT: allow_connect in Envoy, enableConnectProtocol in Node.",
+        "Ask the upstream without bearerd: curl -i --http1.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' URL.",
+    ],
+    shows: BAD_GATEWAY,
+};

@@ -79,6 +79,52 @@ impl Frames {
         }
     }
 
+    /// The first byte of an answer's fields, which is its status if that is one of HPACK's own (RFC 7541 §A): 0x88 is 200.
+    pub(crate) fn status(&mut self, of: u32) -> io::Result<u8> {
+        loop {
+            match self.next()? {
+                (HEADERS, _, stream, payload) if stream == of => return Ok(payload[0]),
+                (RST_STREAM, _, stream, payload) if stream == of => {
+                    return Err(io::Error::other(format!("reset: {payload:?}")));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// This many bytes of a stream, at least; an error if it ends or is reset before.
+    pub(crate) fn bytes(&mut self, of: u32, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < count {
+            match self.next()? {
+                (DATA, flags, stream, payload) if stream == of => {
+                    bytes.extend(payload);
+                    if flags & END_STREAM != 0 && bytes.len() < count {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                (RST_STREAM, _, stream, payload) if stream == of => {
+                    return Err(io::Error::other(format!("reset: {payload:?}")));
+                }
+                _ => {}
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// How a stream ends: the code of its reset, or none if it ends in good order. What comes before is thrown away.
+    pub(crate) fn end(&mut self, of: u32) -> io::Result<Option<u32>> {
+        loop {
+            match self.next()? {
+                (DATA, flags, stream, _) if stream == of && flags & END_STREAM != 0 => return Ok(None),
+                (RST_STREAM, _, stream, payload) if stream == of => {
+                    return Ok(payload.try_into().ok().map(u32::from_be_bytes));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// What GOAWAY says when the other end has ended the connection; `None` if it ends without one or goes on.
     pub(crate) fn goaway(&mut self) -> Option<String> {
         loop {
