@@ -61,15 +61,15 @@ impl Wish {
     }
 }
 
-/// Both halves of a stream that is no longer HTTP. Dropped before both have ended, it is reset, also while the upstream takes
-/// nothing (RFC 8441 §5: CANCEL stands for TCP's reset, END_STREAM for its end).
+/// Both halves of a stream that is no longer HTTP. Dropped before both have ended, h2 resets it with CANCEL, which stands for
+/// TCP's reset as END_STREAM does for its end (RFC 8441 §5). No more is handed to h2 than the upstream takes, so that nothing
+/// stands before the reset.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     send: SendStream<Bytes>,
     receive: RecvStream,
     /// What came and was not read yet.
     ahead: Bytes,
-    heard_all: bool,
     said_all: bool,
     /// Counts it among the connection's streams.
     _lease: Lease,
@@ -77,7 +77,7 @@ pub(super) struct Tunnel {
 
 impl Tunnel {
     pub(super) fn new((send, receive): (SendStream<Bytes>, RecvStream), lease: Lease) -> Self {
-        Self { send, receive, ahead: Bytes::new(), heard_all: false, said_all: false, _lease: lease }
+        Self { send, receive, ahead: Bytes::new(), said_all: false, _lease: lease }
     }
 
     /// Ready when the upstream takes something: how much.
@@ -110,10 +110,7 @@ impl AsyncRead for Tunnel {
                 Some(Err(error)) if error.reason() != Some(Reason::NO_ERROR) => {
                     return Poll::Ready(Err(io::Error::other(error)));
                 }
-                Some(Err(_)) | None => {
-                    this.heard_all = true;
-                    return Poll::Ready(Ok(()));
-                }
+                Some(Err(_)) | None => return Poll::Ready(Ok(())),
             }
         }
         let taken = this.ahead.len().min(buf.remaining());
@@ -146,14 +143,6 @@ impl AsyncWrite for Tunnel {
             self.send.send_data(Bytes::new(), true).map_err(io::Error::other)?;
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        if !(self.said_all && self.heard_all) {
-            self.send.send_reset(Reason::CANCEL);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
 use base64::Engine as _;
 use rustix::process::Signal;
@@ -339,12 +339,14 @@ fn an_end_is_an_end_on_the_other_side() {
 fn what_a_caller_breaks_off_breaks_off_at_an_http1_upstream() {
     let (_endpoint, upstream, setup) = stage(300);
     let (ended, wait) = mpsc::channel();
-    let ended = Arc::new(std::sync::Mutex::new(ended));
+    let (_over, until) = mpsc::channel::<()>();
+    let (ended, until) = (std::sync::Mutex::new(ended), std::sync::Mutex::new(until));
     upstream.on("/hold", move |exchange| {
         accept(exchange)?;
-        let _ = ended.lock().unwrap().send(exchange.wire.closes_within(seconds(5.0)));
-        // Ends not by itself: a half that stays open would keep bearerd waiting.
-        let _ = exchange.wire.rest(seconds(40.0));
+        let closes = exchange.wire.closes_within(seconds(5.0));
+        let _ = ended.lock().unwrap().send(closes);
+        // Keeps its own half open: after a mere end bearerd would wait for more.
+        let _ = until.lock().unwrap().recv_timeout(seconds(5.0));
         Ok(After::Close)
     });
     let bearerd = setup.start_ready();
@@ -435,7 +437,7 @@ fn fill_and_ask(bearerd: &Bearerd, mut frames: Frames) {
 fn a_tunnel_that_nobody_reads_holds_up_no_other_stream() {
     let (_endpoint, upstream, setup) = stage(300);
     let (done, wait) = mpsc::channel::<()>();
-    let wait = Arc::new(std::sync::Mutex::new(wait));
+    let wait = std::sync::Mutex::new(wait);
     upstream.on("/stall", move |exchange| {
         accept(exchange)?;
         let _ = wait.lock().unwrap().recv_timeout(seconds(20.0));
