@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::held::Held;
@@ -16,7 +16,7 @@ use crate::log;
 use crate::reason::Reason;
 use crate::tls;
 use crate::token::AccessToken;
-use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError, SendFailure};
+use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError, SendFailure, on_interim};
 
 /// How often a request that the upstream refuses to look at goes to another connection.
 const REFUSALS: u32 = 3;
@@ -124,8 +124,8 @@ impl Attempt<'_> {
         let header = token.map(|token| token.header_value(&self.route.settings.inject.scheme));
         let mut request = self.request.authorize(self.route, header.map(sensitive)).with_body(body);
         if let Some(key) = self.intake.gate().map(super::gate::Gate::key) {
-            hyper::ext::on_informational(&mut request, move |informational| {
-                if informational.status() == http::StatusCode::CONTINUE {
+            on_interim(&mut request, move |status| {
+                if status == StatusCode::CONTINUE {
                     key.turn();
                 }
             });

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::connect::{ConnectError, Stream};
 use super::connection::{Outbound, SendError, SendFailure};
 use super::incoming::{HttpError, Incoming};
+use super::interim::OnInterim;
 use super::wire::{Traffic, Wire};
 use crate::tunnel::Ahead;
 
@@ -64,6 +65,9 @@ impl<B: Outbound> Alone<B> {
     /// Sends one request.
     pub(super) async fn send(&mut self, mut request: Request<B>) -> Result<http::Response<Incoming>, SendError> {
         say_that_there_is_a_body(&mut request);
+        if let Some(on_interim) = OnInterim::take(&mut request) {
+            on_interim.hand_over(&mut request);
+        }
         let may_switch = request.headers().contains_key(UPGRADE);
         let written_before = self.traffic.written();
         self.traffic.await_head(BEFORE_BODY);

@@ -24,6 +24,7 @@ use super::extended_connect::{Tunnel, Wish};
 use super::greeting::{Greeted, Greeting};
 use super::http1::HEAD_LIMIT;
 use super::incoming::{HttpError, Incoming, Streamed};
+use super::interim::{self, OnInterim};
 use super::origin::{Origin, Scheme};
 use super::upload::{self, Cut};
 
@@ -131,7 +132,7 @@ impl Lease {
         mut request: Request<B>,
         origin: &Origin,
     ) -> Result<Response<Incoming>, SendError> {
-        let wish = Wish::take(&mut request);
+        let (wish, on_interim) = (Wish::take(&mut request), OnInterim::take(&mut request));
         let (head, body) = as_http2(request, origin).into_parts();
         let is_empty = body.is_end_stream() && wish.is_none();
         let begun = self.begin(Request::from_parts(head, ()), is_empty).await;
@@ -142,9 +143,18 @@ impl Lease {
         if !is_empty {
             tokio::task::spawn_local(upload::send(body, stream, Rc::clone(&self.cut)));
         }
-        let (head, stream) = answer.await.map_err(|error| self.failed(error, false))?.into_parts();
+        let (head, stream) = self.answered(answer, on_interim).await?.into_parts();
         let body = Incoming::Http2(Streamed::new(stream, &head.headers));
         Ok(Response::from_parts(head, body))
+    }
+
+    async fn answered(
+        &self,
+        answer: ResponseFuture,
+        on_interim: Option<OnInterim>,
+    ) -> Result<Response<RecvStream>, SendError> {
+        let answer = interim::past(answer, on_interim).await.map_err(|error| self.failed(error, false))?;
+        answer.ok_or(SendError { sent: true, refused: false, failure: SendFailure::Flooded })
     }
 
     /// Waits for the answer to an extended CONNECT. Nothing is sent before it, and nothing after a no.
@@ -154,7 +164,7 @@ impl Lease {
         answer: ResponseFuture,
         mut send: SendStream<Bytes>,
     ) -> Result<Response<Incoming>, SendError> {
-        let (mut head, receive) = answer.await.map_err(|error| self.failed(error, false))?.into_parts();
+        let (mut head, receive) = self.answered(answer, None).await?.into_parts();
         if wish.grant(&mut head) {
             self.switched = Some((send, receive));
             return Ok(Response::from_parts(head, Incoming::Switched));

@@ -5,9 +5,11 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
+use crate::support::client::read_response;
 use crate::support::peers::{Peer, installed, skip_unless};
 use crate::support::tls_front::Authority;
-use crate::support::{Bearerd, Setup, TokenEndpoint, Tokens, eventually, seconds};
+use crate::support::wire::Wire;
+use crate::support::{Bearerd, Request, Setup, TokenEndpoint, Tokens, eventually, now, seconds};
 
 /// A token endpoint, a server of Node's and a bearerd between them; `None` where Node is not installed.
 fn stage(upstream: &[&str], route: &str) -> Option<(TokenEndpoint, Peer, Bearerd)> {
@@ -301,6 +303,32 @@ fn an_answer_that_breaks_off_breaks_off_for_the_caller() {
             assert!(told.contains("curl: ("), "{version} {caller}: {told}");
         }
     }
+}
+
+#[test]
+fn what_waits_for_100_continue_is_sent_as_soon_as_the_upstream_says_so() {
+    let Some((_endpoint, _server, bearerd)) = stage(&["h2", "revoked"], H2) else { return };
+    // The head, and when the invitation to send the body has come.
+    let invited = |target: &str| {
+        let mut wire = Wire::connect(bearerd.address()).unwrap();
+        let head = Request::post(target, "").field("Expect", "100-continue").head_text(bearerd.address());
+        wire.send(head.replace("Content-Length: 0", "Content-Length: 5")).unwrap();
+        let start = now();
+        assert_eq!(wire.head().unwrap().unwrap().word(1), "100");
+        let took = start.elapsed();
+        wire.send("hello").unwrap();
+        assert_eq!(read_response(&mut wire, "POST").unwrap().expect(200).json()["body"], "hello");
+        took
+    };
+    // The first is rejected before its body is asked for, and healed; that takes a token request, which may have to wait.
+    invited("/small");
+    assert_eq!(bearerd.rejections("replayed"), 1.0);
+    let took = invited("/small");
+    assert!(took < seconds(0.7), "{took:?}");
+    let took = invited("/silent");
+    assert!(took > seconds(0.9) && took < seconds(4.0), "{took:?}");
+    let flooded = Request::post("/floods", "x").field("Expect", "100-continue");
+    bearerd.send(&flooded).expect_problem(502, "U007");
 }
 
 #[test]

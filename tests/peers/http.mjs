@@ -112,6 +112,11 @@ function goaway(request, response) {
   setTimeout(() => session.close(), 400);
 }
 
+// Interim answers without end.
+function flood(response) {
+  for (let n = 0; n < 200; n++) response.stream.additionalHeaders({ ":status": 102 });
+}
+
 // Answers whole without looking at the body.
 function early(request, response) {
   response.end("early");
@@ -143,7 +148,16 @@ async function serve() {
     response.on("error", () => {});
     answer(request, response).catch(() => request.stream?.close() ?? request.socket.destroy());
   };
+  // Asks for a body only if the token is good, which Node by itself would not.
+  const expected = (request, response) => {
+    const token = request.headers.authorization;
+    if (rejected === undefined) rejected = token;
+    if (request.url === "/floods") return flood(response);
+    if (request.url !== "/silent" && token !== rejected) response.writeContinue();
+    return handle(request, response);
+  };
   const server = version === "h2" ? http2.createServer({ settings }, handle) : http.createServer(handle);
+  server.on("checkContinue", expected);
   server.on("session", (session) => {
     sessions.add(session);
     session.on("error", () => {});
