@@ -19,6 +19,7 @@ mod held;
 mod intake;
 mod links;
 mod outbound;
+mod patience;
 mod problem;
 mod readings;
 mod rejection;

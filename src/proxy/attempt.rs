@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::held::Held;
 use super::intake::{Intake, Lost, RequestBody};
 use super::outbound::Sanitized;
+use super::patience::Patience;
 use super::problem::Problem;
 use super::rejection::is_idempotent;
 use super::route::Route;
@@ -130,10 +131,11 @@ impl Attempt<'_> {
                 }
             });
         }
+        let patience = Patience::of(request.headers(), self.route.settings.timeouts.response_head);
         let began = Instant::now();
         let answer = tokio::select! {
             answer = self.pool.send(connection, request) => answer.map_err(Failure::Unanswered)?,
-            () = self.out_of_patience() => return Err(Failure::Silent),
+            () = patience.end(self.intake) => return Err(Failure::Silent),
         };
         self.intake.answered();
         self.route.metrics.upstream_took(began.elapsed());
@@ -143,24 +145,6 @@ impl Attempt<'_> {
             answer.body_mut().forfeit_connection();
         }
         Ok(answer)
-    }
-
-    /// Ends when the upstream has had the whole request for `response_head`, or has taken nothing of it for as long.
-    async fn out_of_patience(&self) {
-        let Some(patience) = self.route.settings.timeouts.response_head else { return std::future::pending().await };
-        let mut look_again = Instant::now() + patience;
-        loop {
-            tokio::select! {
-                () = self.intake.sent() => break,
-                () = tokio::time::sleep_until(look_again) => (),
-            }
-            let now = Instant::now();
-            look_again = self.intake.held_up_since().unwrap_or(now) + patience;
-            if look_again <= now {
-                return;
-            }
-        }
-        tokio::time::sleep(patience).await;
     }
 
     fn may_go_again(&self, error: &SendError) -> bool {

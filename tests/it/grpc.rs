@@ -100,6 +100,33 @@ fn a_quiet_call_is_not_ended_by_the_timeout_of_bodies() {
 }
 
 #[test]
+fn a_call_may_wait_for_its_first_message_as_long_as_its_caller_does() {
+    if skip_unless(installed("node"), "node") {
+        return;
+    }
+    let server = Peer::start("http.mjs", &["server", "h2"]);
+    let (_endpoint, setup) = setup(&format!("http://{}", server.address()));
+    let bearerd = setup.section("[timeouts]\nresponse_head = \"300ms\"").start_ready();
+    let url = format!("http://{}/hang", bearerd.address());
+    let call = |fields: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-i", "-m", "20", "--noproxy", "*", "--http2-prior-knowledge", "-d", "x", &url]).args(fields);
+        curl.stdout(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let told =
+        |curl: std::process::Child| String::from_utf8_lossy(&curl.wait_with_output().unwrap().stdout).into_owned();
+    let mut quiet = call(&["-H", "content-type: application/grpc"]);
+    throughout("the call goes on", seconds(1.5), || quiet.try_wait().unwrap().is_none());
+    quiet.kill().unwrap();
+    quiet.wait().unwrap();
+    // A deadline that the server lets pass ends it, and every other request has ours.
+    let late = told(call(&["-H", "content-type: application/grpc", "-H", "grpc-timeout: 200m"]));
+    assert!(late.contains("grpc-status: 14") && late.contains("U005"), "{late}");
+    let other = told(call(&["-H", "content-type: application/json", "-H", "grpc-timeout: 10S"]));
+    assert!(other.starts_with("HTTP/2 504") && other.contains("U005"), "{other}");
+}
+
+#[test]
 fn bearerds_own_failures_are_statuses_that_grpc_clients_understand() {
     if skip_unless(has_python_package("grpc"), "Python's grpcio") {
         return;
