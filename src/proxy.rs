@@ -195,7 +195,7 @@ struct Passed {
 impl Handler for Proxy {
     type Body = ReplyBody;
 
-    fn wants_header_case(&self) -> bool {
+    fn wants_spelling(&self) -> bool {
         self.gateway.routes.iter().any(|route| route.settings.header_case == HeaderCase::Preserve)
     }
 

@@ -20,7 +20,6 @@ pub mod pool;
 mod transport;
 mod tunnel;
 mod upload;
-mod wire;
 
 pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};

@@ -6,7 +6,7 @@
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Extensions, Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version};
 
 use super::headers;
 use super::intake::RequestBody;
@@ -14,6 +14,7 @@ use super::route::Route;
 use super::settings::HeaderCase;
 use super::target;
 use super::upgrade::{self, Wish};
+use crate::spelling::Spelling;
 
 /// A caller's request without anything that is not the upstream's business.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ pub(super) struct Sanitized {
     method: Method,
     target: PathAndQuery,
     headers: HeaderMap,
-    /// Of the caller's request, where the spelling of its fields is to be kept: hyper keeps it in here.
-    extensions: Option<Extensions>,
+    /// How the caller spelled the names of its fields, where that is to be kept.
+    spelling: Option<Spelling>,
     upgrade: Option<Wish>,
 }
 
@@ -61,10 +62,11 @@ impl Sanitized {
         route.rules.apply(&mut headers);
         headers.insert(header::HOST, host(route, authority));
         headers.append(header::VIA, via.clone());
-        let extensions = (route.settings.header_case == HeaderCase::Preserve).then_some(parts.extensions);
+        let spelling =
+            parts.extensions.get().filter(|_| route.settings.header_case == HeaderCase::Preserve).cloned();
         // A caller's extended CONNECT, the only one that gets here, is a GET in HTTP/1's form of it.
         let method = if parts.method == Method::CONNECT { Method::GET } else { parts.method };
-        Self { method, target, headers, extensions, upgrade }
+        Self { method, target, headers, spelling, upgrade }
     }
 
     /// The protocols that it asks to change to.
@@ -94,8 +96,8 @@ impl Sanitized {
         // Origin-form: scheme and authority are those of the connection, which only the configuration chooses.
         *request.uri_mut() = Uri::from(self.target.clone());
         *request.headers_mut() = self.headers.clone();
-        if let Some(extensions) = &self.extensions {
-            *request.extensions_mut() = extensions.clone();
+        if let Some(spelling) = &self.spelling {
+            request.extensions_mut().insert(spelling.clone());
         }
         if let Some(token) = token {
             request.headers_mut().insert(route.settings.inject.header.clone(), token);

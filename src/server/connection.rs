@@ -48,7 +48,7 @@ pub trait Handler: 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static;
 
     /// Whether requests must carry the spelling of their fields' names, which costs a little.
-    fn wants_header_case(&self) -> bool {
+    fn wants_spelling(&self) -> bool {
         false
     }
 
@@ -103,6 +103,9 @@ where
     H: Handler,
 {
     let activity = stream.activity();
+    if handler.wants_spelling() {
+        activity.note_spelling();
+    }
     let opened = tokio::select! {
         biased;
         opened = stream.opened() => opened,

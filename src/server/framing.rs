@@ -163,12 +163,15 @@ impl<S> Framed<S> {
             self.held = BytesMut::new();
             return Ok(());
         }
+        let was_in_head = self.message.is_in_head();
         match self.message.judge(&self.held, self.settings.head) {
             Ok(granted) => self.granted = granted,
             Err(refusal) => return self.refuse(refusal),
         }
         if self.granted == 0 && !self.message.is_new() {
             self.activity.head_began();
+        } else if was_in_head && self.granted > 0 {
+            self.activity.head_came(&self.held);
         }
         Ok(())
     }
@@ -182,8 +185,12 @@ impl<S> Framed<S> {
             buf.set_filled(before);
             return self.judge_held();
         }
+        let was_in_head = self.message.is_in_head();
         let judged = self.message.judge(came, self.settings.head);
         let granted = *judged.as_ref().unwrap_or(&0);
+        if was_in_head && granted > 0 {
+            self.activity.head_came(came);
+        }
         self.held.extend_from_slice(came.get(granted..).unwrap_or_default());
         buf.set_filled(before + granted);
         if let Err(refusal) = judged {

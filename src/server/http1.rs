@@ -34,7 +34,10 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         let busy = activity.request_began();
         let (takeover, activity) = (&takeover, &activity);
         async move {
-            let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
+            let mut request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
+            if let Some(spelling) = activity.take_spelling() {
+                request.extensions_mut().insert(spelling);
+            }
             let answer = handler.handle(info, request).await;
             if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && answer.then.is_some() {
                 *takeover.borrow_mut() = answer.then;
@@ -43,12 +46,10 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             Ok::<_, Infallible>(answer.response.map(|body| Watched::new(body, busy)))
         }
     });
-    let wants_case = handler.wants_header_case();
     let mut connection = http1::Builder::new()
         // The timers are ours (`framing`); hyper has one for two purposes.
         .header_read_timeout(None)
         .max_header_size(head + HEAD_SLACK)
-        .preserve_header_case(wants_case)
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         biased;

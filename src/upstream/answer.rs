@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::{Connection, Kind, Outbound};
+use super::http1::Alone;
 use super::incoming::{HttpError, Incoming};
 use super::pool::Pool;
 use super::upload::Cut;
@@ -43,8 +44,15 @@ impl<B: Outbound> AnswerBody<B> {
         self.switched.then(|| self.lease.take()).flatten().map(|(connection, _)| connection)
     }
 
+    fn alone(&self) -> Option<&Alone<B>> {
+        match &self.lease {
+            Some((Connection { kind: Kind::Alone(alone), .. }, _)) => Some(alone),
+            _ => None,
+        }
+    }
+
     fn release_at_end(&mut self) {
-        if !self.switched && self.incoming.is_end_stream() {
+        if !self.switched && self.is_end_stream() {
             self.release();
         }
     }
@@ -66,7 +74,14 @@ impl<B: Outbound> Body for AnswerBody<B> {
     type Error = HttpError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let this = &mut *self;
+        let frame = match (&mut this.incoming, &mut this.lease) {
+            (Incoming::Http1, Some((Connection { kind: Kind::Alone(alone), .. }, _))) => {
+                ready!(alone.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http1))
+            }
+            (Incoming::Http2(streamed), _) => ready!(streamed.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http2)),
+            (Incoming::Http1 | Incoming::Switched, _) => None,
+        };
         match &frame {
             Some(Ok(_)) => self.release_at_end(),
             Some(Err(_)) => self.lease = None,
@@ -76,11 +91,19 @@ impl<B: Outbound> Body for AnswerBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.incoming {
+            Incoming::Http1 => self.alone().is_none_or(Alone::is_end_stream),
+            Incoming::Http2(streamed) => streamed.is_end_stream(),
+            Incoming::Switched => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.incoming {
+            Incoming::Http1 => self.alone().map_or_else(|| SizeHint::with_exact(0), Alone::size_hint),
+            Incoming::Http2(streamed) => streamed.size_hint(),
+            Incoming::Switched => SizeHint::with_exact(0),
+        }
     }
 }
 

@@ -72,6 +72,15 @@ impl<B: Outbound> Connection<B> {
         matches!(self.kind, Kind::Shared(_))
     }
 
+    /// Whether it has ended while it was kept.
+    pub(super) fn is_spent(&mut self) -> bool {
+        match &mut self.kind {
+            Kind::Alone(alone) => alone.is_spent(),
+            // Kept by others.
+            Kind::Shared(_) => false,
+        }
+    }
+
     /// Whether it can be changed to another protocol.
     pub(super) async fn can_switch(&self) -> bool {
         match &self.kind {
@@ -83,7 +92,7 @@ impl<B: Outbound> Connection<B> {
     /// The stream itself, after an answer of 101; `None` if it broke.
     pub async fn into_stream(self) -> Option<Box<dyn Duplex>> {
         match self.kind {
-            Kind::Alone(alone) => Some(Box::new(alone.into_stream().await?)),
+            Kind::Alone(alone) => Some(Box::new(alone.into_stream())),
             Kind::Shared(lease) => Some(Box::new(lease.into_stream()?)),
         }
     }
@@ -94,7 +103,7 @@ impl<B: Outbound> Connection<B> {
         origin: &Origin,
     ) -> Result<http::Response<Incoming>, SendError> {
         match &mut self.kind {
-            Kind::Alone(alone) => alone.send(request).await,
+            Kind::Alone(alone) => Ok(alone.send(request).await?.map(|()| Incoming::Http1)),
             Kind::Shared(lease) => lease.send(request, origin).await,
         }
     }

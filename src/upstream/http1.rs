@@ -1,145 +1,262 @@
 //! An HTTP/1 connection to an upstream: one request at a time, and the stream itself after a 101.
+//!
+//! Spoken by ourselves, in the task of whoever waits for the answer. hyper's client is a task of its own behind two channels, which
+//! costs each request more than its HTTP does; it loses an answer that comes while a write fails; and it skips
+//! interim answers without end. A request goes on while its answer comes; the connection serves another one when both have ended.
 
-use std::rc::Rc;
+mod body;
+pub(super) mod head;
+mod request;
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use http::header::{HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Request, StatusCode};
-use http_body::Body;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
-use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use bytes::{Bytes, BytesMut};
+use http::header::UPGRADE;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 
-use super::connect::{ConnectError, Stream};
+use super::connect::Stream;
 use super::connection::{Outbound, SendError, SendFailure};
-use super::incoming::{HttpError, Incoming};
+use super::incoming::HttpError;
 use super::interim::OnInterim;
-use super::wire::{Traffic, Wire};
+use crate::spelling::Spelling;
 use crate::tunnel::Ahead;
+use body::{Decoder, Step};
+use head::{Head, Malformed};
+use request::{Unsent, Upload};
 
-/// Longest head of an answer, in bytes (DESIGN section 6).
-pub(super) const HEAD_LIMIT: usize = 64 * 1024;
-/// Most fields in an answer's head.
-const FIELD_LIMIT: usize = 256;
 /// Most bytes that are read, interim answers included, until the head of the answer is whole.
-const BEFORE_BODY: usize = 4 * HEAD_LIMIT;
+const BEFORE_BODY: usize = 4 * head::LIMIT;
 /// How long a request's body may go on after its answer has ended.
 pub(super) const LINGER: Duration = Duration::from_secs(30);
 /// How long such a body may pause.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
+/// How much is read at a time at first, and at least, in bytes.
+const LEAST_ROOM: usize = 4 * 1024;
+/// How much is read at a time at most. Doubled up to here while reads fill the room that they have.
+const MOST_ROOM: usize = 128 * 1024;
 
 /// A connection that serves one request after the other. Dropped before its answer ends, it is closed.
 #[derive(Debug)]
-pub(super) struct Alone<B> {
-    sender: http1::SendRequest<B>,
-    driver: AbortHandle,
-    traffic: Rc<Traffic>,
-    /// The stream, when hyper has done with it.
-    released: Option<oneshot::Receiver<Ahead<Stream>>>,
+pub(super) struct Alone<B>(Box<Link<B>>);
+
+#[derive(Debug)]
+struct Link<B> {
+    stream: Stream,
+    upload: Upload<B>,
+    /// What came and was not taken yet.
+    ahead: Bytes,
+    /// What a head is put together in, and room for more.
+    received: BytesMut,
+    room: usize,
+    decoder: Decoder,
+    /// Whether another request may follow.
+    persists: bool,
+    spells: bool,
 }
 
-impl<B> Drop for Alone<B> {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
+/// What went wrong with HTTP/1.
+#[derive(Debug, thiserror::Error)]
+pub enum Http1Error {
+    /// What came is no answer.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    /// The connection failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+    /// The connection ended within an answer, or before one.
+    #[error("the connection ended before the answer did")]
+    Ended,
+    /// The request could not be sent to its end.
+    #[error("{0}")]
+    Unsent(#[from] Unsent),
+}
+
+/// What has come in place of an answer's head.
+enum Failed {
+    Http1(Http1Error),
+    Flooded,
 }
 
 impl<B: Outbound> Alone<B> {
-    /// Begins HTTP/1 on an open stream. See `Options::preserve_header_case`.
-    pub(super) async fn begin(stream: Stream, preserve_header_case: bool) -> Result<Self, ConnectError> {
-        let traffic = Rc::new(Traffic::default());
-        let io = TokioIo::new(Wire::new(stream, Rc::clone(&traffic)));
-        let mut builder = http1::Builder::new();
-        builder.max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT);
-        builder.preserve_header_case(preserve_header_case).title_case_headers(preserve_header_case);
-        let made = builder.handshake(io).await;
-        let (sender, connection) = made.map_err(|error| ConnectError::handshake(error.into()))?;
-        let (release, released) = oneshot::channel();
-        let driver = tokio::task::spawn_local(drive(connection, release)).abort_handle();
-        Ok(Self { sender, driver, traffic, released: Some(released) })
+    /// Begins HTTP/1 on an open stream. With `spells`, names of fields are written as the request's [`Spelling`] says.
+    pub(super) fn begin(stream: Stream, spells: bool) -> Self {
+        Self(Box::new(Link {
+            stream,
+            upload: Upload::none(),
+            ahead: Bytes::new(),
+            received: BytesMut::new(),
+            room: LEAST_ROOM,
+            decoder: Decoder::Length(0),
+            persists: true,
+            spells,
+        }))
     }
 
-    /// Sends one request.
-    pub(super) async fn send(&mut self, mut request: Request<B>) -> Result<http::Response<Incoming>, SendError> {
-        say_that_there_is_a_body(&mut request);
-        if let Some(on_interim) = OnInterim::take(&mut request) {
-            on_interim.hand_over(&mut request);
-        }
+    /// Sends one request and waits for the head of its answer, while the request's body goes on.
+    pub(super) async fn send(&mut self, mut request: Request<B>) -> Result<Response<()>, SendError> {
+        let link = &mut *self.0;
+        let on_interim = OnInterim::take(&mut request);
+        let spelling = link.spells.then(|| request.extensions_mut().remove::<Spelling>().unwrap_or_default());
+        let method = request.method().clone();
         let may_switch = request.headers().contains_key(UPGRADE);
-        let written_before = self.traffic.written();
-        self.traffic.await_head(BEFORE_BODY);
-        let response = match self.sender.try_send_request(request).await {
-            Ok(response) => response,
-            Err(mut failed) => {
-                let never_written = failed.take_message().is_some();
-                let sent = !never_written && self.traffic.written() != written_before;
-                let failure = match failed.into_error() {
-                    _ if self.traffic.is_flooded() => SendFailure::Flooded,
-                    error if error.is_parse() => SendFailure::Malformed(HttpError::Http1(error)),
-                    error => SendFailure::Closed(HttpError::Http1(error)),
-                };
-                return Err(SendError { sent, refused: false, failure });
+        let written_before = link.upload.written();
+        link.upload.begin(request, spelling.as_ref());
+        let mut allowance = BEFORE_BODY;
+        let head = std::future::poll_fn(|cx| {
+            if let Poll::Ready(Err(unsent)) = link.upload.poll(&mut link.stream, cx) {
+                return Poll::Ready(Err(Failed::Http1(unsent.into())));
             }
+            link.poll_head(&method, on_interim.as_ref(), &mut allowance, cx)
+        });
+        let failure = match head.await {
+            Ok(head) if head.parts.status == StatusCode::SWITCHING_PROTOCOLS && !may_switch => SendFailure::Switched,
+            Ok(head) => {
+                link.persists = head.persists;
+                link.decoder = head.body;
+                return Ok(Response::from_parts(head.parts, ()));
+            }
+            Err(Failed::Flooded) => SendFailure::Flooded,
+            Err(Failed::Http1(error @ Http1Error::Malformed(_))) => SendFailure::Malformed(HttpError::Http1(error)),
+            Err(Failed::Http1(error)) => SendFailure::Closed(HttpError::Http1(error)),
         };
-        self.traffic.head_came();
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
-            return Err(SendError { sent: true, refused: false, failure: SendFailure::Switched });
+        Err(SendError { sent: link.upload.written() != written_before, refused: false, failure })
+    }
+
+    /// The next piece of the answer.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
+        let link = &mut *self.0;
+        if !link.upload.is_done()
+            && let Poll::Ready(Err(unsent)) = link.upload.poll(&mut link.stream, cx)
+        {
+            return Poll::Ready(Some(Err(unsent.into())));
         }
-        Ok(response.map(Incoming::Http1))
+        loop {
+            match link.decoder.step(&mut link.ahead) {
+                Err(malformed) => return Poll::Ready(Some(Err(malformed.into()))),
+                Ok(Step::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Step::End) => return Poll::Ready(None),
+                Ok(Step::Hungry) => {}
+            }
+            match ready!(link.poll_fill(cx)) {
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                Ok(0) if link.decoder == Decoder::UntilClose => {
+                    link.decoder = Decoder::Length(0);
+                    return Poll::Ready(None);
+                }
+                Ok(0) => return Poll::Ready(Some(Err(Http1Error::Ended))),
+                Ok(_) => link.ahead = link.received.split().freeze(),
+            }
+        }
+    }
+
+    /// Whether the answer has ended.
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.0.decoder.is_over()
+    }
+
+    /// How much of the answer is to come.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.0.decoder.size_hint()
     }
 
     /// The stream itself, after an answer of 101.
-    pub(super) async fn into_stream(mut self) -> Option<Ahead<Stream>> {
-        self.released.take()?.await.ok()
+    pub(super) fn into_stream(self) -> Ahead<Stream> {
+        Ahead::new(self.0.stream, self.0.ahead)
     }
 
-    pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+    /// Whether the last request has been written to its end.
+    pub(super) fn is_written(&self) -> bool {
+        self.0.upload.is_done()
     }
 
-    /// Whether it can serve no other request.
-    pub(super) fn is_spent(&self) -> bool {
-        self.sender.is_closed() || self.traffic.write_failed()
+    /// Whether it can serve no other request: it was said so, or something came that nobody asked for, the end for example.
+    pub(super) fn is_spent(&mut self) -> bool {
+        let link = &mut *self.0;
+        let is_over = !link.persists || link.upload.has_failed() || !link.ahead.is_empty() || !link.received.is_empty();
+        // While an upstream keeps silent this costs no system call.
+        is_over || link.poll_fill(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// The connection, when its request has been written to the end; `None` if the caller pauses or takes too long.
     pub(super) async fn written(mut self) -> Option<Self> {
         let until = Instant::now() + LINGER;
         loop {
-            let written = self.traffic.written();
-            match timeout(PAUSE, self.sender.ready()).await {
+            let link = &mut *self.0;
+            let written = link.upload.written();
+            let rest = std::future::poll_fn(|cx| link.upload.poll(&mut link.stream, cx));
+            match timeout(PAUSE, rest).await {
                 Ok(ended) => return ended.is_ok().then_some(self),
-                Err(_) if Instant::now() >= until || self.traffic.written() == written => return None,
+                Err(_) if Instant::now() >= until || self.0.upload.written() == written => return None,
                 Err(_) => (),
             }
         }
     }
 }
 
-async fn drive<B: Outbound>(
-    mut connection: http1::Connection<TokioIo<Wire<Stream>>, B>,
-    release: oneshot::Sender<Ahead<Stream>>,
-) {
-    if let Err(error) = (&mut connection).await {
-        // Whoever waits for an answer hears of it; an idle connection that ends is no event.
-        tracing::trace!(%error, "upstream connection ended");
-        return;
+impl<B> Link<B> {
+    fn poll_head(
+        &mut self,
+        method: &Method,
+        on_interim: Option<&OnInterim>,
+        allowance: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Head, Failed>> {
+        loop {
+            if let Some(head) = self.head(method).map_err(|malformed| Failed::Http1(malformed.into()))? {
+                if !head.parts.status.is_informational() || head.parts.status == StatusCode::SWITCHING_PROTOCOLS {
+                    return Poll::Ready(Ok(head));
+                }
+                if let Some(on_interim) = on_interim {
+                    on_interim.tell(head.parts.status);
+                }
+                continue;
+            }
+            match ready!(self.poll_fill(cx)) {
+                Err(error) => return Poll::Ready(Err(Failed::Http1(error.into()))),
+                Ok(0) => return Poll::Ready(Err(Failed::Http1(Http1Error::Ended))),
+                Ok(came) => *allowance = allowance.saturating_sub(came),
+            }
+            if *allowance == 0 {
+                return Poll::Ready(Err(Failed::Flooded));
+            }
+        }
     }
-    let parts = connection.into_parts();
-    let stream = Ahead::new(parts.io.into_inner().into_inner(), parts.read_buf);
-    // Nobody waits for it unless the answer was a 101.
-    if let Err(mut unwanted) = release.send(stream) {
-        let _ = unwanted.shutdown().await;
-    }
-}
 
-/// hyper drops the body of a GET whose length is not known, unless told that there is one.
-fn say_that_there_is_a_body<B: Body>(request: &mut Request<B>) {
-    let is_of_unknown_length = !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
-    if is_of_unknown_length && matches!(*request.method(), Method::GET | Method::HEAD) {
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    /// The next head, if it is whole.
+    fn head(&mut self, method: &Method) -> Result<Option<Head>, Malformed> {
+        if self.ahead.is_empty() {
+            self.ahead = self.received.split().freeze();
+        }
+        if self.ahead.is_empty() {
+            return Ok(None);
+        }
+        let head = head::read(&mut self.ahead, method)?;
+        if head.is_none() {
+            // Few heads come in several pieces; those are put together by copying.
+            let rest = std::mem::take(&mut self.received);
+            self.received.reserve(self.ahead.len() + rest.len() + self.room);
+            self.received.extend_from_slice(&std::mem::take(&mut self.ahead));
+            self.received.extend_from_slice(&rest);
+        }
+        Ok(head)
+    }
+
+    /// Reads once from the socket.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.received.capacity() - self.received.len() < self.room / 2 {
+            self.received.reserve(self.room);
+        }
+        let room = self.received.capacity() - self.received.len();
+        let came = ready!(pin!(self.stream.read_buf(&mut self.received)).poll(cx))?;
+        if came == room {
+            self.room = (self.room * 2).min(MOST_ROOM);
+        }
+        Poll::Ready(Ok(came))
     }
 }

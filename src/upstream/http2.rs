@@ -22,7 +22,7 @@ use super::connect::{ConnectError, Stream};
 use super::connection::{Outbound, SendError, SendFailure};
 use super::extended_connect::{Tunnel, Wish};
 use super::greeting::{Greeted, Greeting};
-use super::http1::HEAD_LIMIT;
+use super::http1::head;
 use super::incoming::{HttpError, Incoming, Streamed};
 use super::interim::{self, OnInterim};
 use super::origin::{Origin, Scheme};
@@ -56,7 +56,7 @@ impl Shared {
         let mut builder = Builder::new();
         builder
             .enable_push(false)
-            .max_header_list_size(HEAD_LIMIT as u32)
+            .max_header_list_size(head::LIMIT as u32)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(STREAMS_BEFORE_SETTINGS);

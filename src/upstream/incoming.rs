@@ -1,19 +1,20 @@
 //! An answer's body as it comes, whichever HTTP brings it.
 
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
+
+use super::http1::Http1Error;
 
 /// What went wrong with HTTP on an upstream's connection.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// HTTP/1.
     #[error("{0}")]
-    Http1(#[from] hyper::Error),
+    Http1(#[from] Http1Error),
     /// HTTP/2. A source of its own, so that a caller's stream is reset for the same reason.
     #[error("HTTP/2 failed")]
     Http2(#[from] h2::Error),
@@ -21,7 +22,8 @@ pub enum HttpError {
 
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Http1(hyper::body::Incoming),
+    /// It is read from its connection.
+    Http1,
     Http2(Streamed),
     /// None: the stream is no longer HTTP.
     Switched,
@@ -42,7 +44,15 @@ impl Streamed {
         Self { stream, left, data_ended: false }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.data_ended {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
@@ -65,34 +75,5 @@ impl Streamed {
     fn end(&self, error: h2::Error) -> Option<Result<Frame<Bytes>, h2::Error>> {
         let is_whole = self.left.is_none_or(|left| left == 0);
         (error.reason() != Some(Reason::NO_ERROR) || !error.is_reset() || !is_whole).then_some(Err(error))
-    }
-}
-
-impl Body for Incoming {
-    type Data = Bytes;
-    type Error = HttpError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        match &mut *self {
-            Self::Http1(incoming) => Pin::new(incoming).poll_frame(cx).map_err(HttpError::Http1),
-            Self::Http2(streamed) => streamed.poll_frame(cx).map_err(HttpError::Http2),
-            Self::Switched => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Http1(incoming) => incoming.is_end_stream(),
-            Self::Http2(streamed) => streamed.stream.is_end_stream(),
-            Self::Switched => true,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Http1(incoming) => incoming.size_hint(),
-            Self::Http2(streamed) => streamed.left.map_or_else(SizeHint::default, SizeHint::with_exact),
-            Self::Switched => SizeHint::with_exact(0),
-        }
     }
 }

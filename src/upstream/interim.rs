@@ -26,9 +26,9 @@ impl OnInterim {
         request.extensions_mut().remove()
     }
 
-    /// Has hyper call it.
-    pub(super) fn hand_over<B>(self, request: &mut Request<B>) {
-        hyper::ext::on_informational(request, move |interim| (self.0)(interim.status()));
+    /// Calls it.
+    pub(super) fn tell(&self, status: StatusCode) {
+        (self.0)(status);
     }
 }
 
@@ -46,8 +46,8 @@ pub(super) async fn past(
         if count > LIMIT {
             return Ok(None);
         }
-        if let Some(OnInterim(tell)) = &on_interim {
-            tell(interim.status());
+        if let Some(on_interim) = &on_interim {
+            on_interim.tell(interim.status());
         }
     }
     answer.await.map(Some)

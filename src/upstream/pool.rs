@@ -44,8 +44,7 @@ pub struct Options {
     pub protocol: Protocol,
     /// Idle connections are closed after this time; `None` keeps none.
     pub idle_timeout: Option<Duration>,
-    /// Whether names of fields are written as the caller spelled them, as far as hyper's server has noted it in the request,
-    /// and others in Title-Case.
+    /// Whether names of fields are written as the request's [`crate::spelling::Spelling`] says.
     pub preserve_header_case: bool,
 }
 
@@ -105,9 +104,9 @@ impl<B: Outbound> Pool<B> {
     fn take_alone(&self) -> Option<Connection<B>> {
         let oldest = self.oldest_kept();
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { connection, since }) = idle.pop() {
+        while let Some(Idle { mut connection, since }) = idle.pop() {
             let fresh = !connection.reused || since >= oldest;
-            if fresh && matches!(&connection.kind, Kind::Alone(alone) if alone.is_ready()) {
+            if fresh && !connection.is_spent() {
                 return Some(connection);
             }
         }
@@ -192,19 +191,20 @@ impl<B: Outbound> Pool<B> {
     }
 
     /// Takes a connection back whose answer has been read to the end.
-    pub(super) fn give_back(self: &Rc<Self>, alone: Alone<B>) {
-        if alone.is_spent() {
-            return;
-        }
-        if alone.is_ready() {
-            self.keep(alone);
+    pub(super) fn give_back(self: &Rc<Self>, mut alone: Alone<B>) {
+        if alone.is_written() {
+            if !alone.is_spent() {
+                self.keep(alone);
+            }
             return;
         }
         // The request's body may still be under way: an upstream may answer first and read on. Not for ever: nobody waits
         // for that request any more.
         let pool = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            if let Some(alone) = alone.written().await {
+            if let Some(mut alone) = alone.written().await
+                && !alone.is_spent()
+            {
                 pool.keep(alone);
             }
         });
@@ -278,7 +278,7 @@ impl<B: Outbound> Pool<B> {
         }
         if !is_http2 {
             return Ok(Connection {
-                kind: Kind::Alone(Alone::begin(stream, self.options.preserve_header_case).await?),
+                kind: Kind::Alone(Alone::begin(stream, self.options.preserve_header_case)),
                 reused: false,
             });
         }
@@ -312,7 +312,7 @@ impl<B: Outbound> Pool<B> {
     fn drop_old(&self) -> bool {
         let oldest = self.oldest_kept();
         let (mut idle, mut shared) = (self.idle.borrow_mut(), self.shared.borrow_mut());
-        idle.retain(|i| i.since >= oldest && !matches!(&i.connection.kind, Kind::Alone(alone) if alone.is_spent()));
+        idle.retain_mut(|idle| idle.since >= oldest && !idle.connection.is_spent());
         shared.retain(|shared| !shared.is_spent() && !shared.idles_since(oldest));
         if idle.is_empty() {
             idle.shrink_to_fit();

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::super::Settings;
+use crate::spelling::Spelling;
 
 /// What the connection is doing, told by the service and read by the stream.
 #[derive(Debug)]
@@ -23,6 +24,9 @@ pub(in crate::server) struct Activity {
     /// Whether the stream is about to be something else than HTTP.
     switched: Cell<bool>,
     reader: RefCell<Option<Waker>>,
+    /// Whether the spelling of names is noted, and that of the last head.
+    notes_spelling: Cell<bool>,
+    spelling: RefCell<Option<Spelling>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,8 @@ impl Activity {
     pub(in crate::server) fn new() -> Rc<Self> {
         let phase = Cell::new(Phase::Idle(Instant::now()));
         let (requests, switched, reader) = (Cell::new(0), Cell::new(false), RefCell::new(None));
-        Rc::new(Self { phase, requests, switched, reader })
+        let (notes_spelling, spelling) = (Cell::new(false), RefCell::new(None));
+        Rc::new(Self { phase, requests, switched, reader, notes_spelling, spelling })
     }
 
     /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
@@ -60,6 +65,23 @@ impl Activity {
         match self.phase.get() {
             Phase::Idle(since) | Phase::Head(since) => Some(since),
             Phase::Busy => None,
+        }
+    }
+
+    /// From now on the spelling of every head is noted.
+    pub(in crate::server) fn note_spelling(&self) {
+        self.notes_spelling.set(true);
+    }
+
+    /// How the names in the last head were spelled, if that is noted.
+    pub(in crate::server) fn take_spelling(&self) -> Option<Spelling> {
+        self.spelling.take()
+    }
+
+    /// A whole head has come, at the front of `bytes`.
+    pub(super) fn head_came(&self, bytes: &[u8]) {
+        if self.notes_spelling.get() {
+            self.spelling.replace(Some(Spelling::of_head(bytes)));
         }
     }
 

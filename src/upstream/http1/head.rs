@@ -1,0 +1,217 @@
+//! The head of an answer (RFC 9112 §§4–6): from bytes to fields, and how the body after it ends.
+//!
+//! Pure. Refuses heads that two readers could understand in two ways.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode, Version, response};
+use httparse::{ParserConfig, Status};
+use hyper::ext::ReasonPhrase;
+
+use super::body::Decoder;
+
+/// Longest head, in bytes (DESIGN section 6).
+pub(in crate::upstream) const LIMIT: usize = 64 * 1024;
+/// Most fields.
+const FIELDS: usize = 256;
+
+/// A head that is whole.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) parts: response::Parts,
+    /// What follows it.
+    pub(super) body: Decoder,
+    /// Whether the connection may serve another request afterwards.
+    pub(super) persists: bool,
+}
+
+/// What has come is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not HTTP/1.
+    #[error("the answer is not HTTP/1: {0}")]
+    Syntax(#[from] httparse::Error),
+    /// Longer than we read.
+    #[error("the head of the answer is longer than 64 KiB")]
+    TooLong,
+    /// No number, or several that differ.
+    #[error("the answer's Content-Length is not one number")]
+    Length,
+    /// A coding that we do not know.
+    #[error("the answer's Transfer-Encoding is not \"chunked\"")]
+    Coding,
+    /// Chunks that are none.
+    #[error("the answer's chunks are malformed")]
+    Chunks,
+}
+
+/// Reads a head off the front of `bytes`; `None` while it is not whole. `method` is that of the request.
+///
+/// # Errors
+/// [`Malformed`] if this will never be one.
+pub(super) fn read(bytes: &mut Bytes, method: &Method) -> Result<Option<Head>, Malformed> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let whole = ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut fields)?;
+    let Status::Complete(length) = whole else {
+        return if bytes.len() >= LIMIT { Err(Malformed::TooLong) } else { Ok(None) };
+    };
+    if length > LIMIT {
+        return Err(Malformed::TooLong);
+    }
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(httparse::Error::Status)?;
+    let mut parts = Response::new(()).into_parts().0;
+    parts.status = status;
+    parts.version = if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    if let Some(reason) = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason())
+        && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
+    {
+        parts.extensions.insert(reason);
+    }
+    parts.headers.reserve(parsed.headers.len());
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+        parts.headers.append(name, value.map_err(|_| httparse::Error::HeaderValue)?);
+    }
+    let body = body(&mut parts, method)?;
+    let persists = persists(&parts) && !matches!(body, Decoder::UntilClose);
+    let _ = bytes.split_to(length);
+    Ok(Some(Head { parts, body, persists }))
+}
+
+/// How the end of the body is found (RFC 9112 §6.3).
+fn body(parts: &mut response::Parts, method: &Method) -> Result<Decoder, Malformed> {
+    let length = length(&mut parts.headers)?;
+    let has_none = *method == Method::HEAD
+        || parts.status.is_informational()
+        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if has_none {
+        return Ok(Decoder::Length(0));
+    }
+    if let Some(coding) = parts.headers.get_all(header::TRANSFER_ENCODING).iter().next_back() {
+        let is_alone = parts.headers.get_all(header::TRANSFER_ENCODING).iter().count() == 1;
+        return match coding.as_bytes().trim_ascii() {
+            chunked if is_alone && chunked.eq_ignore_ascii_case(b"chunked") => Ok(Decoder::chunked()),
+            identity if is_alone && identity.eq_ignore_ascii_case(b"identity") => Ok(Decoder::UntilClose),
+            _ => Err(Malformed::Coding),
+        };
+    }
+    Ok(length.map_or(Decoder::UntilClose, Decoder::Length))
+}
+
+/// One number, even if it was said several times (RFC 9110 §8.6); then it is said once from here on.
+fn length(headers: &mut HeaderMap) -> Result<Option<u64>, Malformed> {
+    let mut length = None;
+    let mut sayings = 0;
+    for value in headers.get_all(header::CONTENT_LENGTH) {
+        for number in value.as_bytes().split(|byte| *byte == b',') {
+            let number = decimal(number.trim_ascii()).ok_or(Malformed::Length)?;
+            if length.is_some_and(|before| before != number) {
+                return Err(Malformed::Length);
+            }
+            length = Some(number);
+            sayings += 1;
+        }
+    }
+    if let Some(number) = length.filter(|_| sayings > 1) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(number));
+    }
+    Ok(length)
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    // `parse` alone would take a sign.
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
+}
+
+/// RFC 9112 §9.3.
+fn persists(parts: &response::Parts) -> bool {
+    let mut says_close = false;
+    let mut says_keep_alive = false;
+    for line in parts.headers.get_all(header::CONNECTION) {
+        for option in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            says_close |= option.eq_ignore_ascii_case(b"close");
+            says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    // An HTTP/1.0 server that speaks of transfer codings does not know what it does (RFC 9112 §6.1).
+    let is_old = parts.version == Version::HTTP_10;
+    !says_close && (!is_old || says_keep_alive && !parts.headers.contains_key(header::TRANSFER_ENCODING))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(text: &str, method: &Method) -> Result<Option<(Head, String)>, Malformed> {
+        let mut bytes = Bytes::copy_from_slice(text.as_bytes());
+        let head = read(&mut bytes, method)?;
+        Ok(head.map(|head| (head, String::from_utf8(bytes.to_vec()).unwrap())))
+    }
+
+    #[test]
+    fn a_head_is_read_when_it_is_whole_and_what_follows_stays() {
+        let text = "HTTP/1.1 200 Fine\r\nx: 1\r\nX: 2\r\nContent-Length: 3\r\n\r\nabc";
+        for cut in 0..text.len() - 3 {
+            assert!(read_all(&text[..cut], &Method::GET).unwrap().is_none(), "{cut}");
+        }
+        let (head, rest) = read_all(text, &Method::GET).unwrap().unwrap();
+        assert_eq!((head.parts.status.as_u16(), rest.as_str(), head.persists), (200, "abc", true));
+        assert_eq!(head.parts.headers.get_all("x").iter().count(), 2);
+        assert_eq!(head.parts.extensions.get::<ReasonPhrase>().unwrap().as_bytes(), b"Fine");
+    }
+
+    #[test]
+    fn the_end_of_the_body_is_found_as_rfc_9112_says() {
+        let check = |method: &Method, head: &str, wanted: Result<Decoder, Malformed>, persists: bool| {
+            let text = format!("{head}\r\n\r\n");
+            let found = read_all(&text, method).map(|found| found.unwrap().0);
+            match (&found, &wanted) {
+                (Ok(found), Ok(wanted)) => {
+                    assert_eq!((&found.body, found.persists), (wanted, persists), "{head}");
+                }
+                (Err(found), Err(wanted)) => assert_eq!(found, wanted, "{head}"),
+                _ => panic!("{head}: {found:?}"),
+            }
+        };
+        let get = &Method::GET;
+        check(get, "HTTP/1.1 200 OK\r\ncontent-length: 5", Ok(Decoder::Length(5)), true);
+        check(get, "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\ncontent-length: 5", Ok(Decoder::Length(5)), true);
+        check(get, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: x, Close", Ok(Decoder::Length(5)), false);
+        check(get, "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked", Ok(Decoder::chunked()), true);
+        check(get, "HTTP/1.1 200 OK\r\ntransfer-encoding: identity", Ok(Decoder::UntilClose), false);
+        check(get, "HTTP/1.1 200 OK", Ok(Decoder::UntilClose), false);
+        check(get, "HTTP/1.1 204 No Content\r\ncontent-length: 5", Ok(Decoder::Length(0)), true);
+        check(get, "HTTP/1.1 304 Not Modified\r\ncontent-length: 5", Ok(Decoder::Length(0)), true);
+        check(&Method::HEAD, "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked", Ok(Decoder::Length(0)), true);
+        check(get, "HTTP/1.0 200 OK\r\ncontent-length: 5", Ok(Decoder::Length(5)), false);
+        check(get, "HTTP/1.0 200 OK\r\ncontent-length: 5\r\nconnection: keep-alive", Ok(Decoder::Length(5)), true);
+        check(
+            get,
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\nconnection: keep-alive",
+            Ok(Decoder::chunked()),
+            false,
+        );
+        for bad in ["+5", "", "5, 6", "5x", "99999999999999999999"] {
+            check(get, &format!("HTTP/1.1 200 OK\r\ncontent-length: {bad}"), Err(Malformed::Length), false);
+        }
+        for bad in ["gzip, chunked", "chunked, chunked", "gzip", "chunked\r\ntransfer-encoding: chunked"] {
+            check(get, &format!("HTTP/1.1 200 OK\r\ntransfer-encoding: {bad}"), Err(Malformed::Coding), false);
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        for text in ["HTTP/2 200 OK\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 200 OK\r\na b: c\r\n\r\n"] {
+            assert!(matches!(read_all(text, &Method::GET), Err(Malformed::Syntax(_))), "{text:?}");
+        }
+        let long = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(LIMIT));
+        assert_eq!(read_all(&long, &Method::GET).unwrap_err(), Malformed::TooLong);
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(FIELDS + 1));
+        assert!(matches!(read_all(&many, &Method::GET), Err(Malformed::Syntax(httparse::Error::TooManyHeaders))));
+    }
+}
