@@ -1,8 +1,10 @@
 //! The data path between programs that nobody here wrote: callers, upstreams and proxies of other makes.
 
+mod java;
 mod nghttp2;
 mod nginx;
 mod python;
+mod squid;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

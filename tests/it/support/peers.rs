@@ -23,6 +23,18 @@ pub(crate) fn skip_unless(there: bool, what: &str) -> bool {
     true
 }
 
+/// The same for peers that are large to install: `./ci --peers` does so and sets `BEARERD_TEST_HEAVY_PEERS`. Without that
+/// the test is left out, whatever happens to be installed.
+#[track_caller]
+pub(crate) fn skip_heavy_unless(there: impl FnOnce() -> bool, what: &str) -> bool {
+    if std::env::var_os("BEARERD_TEST_HEAVY_PEERS").is_some() {
+        assert!(there(), "{what} is not installed");
+        return false;
+    }
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is a heavy peer; ./ci --peers installs it and runs this test");
+    true
+}
+
 /// A loopback address for a server that cannot choose a port by itself and say which.
 pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
