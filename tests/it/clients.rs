@@ -47,6 +47,9 @@ fn curl_is_served() {
     let (code, told) = curl(&["-H", "Authorization: Bearer mine", &url]);
     assert!(code == 0 && told.starts_with("HTTP/1.1 200"), "{told}");
     assert_eq!(upstream.requests().pop().unwrap().head.fields.all("authorization").len(), 1);
+    let (code, told) = curl(&["-0", "-d", "x=1", &url]);
+    assert!(code == 0 && told.starts_with("HTTP/1.0 200"), "{told}");
+    assert!(told.contains("\"length\":3") && !told.to_lowercase().contains("transfer-encoding"), "{told}");
     let (code, told) = curl(&["-I", &url]);
     assert!(code == 0 && told.starts_with("HTTP/1.1 200"), "{told}");
     let (code, told) = curl(&["-X", "TRACE", &url]);

@@ -25,6 +25,7 @@ mod clients;
 mod configuration;
 mod faults;
 mod floods;
+mod foreign;
 mod forwarding;
 mod framing;
 mod grpc;

@@ -23,6 +23,56 @@ pub(crate) fn skip_unless(there: bool, what: &str) -> bool {
     true
 }
 
+/// The same for peers that are large to install: `./ci --peers` does so and sets `BEARERD_TEST_HEAVY_PEERS`. Without that
+/// the test is left out, whatever happens to be installed.
+#[track_caller]
+pub(crate) fn skip_heavy_unless(there: impl FnOnce() -> bool, what: &str) -> bool {
+    if std::env::var_os("BEARERD_TEST_HEAVY_PEERS").is_some() {
+        assert!(there(), "{what} is not installed");
+        return false;
+    }
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is a heavy peer; ./ci --peers installs it and runs this test");
+    true
+}
+
+/// A loopback address for a server that cannot choose a port by itself and say which.
+pub(crate) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A server that is told where to listen; it runs until it is dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts it and waits until it takes connections. What it prints goes to the file `log`.
+    #[track_caller]
+    pub(crate) fn start(command: &mut Command, address: SocketAddr, log: &Path) -> Self {
+        let file = std::fs::File::create(log).unwrap();
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut daemon = Self { child, log: log.to_owned() };
+        super::eventually(&format!("{command:?} listens"), super::seconds(20.0), || {
+            assert!(daemon.child.try_wait().unwrap().is_none(), "{command:?} ended: {}", daemon.printed());
+            std::net::TcpStream::connect(address).is_ok()
+        });
+        daemon
+    }
+
+    pub(crate) fn printed(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// The Python of the environment that `./ci` makes, else the one on the path.
 pub(crate) fn venv_python() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python3");

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::support::peers::{installed, skip_unless};
 use crate::support::{Bearerd, Request, TokenEndpoint, Upstream, stage};
 
@@ -77,10 +79,16 @@ fn curl_that_only_knows_http_proxy_is_served() {
     assert!(told.starts_with("HTTP/1.1 421") && told.contains("C003"), "{told}");
 }
 
-/// Passes connections to the second loopback on, if this machine has one.
-fn second_loopback(to: SocketAddr) -> Option<u16> {
-    let listener = TcpListener::bind("[::1]:0").ok()?;
-    let port = listener.local_addr().ok()?.port();
+/// Passes connections to the second loopback on, if this machine has one. The same port of the first is held as long as what
+/// is returned beside it, and nobody listens there.
+fn second_loopback(to: SocketAddr) -> Option<(u16, Socket)> {
+    let first = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
+    first.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).ok()?;
+    let port = first.local_addr().ok()?.as_socket()?.port();
+    let listener = match TcpListener::bind(("::1", port)) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => return second_loopback(to),
+        listener => listener.ok()?,
+    };
     std::thread::spawn(move || {
         while let Ok((caller, _)) = listener.accept() {
             let Ok(server) = TcpStream::connect(to) else { return };
@@ -89,17 +97,18 @@ fn second_loopback(to: SocketAddr) -> Option<u16> {
             std::thread::spawn(move || std::io::copy(&mut &server, &mut &back));
         }
     });
-    Some(port)
+    Some((port, first))
 }
 
 #[test]
 fn every_address_of_a_name_is_tried() {
     let (_endpoint, upstream, setup) = stage(300);
-    let port = second_loopback(upstream.address());
-    if skip_unless(port.is_some(), "IPv6 on loopback") {
+    let second = second_loopback(upstream.address());
+    if skip_unless(second.is_some(), "IPv6 on loopback") {
         return;
     }
+    let (port, _first) = second.unwrap();
     // Nobody listens on 127.0.0.1 there, which is tried first.
-    let bearerd = setup.upstream(&format!("http://api.localhost:{}", port.unwrap())).start_ready();
+    let bearerd = setup.upstream(&format!("http://api.localhost:{port}")).start_ready();
     bearerd.get("/items").expect(200);
 }
