@@ -335,7 +335,8 @@ mod tests {
     #[test]
     fn the_refusal_shows_the_line_that_would_allow_the_name() {
         let check = |host: &str, wanted: &str| {
-            let refusal = HostRules::default().check_host(&NamedHost::of(host), IpAddr::from([127, 0, 0, 1]), true).unwrap_err();
+            let refusal =
+                HostRules::default().check_host(&NamedHost::of(host), IpAddr::from([127, 0, 0, 1]), true).unwrap_err();
             assert_eq!(refusal.to_string(), wanted);
         };
         check("php-proxy", r#"C003 Host "php-proxy" is not allowed; add to [callers]: hosts = ["php-proxy"]"#);

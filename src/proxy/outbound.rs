@@ -62,8 +62,7 @@ impl Sanitized {
         route.rules.apply(&mut headers);
         headers.insert(header::HOST, host(route, authority));
         headers.append(header::VIA, via.clone());
-        let spelling =
-            parts.extensions.get().filter(|_| route.settings.header_case == HeaderCase::Preserve).cloned();
+        let spelling = parts.extensions.get().filter(|_| route.settings.header_case == HeaderCase::Preserve).cloned();
         // A caller's extended CONNECT, the only one that gets here, is a GET in HTTP/1's form of it.
         let method = if parts.method == Method::CONNECT { Method::GET } else { parts.method };
         Self { method, target, headers, spelling, upgrade }

@@ -46,10 +46,12 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             Ok::<_, Infallible>(answer.response.map(|body| Watched::new(body, busy)))
         }
     });
+    let spells = handler.wants_spelling();
     let mut connection = http1::Builder::new()
         // The timers are ours (`framing`); hyper has one for two purposes.
         .header_read_timeout(None)
         .max_header_size(head + HEAD_SLACK)
+        .title_case_headers(spells)
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         biased;

@@ -79,7 +79,9 @@ impl<B: Outbound> Body for AnswerBody<B> {
             (Incoming::Http1, Some((Connection { kind: Kind::Alone(alone), .. }, _))) => {
                 ready!(alone.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http1))
             }
-            (Incoming::Http2(streamed), _) => ready!(streamed.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http2)),
+            (Incoming::Http2(streamed), _) => {
+                ready!(streamed.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http2))
+            }
             (Incoming::Http1 | Incoming::Switched, _) => None,
         };
         match &frame {

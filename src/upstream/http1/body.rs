@@ -44,12 +44,21 @@ pub(super) struct Chunks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Within a chunk's size; whether there was a digit.
-    Size { size: u64, begun: bool },
+    Size {
+        size: u64,
+        begun: bool,
+    },
     /// Behind the size, up to the end of the line.
-    Extension { size: u64 },
+    Extension {
+        size: u64,
+    },
     /// Between the carriage return and the line feed behind a size.
-    SizeEnd { size: u64 },
-    Content { left: u64 },
+    SizeEnd {
+        size: u64,
+    },
+    Content {
+        left: u64,
+    },
     ContentReturn,
     ContentEnd,
     /// Behind the last chunk, up to an empty line.
@@ -224,7 +233,9 @@ mod tests {
     fn half_a_body_is_no_body_and_malformed_chunks_are_refused() {
         assert!(decode("5\r\nhello\r\n0\r\n", 99).unwrap().is_none());
         assert!(decode("5\r\nhel", 99).unwrap().is_none());
-        for bad in ["x\r\n", "\r\n", "5\nhello", "5\r\nhelloo", "0x5\r\n", "5;a\nb\r\n", "10000000000000000\r\n", "-1\r\n"] {
+        for bad in
+            ["x\r\n", "\r\n", "5\nhello", "5\r\nhelloo", "0x5\r\n", "5;a\nb\r\n", "10000000000000000\r\n", "-1\r\n"]
+        {
             assert_eq!(decode(bad, 99).unwrap_err(), Malformed::Chunks, "{bad:?}");
         }
         assert!(decode(&format!("1;{}", "x".repeat(MOST_BESIDE)), 4096).unwrap().is_none());

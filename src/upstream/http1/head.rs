@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_refused() {
-        for text in ["HTTP/2 200 OK\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 200 OK\r\na b: c\r\n\r\n"] {
+        for text in
+            ["HTTP/2 200 OK\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 200 OK\r\na b: c\r\n\r\n"]
+        {
             assert!(matches!(read_all(text, &Method::GET), Err(Malformed::Syntax(_))), "{text:?}");
         }
         let long = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(LIMIT));

@@ -28,6 +28,8 @@ pub(super) struct Upload<B> {
     framing: BytesMut,
     /// A piece of the body, behind that.
     piece: Bytes,
+    /// What ends the piece, or the body.
+    after: &'static [u8],
     body: Option<B>,
     length: Length,
     unflushed: bool,
@@ -42,8 +44,8 @@ pub(super) struct Upload<B> {
 enum Length {
     /// So many bytes are left.
     Known(u64),
-    /// By chunks; whether there was one.
-    Chunked { begun: bool },
+    /// By chunks.
+    Chunked,
 }
 
 /// Why the rest of a request cannot be written.
@@ -63,6 +65,7 @@ impl<B> Upload<B> {
         Self {
             framing: BytesMut::new(),
             piece: Bytes::new(),
+            after: b"",
             body: None,
             length: Length::Known(0),
             unflushed: false,
@@ -73,7 +76,11 @@ impl<B> Upload<B> {
 
     /// Whether all of it has been written.
     pub(super) fn is_done(&self) -> bool {
-        self.body.is_none() && self.framing.is_empty() && self.piece.is_empty() && !self.unflushed
+        self.body.is_none() && !self.has_bytes() && !self.unflushed
+    }
+
+    fn has_bytes(&self) -> bool {
+        !(self.framing.is_empty() && self.piece.is_empty() && self.after.is_empty())
     }
 
     /// Bytes that the socket took, of all requests.
@@ -96,7 +103,7 @@ impl<B: Outbound> Upload<B> {
         self.length = match length {
             None => Length::Known(0),
             Some(Some(bytes)) => Length::Known(bytes),
-            Some(None) => Length::Chunked { begun: false },
+            Some(None) => Length::Chunked,
         };
         write_head(&mut self.framing, &head, length, spelling);
     }
@@ -105,11 +112,16 @@ impl<B: Outbound> Upload<B> {
     ///
     /// # Errors
     /// [`Unsent`], and then nothing more may be written.
-    pub(super) fn poll(&mut self, stream: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+    pub(super) fn poll(
+        &mut self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Unsent>> {
         loop {
             // A body that is there already goes out together with its head.
-            let waits_for_body = if self.piece.is_empty() { self.poll_body(cx)?.is_pending() } else { false };
-            while !self.framing.is_empty() || !self.piece.is_empty() {
+            let waits_for_body =
+                if self.after.is_empty() && self.piece.is_empty() { self.poll_body(cx)?.is_pending() } else { false };
+            while self.has_bytes() {
                 ready!(self.poll_write(stream, cx));
             }
             if self.body.is_some() && !waits_for_body {
@@ -141,12 +153,14 @@ impl<B: Outbound> Upload<B> {
             None => return self.end(&HeaderMap::new()).map(Poll::Ready),
         }
         if ends {
-            // Where a piece is waiting, what ends the body must stand behind it.
             match self.length {
                 Length::Known(0) => self.body = None,
                 Length::Known(_) => return Err(Unsent::Short),
-                Length::Chunked { .. } if self.piece.is_empty() => self.end(&HeaderMap::new())?,
-                Length::Chunked { .. } => {}
+                Length::Chunked if self.piece.is_empty() => self.end(&HeaderMap::new())?,
+                Length::Chunked => {
+                    self.after = b"\r\n0\r\n\r\n";
+                    self.body = None;
+                }
             }
         }
         Ok(Poll::Ready(()))
@@ -161,14 +175,15 @@ impl<B: Outbound> Upload<B> {
                 data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= data.len() as u64;
             }
-            Length::Chunked { begun } => {
-                let line_end = if std::mem::replace(begun, true) { "\r\n" } else { "" };
+            Length::Chunked => {
                 // A BytesMut takes whatever is written to it.
-                let _ = write!(self.framing, "{line_end}{:X}\r\n", data.len());
+                let _ = write!(self.framing, "{:X}\r\n", data.len());
+                self.after = b"\r\n";
             }
         }
         if data.len() <= COPIED {
             self.framing.put_slice(&data);
+            self.framing.put_slice(std::mem::take(&mut self.after));
         } else {
             self.piece = data;
         }
@@ -180,8 +195,8 @@ impl<B: Outbound> Upload<B> {
         match self.length {
             Length::Known(0) => {}
             Length::Known(_) => return Err(Unsent::Short),
-            Length::Chunked { begun } => {
-                self.framing.put_slice(if begun { b"\r\n0\r\n" } else { b"0\r\n" });
+            Length::Chunked => {
+                self.framing.put_slice(b"0\r\n");
                 for (name, value) in trailers {
                     write_field(&mut self.framing, name.as_str().as_bytes(), value);
                 }
@@ -192,14 +207,14 @@ impl<B: Outbound> Upload<B> {
     }
 
     fn poll_write(&mut self, stream: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> Poll<()> {
-        let all = self.framing.len() + self.piece.len();
+        let all = self.framing.len() + self.piece.len() + self.after.len();
         let taken = if self.failed {
             all
         } else {
-            let result = if self.piece.is_empty() {
+            let result = if self.piece.is_empty() && self.after.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_write(cx, &self.framing))
             } else {
-                let slices = [IoSlice::new(&self.framing), IoSlice::new(&self.piece)];
+                let slices = [IoSlice::new(&self.framing), IoSlice::new(&self.piece), IoSlice::new(self.after)];
                 ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))
             };
             let (taken, error) = match result {
@@ -216,7 +231,9 @@ impl<B: Outbound> Upload<B> {
         };
         let of_framing = taken.min(self.framing.len());
         self.framing.advance(of_framing);
-        self.piece.advance(taken - of_framing);
+        let of_piece = (taken - of_framing).min(self.piece.len());
+        self.piece.advance(of_piece);
+        self.after = self.after.get(taken - of_framing - of_piece..).unwrap_or_default();
         Poll::Ready(())
     }
 
@@ -234,6 +251,10 @@ fn write_head(to: &mut BytesMut, head: &request::Parts, length: Option<Option<u6
     to.put_slice(head.method.as_str().as_bytes());
     to.put_u8(b' ');
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    if !target.starts_with(['/', '*']) {
+        // RFC 9112 §3.2.1: an empty path is written so.
+        to.put_u8(b'/');
+    }
     to.put_slice(target.as_bytes());
     to.put_slice(b" HTTP/1.1\r\n");
     let mut names = Names { spelling, last: None, nth: 0 };

@@ -110,7 +110,7 @@ fn fields_keep_the_callers_spelling_where_the_upstream_needs_it() {
             assert!(head.contains(line), "{line:?} is not in {head}");
         }
     }
-    assert!(answer.raw_head.contains("\r\nX-UPSTREAM-Spelling: 1\r\n"), "{}", answer.raw_head);
+    assert!(answer.raw_head.contains("\r\nX-Upstream-Spelling: 1\r\n"), "{}", answer.raw_head);
     bearerd.send(&request("/plain/items")).expect(200);
     let head = upstream.requests().pop().unwrap().raw_head();
     assert!(head.contains("\r\nsoapaction: x\r\n") && head.contains("\r\nauthorization: Bearer "), "{head}");
