@@ -128,3 +128,93 @@ impl Drop for Switched {
         self.writer.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use http_body_util::Empty;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::server::conn::http2;
+    use hyper::service::service_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::sync::mpsc;
+    use tokio::task::LocalSet;
+
+    use super::super::framing::Activity;
+    use super::*;
+
+    const CONNECT: &[(&str, &str)] =
+        &[(":method", "CONNECT"), (":protocol", "chat"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
+
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
+    /// A frame on stream 1.
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 1][..], payload].concat()
+    }
+
+    /// Serves a caller that has sent an extended CONNECT. Tells what is read, `"end"` for the end.
+    fn serve(stream: DuplexStream) -> mpsc::UnboundedReceiver<String> {
+        let (tell, told) = mpsc::unbounded_channel();
+        let tasks = Tasks::default();
+        let starting = tasks.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (connect, tasks, tell) = (hyper::upgrade::on(&mut request), starting.clone(), tell.clone());
+            let takeover: Takeover = Box::new(move |mut stream| {
+                Box::pin(async move {
+                    let mut bytes = [0; 64];
+                    let mut count = 1;
+                    while count > 0 {
+                        count = stream.read(&mut bytes).await.unwrap();
+                        let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                        tell.send(if count > 0 { text } else { "end".to_owned() }).unwrap();
+                    }
+                })
+            });
+            let busy = Activity::new().request_began();
+            async move {
+                tokio::task::spawn_local(run(connect, tasks.tell_next(), takeover, busy));
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            }
+        });
+        let mut builder = http2::Builder::new(tasks);
+        let connection = builder.enable_connect_protocol().serve_connection(TokioIo::new(stream), service);
+        tokio::task::spawn_local(connection);
+        told
+    }
+
+    async fn check(last: Vec<u8>, wanted: &[&str]) {
+        let (mut caller, ours) = tokio::io::duplex(4096);
+        let mut told = serve(ours);
+        let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+        let fields: Vec<u8> =
+            CONNECT.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect();
+        let mut settings = frame(4, 0, &[]);
+        settings[8] = 0;
+        let hello =
+            [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings, &frame(1, 4, &fields), &frame(0, 0, b"first")];
+        caller.write_all(&hello.concat()).await.unwrap();
+        let mut hear = async || tokio::time::timeout(PATIENCE, told.recv()).await.ok().flatten();
+        let mut seen = vec![hear().await.unwrap()];
+        // In one piece, so that the end and what it follows are met at once.
+        caller.write_all(&[frame(0, 0, b"last"), last].concat()).await.unwrap();
+        while seen.last().is_some_and(|said| said != "end") {
+            match hear().await {
+                Some(said) => seen.push(said),
+                None => break,
+            }
+        }
+        assert_eq!(seen, wanted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reset_never_reads_like_an_end() {
+        let calls = async {
+            check(frame(0, 1, &[]), &["first", "last", "end"]).await;
+            check(frame(3, 0, &8u32.to_be_bytes()), &["first", "last"]).await;
+        };
+        LocalSet::new().run_until(calls).await;
+    }
+}

@@ -350,10 +350,13 @@ fn what_a_caller_breaks_off_breaks_off_at_an_http1_upstream() {
         Ok(After::Close)
     });
     let bearerd = setup.start_ready();
-    let mut frames = open(&bearerd, "/hold");
-    frames.send(frame(RST_STREAM, 0, 1, CANCEL.to_be_bytes())).unwrap();
-    assert!(wait.recv_timeout(seconds(6.0)).unwrap());
-    eventually("nothing in flight", seconds(3.0), || in_flight(&bearerd) == Some(0.0));
+    // By itself, and in one breath with the last words.
+    for words in [vec![], frame(DATA, 0, 1, "last words")] {
+        let mut frames = open(&bearerd, "/hold");
+        frames.send([words, frame(RST_STREAM, 0, 1, CANCEL.to_be_bytes())].concat()).unwrap();
+        assert!(wait.recv_timeout(seconds(6.0)).unwrap());
+        eventually("nothing in flight", seconds(3.0), || in_flight(&bearerd) == Some(0.0));
+    }
     // The whole connection, too.
     let frames = open(&bearerd, "/hold");
     drop(frames);
