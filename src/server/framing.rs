@@ -217,6 +217,7 @@ impl<S> Framed<S> {
             Some(End::Refused { refusal, .. }) if refusal.reason == Reason::HeadTimeout => false,
             Some(End::Refused { .. } | End::Broken) => true,
             Some(End::Silent) => false,
+            None if self.activity.is_given_up() => false,
             None => !self.held.is_empty() || !(self.message.is_over() || self.message.is_in_head()),
         }
     }

@@ -22,6 +22,8 @@ pub(in crate::server) struct Activity {
     requests: Cell<usize>,
     /// Whether the stream is about to be something else than HTTP.
     switched: Cell<bool>,
+    /// Whether the caller fell silent within a body, and was waited for already.
+    given_up: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -39,8 +41,8 @@ impl Activity {
     /// Idle from now on.
     pub(in crate::server) fn new() -> Rc<Self> {
         let phase = Cell::new(Phase::Idle(Instant::now()));
-        let (requests, switched, reader) = (Cell::new(0), Cell::new(false), RefCell::new(None));
-        Rc::new(Self { phase, requests, switched, reader })
+        let (requests, reader) = (Cell::new(0), RefCell::new(None));
+        Rc::new(Self { phase, requests, switched: Cell::new(false), given_up: Cell::new(false), reader })
     }
 
     /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
@@ -66,6 +68,10 @@ impl Activity {
     /// What follows the current answer is not HTTP, and nobody here is to read it.
     pub(in crate::server) fn switch(&self) {
         self.switched.set(true);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.get()
     }
 
     pub(super) fn is_switched(&self) -> bool {
@@ -155,6 +161,15 @@ impl<B: Body> Watched<B> {
     pub(in crate::server) fn new(body: B, busy: Rc<Busy>) -> Self {
         let busy = (!body.is_end_stream()).then_some(busy);
         Self { body, busy }
+    }
+}
+
+impl<B> Watched<B> {
+    /// Says that the caller has been waited for long enough: its connection ends as soon as its answer is written.
+    pub fn give_up(&self) {
+        if let Some(busy) = &self.busy {
+            busy.0.given_up.set(true);
+        }
     }
 }
 
