@@ -73,12 +73,12 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
 
 /// Ends a connection, with an answer if it was refused.
 pub(super) async fn finish<H: Handler, S: Duplex>(stream: Framed<S>, info: &ConnectionInfo, handler: &H) {
-    stream
-        .finish(|refusal, is_head_method| {
-            tracing::debug!(code = %refusal.reason, detail = refusal.detail, peer = %info.peer, "refused");
-            handler.refuse(info, refusal, is_head_method)
-        })
-        .await;
+    let finishing = stream.finish(|refusal, is_head_method| {
+        tracing::debug!(code = %refusal.reason, detail = refusal.detail, peer = %info.peer, "refused");
+        handler.refuse(info, refusal, is_head_method)
+    });
+    // In a box, so that a connection that goes on does not take the memory for its end.
+    Box::pin(finishing).await;
 }
 
 /// Ready when draining and not within a head: a request that has begun to come is still served.
