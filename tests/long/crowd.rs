@@ -20,6 +20,8 @@ pub(crate) struct Fate {
     pub(crate) closed_after: Option<Duration>,
     /// What it was sent.
     pub(crate) heard: Vec<u8>,
+    /// Attackers do not close their side, not even after the other end has.
+    _socket: Option<TcpStream>,
 }
 
 /// What its members do after they have said what they say.
@@ -80,6 +82,12 @@ impl Crowd {
     }
 }
 
+/// When the first and the last of them were closed, each by its own clock.
+pub(crate) fn closed_between(fates: &[Fate]) -> (Duration, Duration) {
+    let times = || fates.iter().map(|fate| fate.closed_after.expect("it was closed"));
+    (times().min().unwrap(), times().max().unwrap())
+}
+
 async fn live(
     address: SocketAddr,
     then: Then,
@@ -110,6 +118,7 @@ async fn live(
         closed_after = stay => fate.closed_after = Some(closed_after),
         _ = going.wait_for(|home| *home) => (),
     }
+    fate._socket = Some(stream);
     fate
 }
 

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use crate::crowd::{Crowd, Fate, Then};
+use crate::crowd::{Crowd, Then, closed_between};
 use crate::figures::{Row, row, secs};
-use crate::honest::Honest;
+use crate::honest::{HONEST, Honest};
 use crate::process::{Memory, resident};
 use crate::support::{Bearerd, Request, Setup, TokenEndpoint, Upstream, eventually, now, pause, seconds, stage};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const GRACE: Duration = Duration::from_secs(2);
-/// What honest callers may wait beside them on a machine that is busy with the attackers themselves.
-const HONEST: Duration = Duration::from_millis(250);
 
 pub(crate) fn prove() -> Vec<Row> {
     let mut rows = held_off("10,000 half heads of 0.5 KiB", 10_000, 512, 16);
@@ -41,10 +39,7 @@ fn half_head(bearerd: &Bearerd, size: usize) -> Vec<u8> {
 fn held_off(what: &str, count: usize, size: usize, kib_each: u64) -> Vec<Row> {
     let (_endpoint, _upstream, setup) = calm("");
     let bearerd = setup.start_ready();
-    // The first requests cost what later ones do not.
-    let honest = Honest::start(bearerd.address());
-    pause(seconds(1.0));
-    honest.stop().hold(HONEST);
+    Honest::warm(bearerd.address());
     let before = resident(&bearerd);
     let memory = Memory::watch(&bearerd);
     let honest = Honest::start(bearerd.address());
@@ -81,11 +76,6 @@ fn held_off(what: &str, count: usize, size: usize, kib_each: u64) -> Vec<Row> {
     ];
     rows.extend(met.rows(what, HONEST));
     rows
-}
-
-fn closed_between(fates: &[Fate]) -> (Duration, Duration) {
-    let times = || fates.iter().map(|fate| fate.closed_after.expect("it was closed"));
-    (times().min().unwrap(), times().max().unwrap())
 }
 
 /// Where attackers take every place there is, who comes later is told so, and is served when their time is over.

@@ -23,6 +23,7 @@ mod support;
 
 mod crowd;
 mod figures;
+mod half_bodies;
 mod half_heads;
 mod honest;
 mod process;
@@ -41,6 +42,7 @@ const PROOFS: &[Proof] = &[
     ("revocation", tokens::a_thousand_requests_after_a_revocation),
     ("password", tokens::a_wrong_password_for_three_minutes),
     ("half-heads", half_heads::prove),
+    ("half-bodies", half_bodies::prove),
 ];
 
 fn main() -> ExitCode {
