@@ -79,6 +79,7 @@ reasons! {
     TooManyConnections  "C014" "too many connections at a time"
     CallerTls           "C015" "TLS handshake with a caller failed"
     CallerKey           "C016" "caller's shared key is missing or wrong"
+    AnswerUnread        "C018" "caller does not read its answer"
     // Configuration.
     ConfigUnreadable    "F001" "configuration cannot be read"
     ConfigSyntax        "F002" "configuration is not valid TOML"

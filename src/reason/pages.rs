@@ -67,6 +67,7 @@ impl Reason {
             Self::TooManyConnections => callers::TOO_MANY_CONNECTIONS,
             Self::CallerTls => callers::TLS,
             Self::CallerKey => callers::KEY,
+            Self::AnswerUnread => callers::ANSWER_UNREAD,
             Self::ConfigUnreadable => configuration::UNREADABLE,
             Self::ConfigSyntax => configuration::SYNTAX,
             Self::ConfigUnknownKey => configuration::UNKNOWN_KEY,

@@ -11,13 +11,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
+use super::Refusal;
 use super::connection::{ConnectionInfo, Handler, Takeover};
 use super::framing::{Activity, Framed, Watched};
+use crate::reason::Reason;
 use crate::shutdown::Shutdown;
 use crate::tunnel::{Ahead, Duplex};
 
 /// What hyper may take more than we let through: it must never be the one who refuses.
 const HEAD_SLACK: usize = 1024;
+
+/// As what a connection is counted whose answer nobody takes.
+const UNREAD: Refusal =
+    Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");
 
 /// Serves requests one after the other.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
@@ -65,9 +71,21 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     match takeover.take() {
         Some(takeover) if ended.is_ok() => {
             let (stream, held) = stream.into_parts();
-            takeover(Box::new(Ahead::new(stream, held))).await;
+            takeover(Box::new(Ahead::new(stream.into_inner(), held))).await;
         }
-        _ => finish(stream, &info, &*handler).await,
+        _ => {
+            complain_of_unread(&activity, &info, &*handler);
+            finish(stream, &info, &*handler).await;
+        }
+    }
+}
+
+/// Counts a connection that ended because its caller took nothing of an answer.
+pub(super) fn complain_of_unread<H: Handler>(activity: &Activity, info: &ConnectionInfo, handler: &H) {
+    if activity.is_unread() {
+        tracing::debug!(code = %UNREAD.reason, detail = UNREAD.detail, peer = %info.peer, "connection ended");
+        // Nobody reads another answer either.
+        let _ = handler.refuse(info, UNREAD, false);
     }
 }
 

@@ -11,12 +11,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 
-use super::Settings;
 use super::connection::{ConnectionInfo, Handler};
-use super::framing::{Activity, Watched};
+use super::framing::{Activity, Framed, Watched};
+use super::http1;
 use crate::local::Here;
 use crate::shutdown::Shutdown;
-use crate::tunnel::Duplex;
+use crate::tunnel::{Ahead, Duplex};
 
 /// Requests that one connection may have under way.
 const STREAM_LIMIT: u32 = 100;
@@ -35,16 +35,16 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves requests until the caller ends the connection, it has idled for `keep_alive`, or a drain has let the last one finish.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
-    stream: S,
-    settings: Settings,
+    stream: Framed<S>,
     info: ConnectionInfo,
     handler: Rc<H>,
     mut draining: Shutdown,
 ) {
-    let activity = Activity::new();
-    let (requests, peer) = (Rc::clone(&activity), info.peer);
+    let (settings, activity) = (*stream.settings(), stream.activity());
+    let (stream, read) = stream.into_parts();
+    let (requests, serving, caller) = (Rc::clone(&activity), Rc::clone(&handler), info.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let (handler, info) = (Rc::clone(&handler), info.clone());
+        let (handler, info) = (Rc::clone(&serving), caller.clone());
         let busy = requests.request_began();
         async move {
             let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
@@ -63,7 +63,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Ahead::new(stream, read)), service)
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -78,8 +78,9 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "connection of a caller ended");
+        tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
     }
+    http1::complain_of_unread(&activity, &info, &*handler);
 }
 
 /// Ends when nothing has been under way for this long.

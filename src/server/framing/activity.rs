@@ -24,6 +24,8 @@ pub(in crate::server) struct Activity {
     switched: Cell<bool>,
     /// Whether the caller fell silent within a body, and was waited for already.
     given_up: Cell<bool>,
+    /// Whether the caller took nothing of an answer for too long.
+    unread: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
@@ -42,7 +44,8 @@ impl Activity {
     pub(in crate::server) fn new() -> Rc<Self> {
         let phase = Cell::new(Phase::Idle(Instant::now()));
         let (requests, reader) = (Cell::new(0), RefCell::new(None));
-        Rc::new(Self { phase, requests, switched: Cell::new(false), given_up: Cell::new(false), reader })
+        let [switched, given_up, unread] = [const { Cell::new(false) }; 3];
+        Rc::new(Self { phase, requests, switched, given_up, unread, reader })
     }
 
     /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
@@ -70,8 +73,19 @@ impl Activity {
         self.switched.set(true);
     }
 
+    /// The caller took nothing of an answer for too long.
+    pub(in crate::server) fn leave_unread(&self) {
+        self.unread.set(true);
+    }
+
+    /// Whether that is why the connection ended.
+    pub(in crate::server) fn is_unread(&self) -> bool {
+        self.unread.get()
+    }
+
+    /// Whether there is nobody to wait for.
     pub(super) fn is_given_up(&self) -> bool {
-        self.given_up.get()
+        self.given_up.get() || self.unread.get()
     }
 
     pub(super) fn is_switched(&self) -> bool {
@@ -117,16 +131,21 @@ impl Drop for Busy {
     }
 }
 
-/// The deadline of the current phase. The timer is set anew only where it would ring too late: it may ring early.
+/// A timer for deadlines that mostly move on. It is set anew only where it would ring too late: it may ring early.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(in crate::server) struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
+impl Alarm {
     /// Ready when the caller has taken too long.
     pub(super) fn poll_end(&mut self, phase: Phase, settings: &Settings, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = deadline(phase, settings) else { return Poll::Pending };
+        self.poll_until(deadline, cx)
+    }
+
+    /// Ready at the deadline.
+    pub(in crate::server) fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);

@@ -11,7 +11,8 @@ use crate::shutdown;
 
 fn settings() -> Settings {
     let (request_head, keep_alive) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
-    Settings { request_head, keep_alive, head: 1024, connections: 1, owners: false }
+    let response_unread = Some(Duration::from_secs(60));
+    Settings { request_head, keep_alive, response_unread, head: 1024, connections: 1, owners: false }
 }
 
 /// Answers with what it was asked; says `refused CODE` for what was refused. Keeps a list of its requests.
