@@ -21,6 +21,10 @@ use crate::tunnel::{Ahead, Duplex};
 /// What hyper may take more than we let through: it must never be the one who refuses.
 const HEAD_SLACK: usize = 1024;
 
+/// What waits for the caller to read it, and the longest single read of a body, in bytes; hyper's own 400 KiB are much for
+/// thousands of callers that do not read.
+const BUFFER: usize = 64 * 1024;
+
 /// As what a connection is counted whose answer nobody takes.
 const UNREAD: Refusal =
     Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");
@@ -54,6 +58,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         // The timers are ours (`framing`); hyper has one for two purposes.
         .header_read_timeout(None)
         .max_header_size(head + HEAD_SLACK)
+        .max_buf_size(BUFFER.max(head + HEAD_SLACK))
         .preserve_header_case(wants_case)
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {

@@ -24,6 +24,8 @@ const STREAM_LIMIT: u32 = 100;
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// The same for all bodies together: none that stands still may hold up the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAM_LIMIT;
+/// What waits of one answer until the connection takes it, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that may be reset before anybody has looked at them (CVE-2023-44487, "rapid reset").
 const PENDING_RESETS: usize = 100;
 /// Streams that we may have had to reset for a caller's mistakes, in the connection's life (CVE-2025-8671, "MadeYouReset").
@@ -59,6 +61,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             .max_header_list_size(u32::try_from(settings.head).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
             .max_pending_accept_reset_streams(PENDING_RESETS)
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING)

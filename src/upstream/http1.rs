@@ -52,7 +52,9 @@ impl<B: Outbound> Alone<B> {
         let traffic = Rc::new(Traffic::default());
         let io = TokioIo::new(Wire::new(stream, Rc::clone(&traffic)));
         let mut builder = http1::Builder::new();
-        builder.max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT);
+        // The buffer has room for a head, and bodies are read in pieces of that size: hyper's own 400 KiB wait in memory for
+        // each caller that does not read.
+        builder.max_header_size(HEAD_LIMIT).max_headers(FIELD_LIMIT).max_buf_size(HEAD_LIMIT);
         builder.preserve_header_case(preserve_header_case).title_case_headers(preserve_header_case);
         let made = builder.handshake(io).await;
         let (sender, connection) = made.map_err(|error| ConnectError::handshake(error.into()))?;
