@@ -29,7 +29,7 @@ pub(crate) struct Fate {
 pub(crate) enum Then {
     /// Read what comes until the other end closes.
     Listen,
-    /// Read nothing. The socket takes as little as it can.
+    /// Read nothing, as a caller beyond a network. The socket takes as little as it can.
     Ignore,
 }
 
@@ -126,6 +126,8 @@ async fn connect(address: SocketAddr, then: Then) -> std::io::Result<TcpStream> 
     let socket = TcpSocket::new_v4()?;
     if then == Then::Ignore {
         socket.set_recv_buffer_size(4096)?;
+        // With those of loopback, which are 64 KiB long, the kernel alone takes megabytes for it.
+        socket2::SockRef::from(&socket).set_tcp_mss(1460)?;
     }
     socket.connect(address).await
 }

@@ -13,7 +13,7 @@ const CALLERS: usize = 4;
 const REST: Duration = Duration::from_millis(15);
 
 /// How slow one in a hundred may be beside attackers who keep the machine itself busy.
-pub(crate) const HONEST: Duration = Duration::from_millis(250);
+pub(crate) const HONEST: Duration = Duration::from_millis(500);
 
 /// Callers that keep their connection, and callers that make one for each request.
 pub(crate) struct Honest {

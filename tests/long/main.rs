@@ -23,10 +23,12 @@ mod support;
 
 mod crowd;
 mod figures;
+mod gibibyte;
 mod half_bodies;
 mod half_heads;
 mod honest;
 mod process;
+mod slow_readers;
 mod tokens;
 
 use std::process::ExitCode;
@@ -43,6 +45,8 @@ const PROOFS: &[Proof] = &[
     ("password", tokens::a_wrong_password_for_three_minutes),
     ("half-heads", half_heads::prove),
     ("half-bodies", half_bodies::prove),
+    ("slow-readers", slow_readers::prove),
+    ("gibibyte", gibibyte::prove),
 ];
 
 fn main() -> ExitCode {
