@@ -222,6 +222,8 @@ pub struct Timeouts {
     pub request_body_idle: Option<Duration>,
     /// From the request being sent to the answer's head. Default 60 s.
     pub response_head: Option<Duration>,
+    /// How long a caller may take nothing of its answer. Default 60 s.
+    pub response_unread: Option<Duration>,
     /// Between two requests of a caller's connection. Default 60 s.
     pub keep_alive: Option<Duration>,
     /// How long an idle upstream connection is kept. Default 15 s.

@@ -233,9 +233,11 @@ async fn discard_bodies(mut unwanted: mpsc::UnboundedReceiver<CallerBody>) {
             while Instant::now() < until {
                 match timeout(DISCARD_PAUSE, body.frame()).await {
                     Ok(Some(Ok(_))) => (),
-                    _ => return,
+                    Ok(_) => return,
+                    Err(_) => break,
                 }
             }
+            body.give_up();
         });
     }
 }

@@ -81,6 +81,7 @@ reasons! {
     CallerTls           "C015" "TLS handshake with a caller failed"
     CallerKey           "C016" "caller's shared key is missing or wrong"
     ProtocolNotAllowed  "C017" "protocol is not one that the route changes to"
+    AnswerUnread        "C018" "caller does not read its answer"
     // Configuration.
     ConfigUnreadable    "F001" "configuration cannot be read"
     ConfigSyntax        "F002" "configuration is not valid TOML"

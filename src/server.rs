@@ -14,6 +14,7 @@ mod http2;
 mod inherited;
 mod listener;
 mod owner;
+mod patient;
 mod peer;
 mod preface;
 mod stream;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub request_head: Option<Duration>,
     /// Between two requests; `None` waits for ever.
     pub keep_alive: Option<Duration>,
+    /// How long an answer may wait for its caller to take any of it; `None` waits for ever.
+    pub response_unread: Option<Duration>,
     /// The longest head of a request, in bytes; also the longest trailers.
     pub head: usize,
     /// The most connections at a time; further ones are turned away with an answer.

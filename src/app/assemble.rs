@@ -87,6 +87,7 @@ fn server_settings(settings: &Settings) -> server::Settings {
     server::Settings {
         request_head: settings.timeouts.request_head,
         keep_alive: settings.timeouts.keep_alive,
+        response_unread: settings.timeouts.response_unread,
         head: settings.limits.head,
         connections: connections(settings.limits.connections),
         owners: settings.caller_rules().any(|rules| rules.accounts.is_some()),

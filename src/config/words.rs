@@ -53,6 +53,7 @@ const SYNONYMS: &[(&[&str], Meaning)] = &[
     (&["timeout", "request_timeout", "read_timeout", "response_timeout"],
        Says("times are in [timeouts]: response_head for the upstream's answer, token_request for the token endpoint")),
     (&["connect_timeout", "dial_timeout"], Says("write it as connect in [timeouts]")),
+    (&["send_timeout", "write_timeout"], Says("write it as response_unread in [timeouts]")),
     (&["idle_timeout", "keepalive", "keep_alive_timeout"], Says("write it as keep_alive or upstream_idle in [timeouts]")),
     (&["shutdown_timeout", "grace_period", "graceful_timeout", "drain_timeout"], Says("write it as drain in [timeouts]")),
     (&["refresh_before", "early_refresh", "renew_before", "refresh_margin", "expiry_delta", "leeway", "skew",

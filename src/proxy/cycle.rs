@@ -34,7 +34,8 @@ pub(super) async fn send_and_cure(attempt: Attempt<'_>) -> Result<Response<Held>
     }
     let cycle = Cycle { attempt, credential, request: hash(&attempt) };
     match cycle.another_token(&token, judgement, &mut response).await {
-        Some(replacement) => Ok(cycle.replay(response, replacement).await),
+        // In a box, so that requests that need none do not take the memory for a second attempt.
+        Some(replacement) => Ok(Box::pin(cycle.replay(response, replacement)).await),
         None => Ok(response),
     }
 }

@@ -191,7 +191,8 @@ impl Intake {
         match &state.kept {
             _ if self.progress.get() == Progress::Untouched => Some(RequestBody::Live { ahead: None, intake, turn }),
             Kept::Copy { data, trailers } if self.has_ended() => {
-                Some(RequestBody::Kept { data: Some(Bytes::copy_from_slice(data)), trailers: trailers.clone() })
+                let trailers = trailers.clone().map(Box::new);
+                Some(RequestBody::Kept { data: Some(Bytes::copy_from_slice(data)), trailers })
             }
             Kept::Copy { data, .. } => {
                 let ahead = (!data.is_empty()).then(|| Bytes::copy_from_slice(data));
@@ -296,6 +297,9 @@ impl Intake {
                 self.taken.set(None);
                 let patience = self.handling.idle.filter(|_| self.hurried.get());
                 ready!(poll_pause(&mut state.pause, patience, cx));
+                if let Some(source) = &state.source {
+                    source.give_up();
+                }
                 self.end(&mut state, Progress::Stalled);
                 Poll::Ready(Some(Err(IntakeError::Stalled)))
             }

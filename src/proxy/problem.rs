@@ -91,7 +91,7 @@ impl Problem {
             Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Reason::ProtocolNotAllowed => StatusCode::NOT_IMPLEMENTED,
             Reason::BadRequest | Reason::CallerGone | Reason::CallerTls => StatusCode::BAD_REQUEST,
-            Reason::BodyTimeout | Reason::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Reason::BodyTimeout | Reason::HeadTimeout | Reason::AnswerUnread => StatusCode::REQUEST_TIMEOUT,
             Reason::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Reason::BadExpectation => StatusCode::EXPECTATION_FAILED,
             Reason::UpstreamConnectTime | Reason::UpstreamSilent => StatusCode::GATEWAY_TIMEOUT,
@@ -249,7 +249,8 @@ fn error_type(reason: Reason) -> &'static str {
         | Reason::CallerGone
         | Reason::CallerTls
         | Reason::HeadTimeout
-        | Reason::HeadTooLarge => "http_request_error",
+        | Reason::HeadTooLarge
+        | Reason::AnswerUnread => "http_request_error",
         Reason::TooManyRequests | Reason::TooManyConnections => "connection_limit_reached",
         _ => "destination_unavailable",
     }

@@ -69,6 +69,7 @@ impl Reason {
             Self::CallerTls => callers::TLS,
             Self::ProtocolNotAllowed => callers::PROTOCOL,
             Self::CallerKey => callers::KEY,
+            Self::AnswerUnread => callers::ANSWER_UNREAD,
             Self::ConfigUnreadable => configuration::UNREADABLE,
             Self::ConfigSyntax => configuration::SYNTAX,
             Self::ConfigUnknownKey => configuration::UNKNOWN_KEY,

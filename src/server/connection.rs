@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::{Refusal, http1, http2};
 use crate::shutdown::Shutdown;
 use crate::tls::CallerName;
-use crate::tunnel::{Ahead, Duplex};
+use crate::tunnel::Duplex;
 
 /// What is known of a connection apart from its requests.
 #[derive(Clone, Debug)]
@@ -114,11 +114,7 @@ where
     // In boxes, so that connections on which nothing is served do not take the memory for it.
     match opened {
         Ok(Opened::Http1) => Box::pin(http1::serve(stream, info, handler, draining)).await,
-        Ok(Opened::Http2) => {
-            let settings = *stream.settings();
-            let (stream, read) = stream.into_parts();
-            Box::pin(http2::serve(Ahead::new(stream, read), settings, info, handler, draining)).await;
-        }
+        Ok(Opened::Http2) => Box::pin(http2::serve(stream, info, handler, draining)).await,
         Ok(Opened::Nothing) => http1::finish(stream, &info, &*handler).await,
         Err(error) => tracing::debug!(%error, peer = %info.peer, "connection of a caller ended"),
     }

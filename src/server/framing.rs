@@ -25,12 +25,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 pub use activity::Watched;
-pub(super) use activity::{Activity, Busy};
+pub(super) use activity::{Activity, Alarm, Busy};
 
+use super::patient::Patient;
 use super::preface::{self, Protocol};
 use super::{Refusal, Settings};
 use crate::reason::Reason;
-use activity::{Patience, Phase};
+use activity::Phase;
 use message::Message;
 
 /// How long a refused caller may pause while what it still sends is thrown away, so that it comes to read the refusal.
@@ -44,10 +45,10 @@ const FIRST_READ: usize = 4096;
 /// A stream that hands on one well-framed request at a time.
 #[derive(Debug)]
 pub(super) struct Framed<S> {
-    stream: S,
+    stream: Patient<S>,
     settings: Settings,
     activity: Rc<Activity>,
-    patience: Patience,
+    alarm: Alarm,
     message: Message,
     /// What came and was not handed on: the granted rest of the current request, or a head that is not whole, or what
     /// follows the current request.
@@ -102,11 +103,12 @@ pub fn refusal_of(error: &(dyn Error + 'static)) -> Option<Refusal> {
 
 impl<S> Framed<S> {
     pub(super) fn new(stream: S, settings: Settings) -> Self {
+        let activity = Activity::new();
         Self {
-            stream,
+            stream: Patient::new(stream, settings.response_unread, Rc::clone(&activity)),
             settings,
-            activity: Activity::new(),
-            patience: Patience::default(),
+            activity,
+            alarm: Alarm::default(),
             message: Message::new(settings.head),
             held: BytesMut::new(),
             granted: 0,
@@ -124,7 +126,7 @@ impl<S> Framed<S> {
     }
 
     /// The stream, and what came on it and was not handed on.
-    pub(super) fn into_parts(self) -> (S, Bytes) {
+    pub(super) fn into_parts(self) -> (Patient<S>, Bytes) {
         (self.stream, self.held.freeze())
     }
 
@@ -224,6 +226,7 @@ impl<S> Framed<S> {
             Some(End::Refused { refusal, .. }) if refusal.reason == Reason::HeadTimeout => false,
             Some(End::Refused { .. } | End::Broken) => true,
             Some(End::Silent) => false,
+            None if self.activity.is_given_up() => false,
             None => !self.held.is_empty() || !(self.message.is_over() || self.message.is_in_head()),
         }
     }
@@ -280,7 +283,7 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(result) => Poll::Ready(result.map(|()| buf.filled().len() - before)),
             Poll::Pending if self.message.is_in_head() => {
-                ready!(self.patience.poll_end(self.activity.phase(), &self.settings, cx));
+                ready!(self.alarm.poll_end(self.activity.phase(), &self.settings, cx));
                 self.time_out();
                 Poll::Ready(Ok(0))
             }

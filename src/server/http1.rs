@@ -11,13 +11,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
+use super::Refusal;
 use super::connection::{ConnectionInfo, Handler, Takeover};
 use super::framing::{Activity, Framed, Watched};
+use crate::reason::Reason;
 use crate::shutdown::Shutdown;
 use crate::tunnel::{Ahead, Duplex};
 
 /// What hyper may take more than we let through: it must never be the one who refuses.
 const HEAD_SLACK: usize = 1024;
+
+/// What waits for the caller to read it, and the longest single read of a body, in bytes; hyper's own 400 KiB are much for
+/// thousands of callers that do not read.
+const BUFFER: usize = 64 * 1024;
+
+/// As what a connection is counted whose answer nobody takes.
+const UNREAD: Refusal =
+    Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");
 
 /// Serves requests one after the other.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
@@ -52,6 +62,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         .header_read_timeout(None)
         .max_header_size(head + HEAD_SLACK)
         .title_case_headers(spells)
+        .max_buf_size(BUFFER.max(head + HEAD_SLACK))
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         biased;
@@ -68,20 +79,32 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     match takeover.take() {
         Some(takeover) if ended.is_ok() => {
             let (stream, held) = stream.into_parts();
-            takeover(Box::new(Ahead::new(stream, held))).await;
+            takeover(Box::new(Ahead::new(stream.into_inner(), held))).await;
         }
-        _ => finish(stream, &info, &*handler).await,
+        _ => {
+            complain_of_unread(&activity, &info, &*handler);
+            finish(stream, &info, &*handler).await;
+        }
+    }
+}
+
+/// Counts a connection that ended because its caller took nothing of an answer.
+pub(super) fn complain_of_unread<H: Handler>(activity: &Activity, info: &ConnectionInfo, handler: &H) {
+    if activity.is_unread() {
+        tracing::debug!(code = %UNREAD.reason, detail = UNREAD.detail, peer = %info.peer, "connection ended");
+        // Nobody reads another answer either.
+        let _ = handler.refuse(info, UNREAD, false);
     }
 }
 
 /// Ends a connection, with an answer if it was refused.
 pub(super) async fn finish<H: Handler, S: Duplex>(stream: Framed<S>, info: &ConnectionInfo, handler: &H) {
-    stream
-        .finish(|refusal, is_head_method| {
-            tracing::debug!(code = %refusal.reason, detail = refusal.detail, peer = %info.peer, "refused");
-            handler.refuse(info, refusal, is_head_method)
-        })
-        .await;
+    let finishing = stream.finish(|refusal, is_head_method| {
+        tracing::debug!(code = %refusal.reason, detail = refusal.detail, peer = %info.peer, "refused");
+        handler.refuse(info, refusal, is_head_method)
+    });
+    // In a box, so that a connection that goes on does not take the memory for its end.
+    Box::pin(finishing).await;
 }
 
 /// Ready when draining and not within a head: a request that has begun to come is still served.

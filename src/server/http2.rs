@@ -11,12 +11,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 
-use super::Settings;
 use super::connection::{ConnectionInfo, Handler};
-use super::framing::{Activity, Watched};
+use super::framing::{Activity, Framed, Watched};
+use super::http1;
 use super::switched::{self, Tasks};
 use crate::shutdown::Shutdown;
-use crate::tunnel::Duplex;
+use crate::tunnel::{Ahead, Duplex};
 
 /// Requests that one connection may have under way.
 const STREAM_LIMIT: u32 = 100;
@@ -24,6 +24,8 @@ const STREAM_LIMIT: u32 = 100;
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// The same for all bodies together: none that stands still may hold up the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAM_LIMIT;
+/// What waits of one answer until the connection takes it, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that may be reset before anybody has looked at them (CVE-2023-44487, "rapid reset").
 const PENDING_RESETS: usize = 100;
 /// Streams that we may have had to reset for a caller's mistakes, in the connection's life (CVE-2025-8671, "MadeYouReset").
@@ -35,18 +37,18 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves requests until the caller ends the connection, it has idled for `keep_alive`, or a drain has let the last one finish.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
-    stream: S,
-    settings: Settings,
+    stream: Framed<S>,
     info: ConnectionInfo,
     handler: Rc<H>,
     mut draining: Shutdown,
 ) {
-    let activity = Activity::new();
-    let (requests, peer) = (Rc::clone(&activity), info.peer);
+    let (settings, activity) = (*stream.settings(), stream.activity());
+    let (stream, read) = stream.into_parts();
+    let (requests, serving, caller) = (Rc::clone(&activity), Rc::clone(&handler), info.clone());
     let tasks = Tasks::default();
     let starting = tasks.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let (handler, info, tasks) = (Rc::clone(&handler), info.clone(), starting.clone());
+        let (handler, info, tasks) = (Rc::clone(&serving), caller.clone(), starting.clone());
         let busy = requests.request_began();
         let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         async move {
@@ -67,11 +69,12 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             .max_header_list_size(u32::try_from(settings.head).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
             .max_pending_accept_reset_streams(PENDING_RESETS)
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Ahead::new(stream, read)), service)
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -86,8 +89,9 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, %peer, "connection of a caller ended");
+        tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
     }
+    http1::complain_of_unread(&activity, &info, &*handler);
 }
 
 /// Ends when nothing has been under way for this long.

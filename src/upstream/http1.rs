@@ -38,8 +38,9 @@ pub(super) const LINGER: Duration = Duration::from_secs(30);
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// How much is read at a time at first, and at least, in bytes.
 const LEAST_ROOM: usize = 4 * 1024;
-/// How much is read at a time at most. Doubled up to here while reads fill the room that they have.
-const MOST_ROOM: usize = 128 * 1024;
+/// How much is read at a time at most, which waits in memory for a caller that does not read. Doubled up to here while reads
+/// fill the room that they have.
+const MOST_ROOM: usize = 64 * 1024;
 
 /// A connection that serves one request after the other. Dropped before its answer ends, it is closed.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use crate::support::bulk::{self, Version, Way};
 use crate::support::client::{read_response, read_response_head};
 use crate::support::wire::{Wire, chunk};
 use crate::support::{After, Request, eventually, seconds, stage};
@@ -113,6 +114,31 @@ fn fifty_megabytes_pass_both_ways_unchanged() {
     assert!(down.body == *body, "{} bytes of {SIZE}", down.body.len());
     let resident = bearerd.metric("process_resident_memory_bytes", &[]).unwrap();
     assert!(resident < 100e6, "it keeps bodies: {resident} bytes resident");
+}
+
+#[test]
+fn sixty_four_mebibytes_pass_unchanged_whichever_http_each_side_speaks() {
+    const LENGTH: u64 = 64 << 20;
+    let wanted = bulk::expected(LENGTH);
+    for (upstream_version, route) in [(Version::Http1, ""), (Version::Http2, "upstream_protocol = \"h2\"")] {
+        let (_endpoint, upstream, setup) = stage(300);
+        let address = match upstream_version {
+            Version::Http1 => {
+                bulk::serve_http1(&upstream, LENGTH);
+                upstream.address()
+            }
+            Version::Http2 => bulk::serve_http2(LENGTH),
+        };
+        let bearerd = setup.upstream(&format!("http://{address}")).route(route).start_ready();
+        for caller in [Version::Http1, Version::Http2] {
+            for way in [Way::Down, Way::Up] {
+                let told = bulk::transfer(caller, bearerd.address(), way, LENGTH).unwrap();
+                assert_eq!(told, wanted, "{caller:?} to {upstream_version:?}, {way:?}");
+            }
+        }
+        let resident = bearerd.metric("process_resident_memory_bytes", &[]).unwrap();
+        assert!(resident < 60e6, "it keeps bodies: {resident} bytes resident");
+    }
 }
 
 #[test]

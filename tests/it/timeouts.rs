@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::client::{read_response, read_response_head};
+use crate::support::frames::*;
 use crate::support::wire::{Wire, chunk};
 use crate::support::{After, Request, eventually, now, pause, seconds, stage};
 
@@ -128,6 +129,64 @@ fn off_disables_a_timeout() {
     });
     let bearerd = setup.section("[timeouts]\nresponse_head = \"off\"\nkeep_alive = \"off\"").start_ready();
     assert_eq!(bearerd.get("/slow").expect(200).text(), "slow");
+}
+
+/// An upstream whose answers are larger than what sockets hold; it notes when one of them could not be sent.
+fn large_answers(upstream: &crate::support::Upstream) -> std::sync::mpsc::Receiver<()> {
+    let (cut, wait) = std::sync::mpsc::channel();
+    let cut = std::sync::Mutex::new(cut);
+    upstream.on("/large", move |exchange| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 << 20);
+        let sent = exchange.wire.send(head).and_then(|()| exchange.wire.send(vec![b'x'; 64 << 20]));
+        if sent.is_err() {
+            let _ = cut.lock().unwrap().send(());
+        }
+        Ok(After::Close)
+    });
+    wait
+}
+
+#[test]
+fn a_caller_that_does_not_read_its_answer_is_cut_off_and_the_upstream_released() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let cut = large_answers(&upstream);
+    let bearerd = setup.section("[timeouts]\nresponse_unread = \"1s\"").start_ready();
+    let gone = |count: f64| {
+        cut.recv_timeout(seconds(5.0)).expect("the upstream is released");
+        eventually("the connection is gone", seconds(5.0), || bearerd.metric("bearerd_connections", &[]) == Some(0.0));
+        assert_eq!(bearerd.metric("bearerd_requests_in_flight", &[]), Some(0.0));
+        assert_eq!(bearerd.metric("bearerd_refused_total", &[("reason", "C018")]), Some(count));
+    };
+    let start = now();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/large").bytes(bearerd.address())).unwrap();
+    read_response_head(&mut wire).unwrap().expect(200);
+    gone(1.0);
+    assert!(start.elapsed() >= seconds(0.9), "{:?}", start.elapsed());
+    let mut frames = Frames::connect(bearerd.address()).unwrap();
+    let most = (i32::MAX as u32).to_be_bytes();
+    frames.send(frame(SETTINGS, 0, 0, [&[0, 4], &most[..]].concat())).unwrap();
+    frames.send(frame(WINDOW_UPDATE, 0, 0, (i32::MAX as u32 - 65_535).to_be_bytes())).unwrap();
+    let get = request("GET", "/large", &bearerd.address().to_string(), &[]);
+    frames.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, get)).unwrap();
+    gone(2.0);
+}
+
+#[test]
+fn a_caller_that_reads_its_answer_slowly_is_not_cut_off() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let cut = large_answers(&upstream);
+    let bearerd = setup.section("[timeouts]\nresponse_unread = \"1s\"").start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/large").bytes(bearerd.address())).unwrap();
+    read_response_head(&mut wire).unwrap().expect(200);
+    let start = now();
+    while start.elapsed() < seconds(3.0) {
+        wire.exactly(1 << 20).unwrap();
+        pause(seconds(0.1));
+    }
+    assert!(cut.try_recv().is_err());
+    assert_eq!(bearerd.metric("bearerd_refused_total", &[("reason", "C018")]), Some(0.0));
 }
 
 #[test]

@@ -28,8 +28,8 @@ pub(in crate::proxy) enum RequestBody {
     Kept {
         /// All of it, in one piece.
         data: Option<Bytes>,
-        /// What followed it.
-        trailers: Option<HeaderMap>,
+        /// What followed it. In a box, since hyper reserves room for 32 requests with each connection, and few have any.
+        trailers: Option<Box<HeaderMap>>,
     },
 }
 
@@ -57,7 +57,7 @@ impl Body for RequestBody {
                 if let Some(data) = data.take().filter(|data| !data.is_empty()) {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+                Poll::Ready(trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))))
             }
         }
     }

@@ -188,6 +188,24 @@ pub(super) const HEAD_TIMEOUT: Page = Page {
         bearerd_refused_total{reason=\"C011\"} counts it.",
 };
 
+pub(super) const ANSWER_UNREAD: Page = Page {
+    meaning: "The caller took nothing of its answer for timeouts.response_unread (60 s unless changed), though there was \
+        more for it. Its connection is closed in the middle of the answer, and the upstream's with it, so that nobody can \
+        hold many of them with answers that are never read. A caller that reads slowly, and streams on which nothing \
+        happens, are never closed for this; nor are WebSockets and other upgrades.",
+    causes: &[
+        "The caller hangs, was suspended, or is stopped in a debugger while it reads a large answer.",
+        "The application reads only the beginning of an answer and keeps the connection.",
+        "Somebody holds answers open on purpose.",
+    ],
+    cures: &[
+        "Make the application read its answers to the end, or close the connection.",
+        "Raise the time where callers pause longer than that on purpose: [timeouts] response_unread = \"10m\", or \"off\".",
+    ],
+    shows: "The caller finds its answer cut off. bearerd_refused_total{reason=\"C018\"} counts it; the upstream's status \
+        stays in bearerd_requests_total.",
+};
+
 pub(super) const HEAD_TOO_LARGE: Page = Page {
     meaning: "The request line and the headers are longer than limits.head (32 KiB unless changed), or there are more \
         than 100 headers; trailers have the same limits. The connection is closed.",

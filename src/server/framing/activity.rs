@@ -23,6 +23,10 @@ pub(in crate::server) struct Activity {
     requests: Cell<usize>,
     /// Whether the stream is about to be something else than HTTP.
     switched: Cell<bool>,
+    /// Whether the caller fell silent within a body, and was waited for already.
+    given_up: Cell<bool>,
+    /// Whether the caller took nothing of an answer for too long.
+    unread: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     /// Whether the spelling of names is noted, and that of the last head.
     notes_spelling: Cell<bool>,
@@ -43,9 +47,10 @@ impl Activity {
     /// Idle from now on.
     pub(in crate::server) fn new() -> Rc<Self> {
         let phase = Cell::new(Phase::Idle(Instant::now()));
-        let (requests, switched, reader) = (Cell::new(0), Cell::new(false), RefCell::new(None));
-        let (notes_spelling, spelling) = (Cell::new(false), RefCell::new(None));
-        Rc::new(Self { phase, requests, switched, reader, notes_spelling, spelling })
+        let (requests, reader) = (Cell::new(0), RefCell::new(None));
+        let [switched, given_up, unread, notes_spelling] = [const { Cell::new(false) }; 4];
+        let spelling = RefCell::new(None);
+        Rc::new(Self { phase, requests, switched, given_up, unread, reader, notes_spelling, spelling })
     }
 
     /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
@@ -88,6 +93,21 @@ impl Activity {
     /// What follows the current answer is not HTTP, and nobody here is to read it.
     pub(in crate::server) fn switch(&self) {
         self.switched.set(true);
+    }
+
+    /// The caller took nothing of an answer for too long.
+    pub(in crate::server) fn leave_unread(&self) {
+        self.unread.set(true);
+    }
+
+    /// Whether that is why the connection ended.
+    pub(in crate::server) fn is_unread(&self) -> bool {
+        self.unread.get()
+    }
+
+    /// Whether there is nobody to wait for.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.get() || self.unread.get()
     }
 
     pub(super) fn is_switched(&self) -> bool {
@@ -133,16 +153,21 @@ impl Drop for Busy {
     }
 }
 
-/// The deadline of the current phase. The timer is set anew only where it would ring too late: it may ring early.
+/// A timer for deadlines that mostly move on. It is set anew only where it would ring too late: it may ring early.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(in crate::server) struct Alarm {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
+impl Alarm {
     /// Ready when the caller has taken too long.
     pub(super) fn poll_end(&mut self, phase: Phase, settings: &Settings, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = deadline(phase, settings) else { return Poll::Pending };
+        self.poll_until(deadline, cx)
+    }
+
+    /// Ready at the deadline.
+    pub(in crate::server) fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);
@@ -177,6 +202,15 @@ impl<B: Body> Watched<B> {
     pub(in crate::server) fn new(body: B, busy: Rc<Busy>) -> Self {
         let busy = (!body.is_end_stream()).then_some(busy);
         Self { body, busy }
+    }
+}
+
+impl<B> Watched<B> {
+    /// Says that the caller has been waited for long enough: its connection ends as soon as its answer is written.
+    pub fn give_up(&self) {
+        if let Some(busy) = &self.busy {
+            busy.0.given_up.set(true);
+        }
     }
 }
 

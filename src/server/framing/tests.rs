@@ -11,7 +11,8 @@ use crate::shutdown;
 
 fn settings() -> Settings {
     let (request_head, keep_alive) = (Some(Duration::from_secs(10)), Some(Duration::from_secs(60)));
-    Settings { request_head, keep_alive, head: 1024, connections: 1, owners: false }
+    let response_unread = Some(Duration::from_secs(60));
+    Settings { request_head, keep_alive, response_unread, head: 1024, connections: 1, owners: false }
 }
 
 /// Answers with what it was asked; says `refused CODE` for what was refused. Keeps a list of its requests.
@@ -25,6 +26,14 @@ impl Handler for Teller {
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/slow" {
             tokio::time::sleep(Duration::from_secs(500)).await;
+        }
+        if parts.uri.path() == "/half" {
+            let mut body = body;
+            let _ = body.frame().await;
+            if parts.uri.query() == Some("give-up") {
+                body.give_up();
+            }
+            return Response::new(Full::default()).into();
         }
         let length = match body.collect().await {
             Ok(body) => body.to_bytes().len().to_string(),
@@ -127,6 +136,17 @@ async fn a_broken_body_is_refused_before_its_request_is_seen_or_told_to_who_read
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     let (_, requests) = send(&[&format!("{head}0\r\n\r\n{GET}{LAST}")]).await;
     assert_eq!(requests.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_fell_silent_in_a_body_is_not_waited_for_twice() {
+    let half = |query: &str| format!("POST /half?{query} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    for (query, waited) in [("", LINGER_PAUSE), ("give-up", Duration::ZERO)] {
+        let started = Instant::now();
+        let (answer, _) = send(&[&half(query)]).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(started.elapsed().as_secs(), waited.as_secs(), "{query}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

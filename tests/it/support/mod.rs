@@ -3,6 +3,7 @@
 //! Everything here is plain threads and blocking sockets, so that it shares no code and no runtime with what it tests.
 
 pub(crate) mod bearerd;
+pub(crate) mod bulk;
 pub(crate) mod canaries;
 pub(crate) mod client;
 pub(crate) mod command;

@@ -13,7 +13,7 @@ use super::command::{Ended, finish};
 use super::token_endpoint::TokenEndpoint;
 use super::upstream::Upstream;
 
-/// The binary under test.
+/// The binary under test, unless `BEARERD_TEST_BINARY` names another one.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bearerd");
 
 /// The secret that the usual setup has.
@@ -59,7 +59,7 @@ impl Setup {
             arguments: None,
             environment: Vec::new(),
             routes: vec!["api".to_owned()],
-            binary: BINARY.into(),
+            binary: std::env::var_os("BEARERD_TEST_BINARY").map_or_else(|| BINARY.into(), PathBuf::from),
             uid: None,
         }
     }

@@ -74,6 +74,11 @@ impl Wire {
         socket.flush()
     }
 
+    /// What there is, up to the length of `bytes`.
+    pub(crate) fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(bytes)
+    }
+
     /// A head, or `None` if the other end closed before its first byte.
     pub(crate) fn head(&mut self) -> io::Result<Option<Head>> {
         let mut head = Head::default();
