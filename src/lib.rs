@@ -34,7 +34,7 @@
 //! | [`admin`] | probes, metrics, status, retry |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
-//! | [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
@@ -83,6 +83,7 @@
 //! - There is no `unsafe`, no lock held across an `await`, no way to switch certificate verification off.
 
 pub mod admin;
+pub mod alarm;
 pub mod app;
 pub mod backoff;
 pub mod cli;

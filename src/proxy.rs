@@ -37,6 +37,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderValue, VIA};
+use http::request::Parts;
 use http::{Request, Response};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -46,6 +47,7 @@ pub use field_rules::{field_value, follow as follow_fields};
 pub use reply::ReplyBody;
 pub use slots::Slots;
 
+use crate::alarm::Alarms;
 use crate::metrics::Metrics;
 use crate::server::{Answer, CallerBody, ConnectionInfo, Handler, Refusal};
 use crate::upstream::{Connector, Pool};
@@ -102,6 +104,8 @@ pub struct Proxy {
     gateway: Arc<Gateway>,
     pools: Vec<Rc<Pool<RequestBody>>>,
     asked: asked::Memory,
+    alarms: Alarms,
+    no_body: Rc<Intake>,
     discard: mpsc::UnboundedSender<CallerBody>,
 }
 
@@ -112,17 +116,24 @@ impl Proxy {
         let pools = gateway.connectors.iter().zip(&gateway.routes).map(pool).collect();
         let (discard, unwanted) = mpsc::unbounded_channel();
         tokio::task::spawn_local(discard_bodies(unwanted));
-        Self { gateway, pools, asked: asked::Memory::default(), discard }
+        let no_body = Intake::none(Handling {
+            keep: None,
+            budget: Arc::clone(&gateway.budget),
+            idle: None,
+            resumes: false,
+            ours: Arc::default(),
+            discard: discard.clone(),
+        });
+        Self { gateway, pools, asked: asked::Memory::default(), alarms: Alarms::default(), no_body, discard }
     }
 
     async fn serve(
         &self,
         info: ConnectionInfo,
-        request: Request<CallerBody>,
+        (mut parts, body): (Parts, CallerBody),
         account: &mut Account,
     ) -> Result<Passed, Problem> {
         let gateway = &self.gateway;
-        let (mut parts, body) = request.into_parts();
         let entry = match entry::admit(gateway, &self.asked, &info, &parts) {
             Ok(entry) => entry,
             Err(problem) => {
@@ -141,15 +152,19 @@ impl Proxy {
             }
         }
 
-        let gate = (entry.expects_continue && !http_body::Body::is_end_stream(&body)).then(Gate::new);
-        let intake = Intake::new(body, self.handling(route, &parts.headers), gate);
+        let intake = if http_body::Body::is_end_stream(&body) {
+            Rc::clone(&self.no_body)
+        } else {
+            let gate = entry.expects_continue.then(Gate::new);
+            Intake::new(body, self.handling(route, &parts.headers), gate)
+        };
         for header in
             [route.callers.as_ref(), Some(&gateway.callers)].into_iter().flatten().filter_map(Rules::key_header)
         {
             headers::strip_injected(&mut parts.headers, header);
         }
         let request = Sanitized::new(parts, route, &entry.asked.authority, &gateway.via, !intake.is_empty());
-        let attempt = Attempt { route, pool, request: &request, intake: &intake };
+        let attempt = Attempt { route, pool, request: &request, intake: &intake, alarms: &self.alarms };
         let mut response = cycle::send_and_cure(attempt).await?;
 
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
@@ -203,7 +218,7 @@ impl Handler for Proxy {
         let (parts, body) = request.into_parts();
         let caller = problem::Caller::of(&parts);
         let mut account = Account::open(&self.gateway.metrics, &parts, self.gateway.access_log);
-        match self.serve(info, Request::from_parts(parts, body), &mut account).await {
+        match self.serve(info, (parts, body), &mut account).await {
             Ok(Passed { response, connection: None }) => account.pass(response).into(),
             Ok(Passed { response, connection: Some(connection) }) => {
                 let response = account.switch(response);

@@ -13,6 +13,7 @@ use super::patience::Patience;
 use super::problem::Problem;
 use super::rejection::is_idempotent;
 use super::route::Route;
+use crate::alarm::Alarms;
 use crate::log;
 use crate::reason::Reason;
 use crate::tls;
@@ -32,6 +33,7 @@ pub(super) struct Attempt<'a> {
     pub(super) pool: &'a Rc<Pool<RequestBody>>,
     pub(super) request: &'a Sanitized,
     pub(super) intake: &'a Rc<Intake>,
+    pub(super) alarms: &'a Alarms,
 }
 
 /// An answer and the token that it answers to.
@@ -55,8 +57,13 @@ impl Attempt<'_> {
         let changes = self.request.upgrade().is_some();
         let kept = if changes { self.pool.take_switchable() } else { self.pool.take_idle() };
         let mut connection = match kept {
+            // Nothing was waited for since the token was looked at.
             Some(kept) => kept,
-            None => self.connect().await?,
+            None => {
+                let fresh = self.connect().await?;
+                token = self.token(token).await?;
+                fresh
+            }
         };
         let mut refusals = 0;
         loop {
@@ -67,18 +74,19 @@ impl Attempt<'_> {
                     "a WebSocket handshake without its one Sec-WebSocket-Key",
                 ));
             }
-            token = self.token(token).await?;
             let body = self.intake.body().ok_or_else(cannot_repeat)?;
             match self.exchange(connection, token.as_deref(), body).await {
                 Ok(response) => return Ok(Answered { response, token }),
                 Err(Failure::Unanswered(error)) if reused && self.may_go_again(&error) => {
                     tracing::debug!(error = %error.failure, "kept connection was closed; sending again on a fresh one");
                     connection = self.connect().await?;
+                    token = self.token(token).await?;
                 }
                 Err(Failure::Unanswered(error)) if error.refused && refusals < REFUSALS && self.intake.can_repeat() => {
                     tracing::debug!(error = %error.failure, "upstream refused the stream; sending again on another connection");
                     refusals += 1;
                     connection = self.connect().await?;
+                    token = self.token(token).await?;
                 }
                 Err(failure) => return Err(self.problem(&failure)),
             }
@@ -133,9 +141,11 @@ impl Attempt<'_> {
         }
         let patience = Patience::of(request.headers(), self.route.settings.timeouts.response_head);
         let began = Instant::now();
+        let mut alarm = self.alarms.lend();
         let answer = tokio::select! {
+            biased;
             answer = self.pool.send(connection, request) => answer.map_err(Failure::Unanswered)?,
-            () = patience.end(self.intake) => return Err(Failure::Silent),
+            () = patience.end(self.intake, &mut alarm) => return Err(Failure::Silent),
         };
         self.intake.answered();
         self.route.metrics.upstream_took(began.elapsed());

@@ -114,16 +114,31 @@ pub(super) enum IntakeError {
 }
 
 impl Intake {
+    /// Of a request without a body; any number of requests may share it.
+    pub(super) fn none(handling: Handling) -> Rc<Self> {
+        let kept = Kept::Copy { data: BytesMut::new(), trailers: None };
+        Self::begin(None, SizeHint::with_exact(0), kept, handling, None)
+    }
+
     /// Takes over a caller's body. With a gate nothing is read until it opens.
     pub(super) fn new(source: CallerBody, handling: Handling, gate: Option<Gate>) -> Rc<Self> {
         let declared = source.size_hint();
-        let began_empty = source.is_end_stream();
         let kept = match handling.keep {
             Some(limit) if declared.lower() <= limit as u64 => Kept::Copy { data: BytesMut::new(), trailers: None },
             _ => Kept::Lost(Lost::TooLong),
         };
+        Self::begin(Some(source), declared, kept, handling, gate)
+    }
+
+    fn begin(
+        source: Option<CallerBody>,
+        declared: SizeHint,
+        kept: Kept,
+        handling: Handling,
+        gate: Option<Gate>,
+    ) -> Rc<Self> {
+        let began_empty = source.is_none();
         let progress = if began_empty { Progress::Ended } else { Progress::Untouched };
-        let source = (!began_empty).then_some(source);
         let state = State { source, kept, reserved: 0, turn: 0, at_end: None, pause: None };
         Rc::new(Self {
             state: RefCell::new(state),
@@ -223,7 +238,7 @@ impl Intake {
     /// # Errors
     /// [`Lost`] as soon as it is clear that the body cannot be sent again.
     pub(super) async fn complete(&self) -> Result<(), Lost> {
-        if self.is_untouched() && self.gate.is_some() {
+        if self.began_empty || (self.is_untouched() && self.gate.is_some()) {
             return Ok(());
         }
         if self.handling.resumes && self.can_repeat() {

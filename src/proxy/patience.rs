@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::headers;
 use super::intake::Intake;
+use crate::alarm::Alarm;
 
 /// What a server gets beyond a call's deadline, to tell by itself that it has passed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,21 +36,22 @@ impl Patience {
     }
 
     /// Ends when the upstream has taken too long.
-    pub(super) async fn end(self, intake: &Intake) {
+    pub(super) async fn end(self, intake: &Intake, alarm: &mut Alarm) {
         match self {
-            Self::Answer(patience) => answer_is_late(patience, intake).await,
-            Self::Call(patience) => tokio::time::sleep(patience).await,
+            Self::Answer(patience) => answer_is_late(patience, intake, alarm).await,
+            Self::Call(patience) => alarm.until(Instant::now() + patience).await,
             Self::Endless => std::future::pending().await,
         }
     }
 }
 
-async fn answer_is_late(patience: Duration, intake: &Intake) {
+async fn answer_is_late(patience: Duration, intake: &Intake, alarm: &mut Alarm) {
     let mut look_again = Instant::now() + patience;
-    loop {
+    while !intake.has_ended() {
         tokio::select! {
+            biased;
             () = intake.sent() => break,
-            () = tokio::time::sleep_until(look_again) => (),
+            () = alarm.until(look_again) => (),
         }
         let now = Instant::now();
         look_again = intake.held_up_since().unwrap_or(now) + patience;
@@ -57,7 +59,7 @@ async fn answer_is_late(patience: Duration, intake: &Intake) {
             return;
         }
     }
-    tokio::time::sleep(patience).await;
+    alarm.until(Instant::now() + patience).await;
 }
 
 /// `grpc-timeout`: at most eight digits and a unit ("gRPC over HTTP/2", Requests). What is none is the server's to refuse.

@@ -25,13 +25,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 pub use activity::Watched;
-pub(super) use activity::{Activity, Alarm, Busy};
+pub(super) use activity::{Activity, Busy};
 
 use super::patient::Patient;
 use super::preface::{self, Protocol};
 use super::{Refusal, Settings};
+use crate::alarm::Alarm;
 use crate::reason::Reason;
-use activity::Phase;
+use activity::{Phase, poll_end};
 use message::Message;
 
 /// How long a refused caller may pause while what it still sends is thrown away, so that it comes to read the refusal.
@@ -283,7 +284,7 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(result) => Poll::Ready(result.map(|()| buf.filled().len() - before)),
             Poll::Pending if self.message.is_in_head() => {
-                ready!(self.alarm.poll_end(self.activity.phase(), &self.settings, cx));
+                ready!(poll_end(&mut self.alarm, self.activity.phase(), &self.settings, cx));
                 self.time_out();
                 Poll::Ready(Ok(0))
             }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::framing::{Activity, Alarm};
+use super::framing::Activity;
+use crate::alarm::Alarm;
 
 /// A stream whose writes fail when the other end has taken nothing for too long.
 #[derive(Debug)]

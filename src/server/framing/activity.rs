@@ -10,9 +10,10 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::super::Settings;
+use crate::alarm::Alarm;
 use crate::spelling::Spelling;
 
 /// What the connection is doing, told by the service and read by the stream.
@@ -126,7 +127,10 @@ impl Activity {
 
     /// Has the stream look again as soon as [`Activity::wake_reader`] is called.
     pub(super) fn wait(&self, cx: &Context<'_>) {
-        self.reader.replace(Some(cx.waker().clone()));
+        let mut reader = self.reader.borrow_mut();
+        if reader.as_ref().is_none_or(|reader| !reader.will_wake(cx.waker())) {
+            *reader = Some(cx.waker().clone());
+        }
     }
 
     pub(super) fn wake_reader(&self) {
@@ -153,33 +157,10 @@ impl Drop for Busy {
     }
 }
 
-/// A timer for deadlines that mostly move on. It is set anew only where it would ring too late: it may ring early.
-#[derive(Debug, Default)]
-pub(in crate::server) struct Alarm {
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Alarm {
-    /// Ready when the caller has taken too long.
-    pub(super) fn poll_end(&mut self, phase: Phase, settings: &Settings, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = deadline(phase, settings) else { return Poll::Pending };
-        self.poll_until(deadline, cx)
-    }
-
-    /// Ready at the deadline.
-    pub(in crate::server) fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() > deadline {
-            timer.as_mut().reset(deadline);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    }
+/// Ready when the caller has taken too long.
+pub(super) fn poll_end(alarm: &mut Alarm, phase: Phase, settings: &Settings, cx: &mut Context<'_>) -> Poll<()> {
+    let Some(deadline) = deadline(phase, settings) else { return Poll::Pending };
+    alarm.poll_until(deadline, cx)
 }
 
 fn deadline(phase: Phase, settings: &Settings) -> Option<Instant> {
