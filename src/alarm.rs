@@ -82,7 +82,7 @@ mod tests {
         let alarms = Alarms::default();
         let began = Instant::now();
         let seconds = Duration::from_secs;
-        for (deadline, is_met) in [(10, true), (20, false), (15, true), (30, false), (31, false)] {
+        for (deadline, is_met) in [(10, true), (20, false), (35, true), (30, false), (31, false)] {
             let met = tokio::time::sleep(seconds(if is_met { 1 } else { 1000 }));
             let mut alarm = alarms.lend();
             let until = began + seconds(deadline);
