@@ -23,8 +23,8 @@ impl Spelling {
 
     /// Writes the name of the `nth` field that is called so: as it was spelled, else in Title-Case.
     pub fn write(&self, name: &HeaderName, nth: usize, to: &mut BytesMut) {
-        let spelled = self.0.iter().filter(|spelled| spelled.eq_ignore_ascii_case(name.as_str().as_bytes()));
-        match spelled.skip(nth).next() {
+        let mut spelled = self.0.iter().filter(|spelled| spelled.eq_ignore_ascii_case(name.as_str().as_bytes()));
+        match spelled.nth(nth) {
             Some(spelled) => to.put_slice(spelled),
             None => title_case(name, to),
         }
