@@ -1,0 +1,1 @@
+"""What bearerd costs, beside nginx, HAProxy, Envoy and no proxy at all. Run: bench/run"""
