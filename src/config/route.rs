@@ -1,5 +1,7 @@
 //! `[routes.*]`: what is forwarded where, with which token.
 
+use std::collections::HashMap;
+
 use super::context::Context;
 use super::credential::{Credential, server_url};
 use super::listen::{self, Listener};
@@ -188,14 +190,16 @@ pub(super) fn check_duplicates(context: &Context<'_>, routes: &[Route], shared: 
         let own = if route.listeners.is_empty() { shared } else { &route.listeners };
         own.iter().map(|listener| listener.address.clone()).collect::<Vec<_>>()
     };
-    for (index, route) in routes.iter().enumerate() {
-        let same = routes.iter().take(index).find(|other| {
+    // Only those that ask for the same are compared: there may be thousands of others.
+    let mut before: HashMap<_, Vec<&Route>> = HashMap::new();
+    for route in routes {
+        let earlier = before.entry((&route.host, &route.path)).or_default();
+        let same = earlier.iter().find(|other| {
             // Port 0 is another port for each route that asks for one of its own.
             let are_apart = |address: &ListenAddress| {
                 address.wants_free_port() && !(route.listeners.is_empty() && other.listeners.is_empty())
             };
-            let meets = addresses(route).iter().any(|a| addresses(other).contains(a) && !are_apart(a));
-            other.host == route.host && other.path == route.path && meets
+            addresses(route).iter().any(|a| addresses(other).contains(a) && !are_apart(a))
         });
         if let Some(other) = same {
             let message = format!(
@@ -205,5 +209,6 @@ pub(super) fn check_duplicates(context: &Context<'_>, routes: &[Route], shared: 
             let key = format!("routes.{}", route.name);
             context.mistake(route.place.clone(), Reason::ConfigContradiction, key, message);
         }
+        earlier.push(route);
     }
 }
