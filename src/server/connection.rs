@@ -106,16 +106,27 @@ where
     if handler.wants_spelling() {
         activity.note_spelling();
     }
-    let opened = tokio::select! {
+    let mut opened = tokio::select! {
         biased;
         opened = stream.opened() => opened,
         () = drain_unopened(&mut draining, &activity) => return,
     };
-    // In boxes, so that connections on which nothing is served do not take the memory for it.
-    match opened {
-        Ok(Opened::Http1) => Box::pin(http1::serve(stream, info, handler, draining)).await,
-        Ok(Opened::Http2) => Box::pin(http2::serve(stream, info, handler, draining)).await,
-        Ok(Opened::Nothing) => http1::finish(stream, &info, &*handler).await,
-        Err(error) => tracing::debug!(%error, peer = %info.peer, "connection of a caller ended"),
+    loop {
+        // In boxes, so that connections on which nothing is served do not take the memory for it.
+        let resting = match opened {
+            Ok(Opened::Http1) => {
+                Box::pin(http1::serve(stream, info.clone(), Rc::clone(&handler), draining.clone())).await
+            }
+            Ok(Opened::Http2) => return Box::pin(http2::serve(stream, info, handler, draining)).await,
+            Ok(Opened::Nothing) => return http1::finish(stream, &info, &*handler).await,
+            Err(error) => return tracing::debug!(%error, peer = %info.peer, "connection of a caller ended"),
+        };
+        let Some(rested) = resting else { return };
+        stream = rested;
+        opened = tokio::select! {
+            biased;
+            opened = stream.opened() => opened,
+            () = http1::drain(&mut draining, &activity) => return,
+        };
     }
 }

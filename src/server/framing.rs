@@ -58,6 +58,8 @@ pub(super) struct Framed<S> {
     granted: usize,
     /// Whether an answer is on its way through the socket.
     unflushed: bool,
+    /// Whether there was a request already.
+    was_opened: bool,
     /// Why no more is read, once that is so.
     end: Option<End>,
 }
@@ -114,6 +116,7 @@ impl<S> Framed<S> {
             held: BytesMut::new(),
             granted: 0,
             unflushed: false,
+            was_opened: false,
             end: None,
         }
     }
@@ -234,7 +237,7 @@ impl<S> Framed<S> {
 }
 
 impl<S: AsyncRead + Unpin> Framed<S> {
-    /// Waits for the first whole head, before anything of hyper's is built: a caller that sends nothing, or half a head, costs
+    /// Waits for the next whole head, before anything of hyper's is built: a caller that sends nothing, or half a head, costs
     /// little memory. A caller of HTTP/2 is known by its first bytes; nothing of them is judged here.
     ///
     /// # Errors
@@ -251,13 +254,16 @@ impl<S: AsyncRead + Unpin> Framed<S> {
                 return Poll::Ready(Ok(Opened::Nothing));
             }
             self.held.extend_from_slice(buf.filled());
-            match preface::protocol(&self.held) {
+            // A connection has one version of HTTP.
+            let protocol = if self.was_opened { Some(Protocol::Http1) } else { preface::protocol(&self.held) };
+            match protocol {
                 Some(Protocol::Http1) => self.judge_held()?,
                 Some(Protocol::Http2) => return Poll::Ready(Ok(Opened::Http2)),
                 // Half a preface may be the beginning of "POST", too.
                 None => self.activity.head_began(),
             }
         }
+        self.was_opened = true;
         Poll::Ready(Ok(if self.end.is_none() { Opened::Http1 } else { Opened::Nothing }))
     }
 
@@ -284,6 +290,11 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Ready(result) => Poll::Ready(result.map(|()| buf.filled().len() - before)),
             Poll::Pending if self.message.is_in_head() => {
+                if let Some(rest) = self.activity.rests_at()
+                    && self.alarm.poll_until(rest, cx).is_ready()
+                {
+                    self.activity.rest();
+                }
                 ready!(poll_end(&mut self.alarm, self.activity.phase(), &self.settings, cx));
                 self.time_out();
                 Poll::Ready(Ok(0))

@@ -29,14 +29,16 @@ const BUFFER: usize = 64 * 1024;
 const UNREAD: Refusal =
     Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");
 
-/// Serves requests one after the other.
+/// Serves requests one after the other. Returns the stream if no request comes for a while: what hyper keeps for the next one,
+/// and for nothing, is then free.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     stream: Framed<S>,
     info: ConnectionInfo,
     handler: Rc<H>,
     mut draining: Shutdown,
-) {
+) -> Option<Framed<S>> {
     let activity = stream.activity();
+    activity.serving_began();
     let head = stream.settings().head;
     let takeover: RefCell<Option<Takeover>> = RefCell::new(None);
     let service = service_fn(|request: Request<Incoming>| {
@@ -67,6 +69,8 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     let ended = tokio::select! {
         biased;
         ended = &mut connection => ended,
+        // Polled after the connection, which finds out.
+        () = rest(&activity) => return Some(connection.into_parts().io.into_inner()),
         () = drain(&mut draining, &activity) => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
@@ -86,6 +90,12 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             finish(stream, &info, &*handler).await;
         }
     }
+    None
+}
+
+/// Ready when nothing is being served, and nothing of an answer is left to be written.
+async fn rest(activity: &Activity) {
+    std::future::poll_fn(|_| if activity.take_rest() { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Counts a connection that ended because its caller took nothing of an answer.

@@ -88,6 +88,33 @@ fn a_body_may_take_its_time_once_the_answer_has_begun() {
 }
 
 #[test]
+fn a_connection_that_rested_goes_on_as_before() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.section("[timeouts]\nrequest_head = \"1s\"\nkeep_alive = \"4s\"").start_ready();
+    let mut wires: Vec<_> = (0..4).map(|_| Wire::connect(bearerd.address()).unwrap()).collect();
+    for round in 0..2 {
+        for wire in &mut wires {
+            wire.send(Request::post("/items", "body").bytes(bearerd.address())).unwrap();
+            read_response(wire, "POST").unwrap().expect(200);
+        }
+        if round == 0 {
+            // Longer than the second after which a connection gives back what it serves requests with.
+            pause(seconds(1.5));
+        }
+    }
+    pause(seconds(1.5));
+    let [half, preface, bad, silent] = &mut wires[..] else { panic!() };
+    half.send("\r\nGET /items HTTP/1.1\r\nHost: loc").unwrap();
+    read_response(half, "GET").unwrap().expect_problem(408, "C011");
+    preface.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    read_response(preface, "GET").unwrap().expect(400);
+    bad.send("GET /items HTTP/1.1\r\n\r\n").unwrap();
+    read_response(bad, "GET").unwrap().expect(400);
+    assert!(silent.closes_within(seconds(6.0)), "keep_alive counts from the last answer");
+    assert_eq!(upstream.count(), 8);
+}
+
+#[test]
 fn half_a_head_is_closed() {
     let (_endpoint, _upstream, setup) = stage(300);
     let bearerd = setup.section("[timeouts]\nrequest_head = \"1s\"").start_ready();

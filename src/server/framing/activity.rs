@@ -16,6 +16,9 @@ use super::super::Settings;
 use crate::alarm::Alarm;
 use crate::spelling::Spelling;
 
+/// How long nothing must happen between two requests before the memory for serving them is given back.
+const REST: Duration = Duration::from_secs(1);
+
 /// What the connection is doing, told by the service and read by the stream.
 #[derive(Debug)]
 pub(in crate::server) struct Activity {
@@ -28,6 +31,10 @@ pub(in crate::server) struct Activity {
     given_up: Cell<bool>,
     /// Whether the caller took nothing of an answer for too long.
     unread: Cell<bool>,
+    /// Whether there is somebody who could rest.
+    served: Cell<bool>,
+    /// Whether nothing has happened for long enough to rest.
+    resting: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     /// Whether the spelling of names is noted, and that of the last head.
     notes_spelling: Cell<bool>,
@@ -49,9 +56,9 @@ impl Activity {
     pub(in crate::server) fn new() -> Rc<Self> {
         let phase = Cell::new(Phase::Idle(Instant::now()));
         let (requests, reader) = (Cell::new(0), RefCell::new(None));
-        let [switched, given_up, unread, notes_spelling] = [const { Cell::new(false) }; 4];
+        let [switched, given_up, unread, served, resting, notes_spelling] = [const { Cell::new(false) }; 6];
         let spelling = RefCell::new(None);
-        Rc::new(Self { phase, requests, switched, given_up, unread, reader, notes_spelling, spelling })
+        Rc::new(Self { phase, requests, switched, given_up, unread, served, resting, reader, notes_spelling, spelling })
     }
 
     /// A whole head has been read: no deadline of ours until the request's body and its answer have both ended.
@@ -72,6 +79,34 @@ impl Activity {
             Phase::Idle(since) | Phase::Head(since) => Some(since),
             Phase::Busy => None,
         }
+    }
+
+    /// There is somebody now who serves requests, and can rest when none comes.
+    pub(in crate::server) fn serving_began(&self) {
+        self.served.set(true);
+    }
+
+    /// Whether it is time to rest; from then on nobody serves.
+    pub(in crate::server) fn take_rest(&self) -> bool {
+        // A request may have come after all.
+        let rests = self.resting.take() && matches!(self.phase.get(), Phase::Idle(_));
+        if rests {
+            self.served.set(false);
+        }
+        rests
+    }
+
+    /// When to rest, if nothing happens before.
+    pub(super) fn rests_at(&self) -> Option<Instant> {
+        match self.phase.get() {
+            Phase::Idle(since) if self.served.get() && !self.resting.get() => Some(since + REST),
+            _ => None,
+        }
+    }
+
+    /// It is time to rest.
+    pub(super) fn rest(&self) {
+        self.resting.set(true);
     }
 
     /// From now on the spelling of every head is noted.
