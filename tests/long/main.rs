@@ -27,6 +27,7 @@ mod gibibyte;
 mod half_bodies;
 mod half_heads;
 mod honest;
+mod http2_attacks;
 mod process;
 mod slow_readers;
 mod tokens;
@@ -47,6 +48,7 @@ const PROOFS: &[Proof] = &[
     ("half-bodies", half_bodies::prove),
     ("slow-readers", slow_readers::prove),
     ("gibibyte", gibibyte::prove),
+    ("http2-attacks", http2_attacks::prove),
 ];
 
 fn main() -> ExitCode {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
@@ -33,6 +34,23 @@ pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
 pub(crate) fn request(method: &str, path: &str, authority: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let usual = [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)];
     fields(&[&usual, more].concat())
+}
+
+/// Why the other end ends the connection (RFC 9113 §6.8).
+#[derive(Clone, Debug)]
+pub(crate) struct Goaway {
+    /// The last stream that it has looked at.
+    pub(crate) last_stream: u32,
+    pub(crate) code: u32,
+    pub(crate) text: String,
+}
+
+impl Goaway {
+    fn read(payload: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?));
+        let text = String::from_utf8_lossy(payload.get(8..)?).into_owned();
+        Some(Self { last_stream: word(0)?, code: word(4)?, text })
+    }
 }
 
 /// A connection after the preface and both sides' SETTINGS.
@@ -126,13 +144,36 @@ impl Frames {
     }
 
     /// What GOAWAY says when the other end has ended the connection; `None` if it ends without one or goes on.
-    pub(crate) fn goaway(&mut self) -> Option<String> {
+    pub(crate) fn goaway(&mut self) -> Option<Goaway> {
         loop {
             match self.next() {
-                Ok((GOAWAY, _, _, payload)) => return Some(String::from_utf8_lossy(payload.get(8..)?).into_owned()),
+                Ok((GOAWAY, _, _, payload)) => return Goaway::read(&payload),
                 Ok(_) => {}
                 Err(_) => return None,
             }
         }
+    }
+
+    /// The same if it has come already.
+    pub(crate) fn goaway_so_far(&mut self) -> io::Result<Option<Goaway>> {
+        loop {
+            self.0.set_nonblocking(true)?;
+            let there = self.0.peek(&mut [0]);
+            self.0.set_nonblocking(false)?;
+            match there {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            if let (GOAWAY, _, _, payload) = self.next()? {
+                return Ok(Goaway::read(&payload));
+            }
+        }
+    }
+
+    /// A second end of the same connection, for somebody who reads while another one writes.
+    pub(crate) fn socket(&self) -> io::Result<TcpStream> {
+        self.0.try_clone()
     }
 }
