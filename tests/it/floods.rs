@@ -58,15 +58,20 @@ fn a_request_that_can_be_read_in_two_ways_is_refused() {
 /// Attacks until the connection ends; returns in which round, and what GOAWAY said.
 fn flood(bearerd: &Bearerd, attack: &Attack, material: &Material) -> (u32, Option<Goaway>) {
     let mut frames = Frames::connect(bearerd.address()).unwrap();
+    let reader = attack.ends.is_none().then(|| frames.read_on());
     for round in 0..attack.rounds {
-        if frames.send(attack.bytes(material, round)).is_err() {
-            return (round, frames.goaway());
+        let sent = frames.send(attack.bytes(material, round));
+        if attack.ends.is_some() && (sent.is_err() || round % 64 == 0) {
+            match frames.goaway_so_far() {
+                Ok(None) if sent.is_ok() => {}
+                ended => return (round, ended.unwrap_or_default()),
+            }
         }
     }
-    if attack.ends.is_none() {
-        return (attack.rounds, None);
-    }
-    (attack.rounds, frames.goaway())
+    let Some(reader) = reader else { return (attack.rounds, frames.goaway()) };
+    frames.close();
+    reader.join().unwrap();
+    (attack.rounds, None)
 }
 
 fn memory(bearerd: &Bearerd) -> u64 {

@@ -1,8 +1,6 @@
 //! The attacks on HTTP/2 (RELIABILITY appendix C, G8): when they are ended, and what honest callers notice of them.
 
-use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::figures::{Row, milliseconds, row};
@@ -10,7 +8,7 @@ use crate::honest::{HONEST, Honest};
 use crate::process::{self, Memory};
 use crate::support::attacks::{ATTACKS, Attack, Material};
 use crate::support::frames::{Frames, Goaway};
-use crate::support::{Bearerd, now, pause, seconds, stage};
+use crate::support::{Bearerd, now, pause, stage};
 
 /// How many attack at the same time, each anew as soon as its connection is ended.
 const ATTACKERS: usize = 4;
@@ -123,7 +121,7 @@ fn storm(bearerd: &Bearerd, attack: &'static Attack) -> Vec<Row> {
 fn attack_once(bearerd: &Bearerd, attack: &Attack, most: u32, stop: &AtomicBool) -> u32 {
     let material = Material::new(bearerd.address());
     let Ok(mut frames) = Frames::connect(bearerd.address()) else { return 0 };
-    let reader = read_everything(&frames);
+    let reader = frames.read_on();
     let mut sent = 0;
     while sent < most && !stop.load(Ordering::Relaxed) {
         let upto = sent.saturating_add(BATCH).min(most);
@@ -133,18 +131,8 @@ fn attack_once(bearerd: &Bearerd, attack: &Attack, most: u32, stop: &AtomicBool)
         }
         sent = upto;
     }
-    // Its own end, so that the other one comes to read all of it.
-    let _ = frames.socket().and_then(|socket| socket.shutdown(std::net::Shutdown::Write));
+    // So that the other end comes to read all of it.
+    frames.close();
     let _ = reader.join();
     sent
-}
-
-/// Who does not read the answers is soon not read from either.
-fn read_everything(frames: &Frames) -> JoinHandle<()> {
-    let mut socket = frames.socket().unwrap();
-    std::thread::spawn(move || {
-        let mut bytes = [0; 64 << 10];
-        let _ = socket.set_read_timeout(Some(seconds(5.0)));
-        while let Ok(1..) = socket.read(&mut bytes) {}
-    })
 }

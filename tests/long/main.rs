@@ -21,6 +21,8 @@
 #[allow(dead_code, unused_imports, reason = "the short tests use the rest")]
 mod support;
 
+#[path = "../it/appendix.rs"]
+mod appendix;
 mod crowd;
 mod figures;
 mod gibibyte;
@@ -49,7 +51,16 @@ const PROOFS: &[Proof] = &[
     ("slow-readers", slow_readers::prove),
     ("gibibyte", gibibyte::prove),
     ("http2-attacks", http2_attacks::prove),
+    ("appendix", || payloads("HTTP/1", appendix::http1())),
+    ("appendix", || payloads("HTTP/2", appendix::http2())),
 ];
+
+/// The two tables of payloads, which the short tests hold to as well.
+fn payloads(version: &str, outcomes: Vec<appendix::Outcome>) -> Vec<Row> {
+    appendix::hold(&outcomes);
+    let rows = outcomes.into_iter();
+    rows.map(|outcome| figures::row(format!("{version}: {}", outcome.what), outcome.ours, outcome.wanted)).collect()
+}
 
 fn main() -> ExitCode {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
