@@ -2,7 +2,7 @@
 //!
 //! Owns the form of a line (text for people, JSON for machines), the level, and the escaping that keeps what callers and servers
 //! wrote from looking like lines of ours. Refuses what HTTP and TLS libraries say below `warn`, whatever the level is, since
-//! they may dump header fields. There are no spans: an event carries all that it says.
+//! they may dump header fields, and more than one line of theirs in ten seconds, since callers can provoke them. There are no spans: an event carries all that it says.
 
 mod pace;
 
@@ -60,7 +60,7 @@ pub fn init(settings: &Settings) -> Threshold {
     let threshold = Threshold::new(settings);
     // One write a line, so that lines of several threads do not mix. Nobody could be told of a failure.
     let write = |line: &str| drop(io::stderr().lock().write_all(line.as_bytes()));
-    let lines = Lines { form, limits: Arc::clone(&threshold.0), write };
+    let lines = Lines { form, limits: Arc::clone(&threshold.0), libraries: Pace::new(), write };
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
     threshold
 }
@@ -128,11 +128,14 @@ enum Form {
 struct Lines<W> {
     form: Form,
     limits: Arc<Limits>,
+    /// Of what libraries say.
+    libraries: Pace,
     write: W,
 }
 
 impl<W: Fn(&str) + 'static> Lines<W> {
-    fn line(&self, event: &Event<'_>) -> String {
+    /// A line, with how many it stands for besides itself.
+    fn line(&self, event: &Event<'_>, unsaid: u64) -> String {
         let metadata = event.metadata();
         let now = format!("{:.3}", jiff::Timestamp::now());
         let target = (!is_ours(metadata.target())).then_some(metadata.target());
@@ -143,6 +146,9 @@ impl<W: Fn(&str) + 'static> Lines<W> {
                     let _ = write!(line.head, " {target}:");
                 }
                 event.record(&mut line);
+                if unsaid > 0 {
+                    line.text("unsaid", &unsaid.to_string());
+                }
                 format!("{}{}\n", line.head, line.fields)
             }
             Form::Json => {
@@ -153,6 +159,9 @@ impl<W: Fn(&str) + 'static> Lines<W> {
                     line.text("target", target);
                 }
                 event.record(&mut line);
+                if unsaid > 0 {
+                    line.value("unsaid", &unsaid.into());
+                }
                 line.0.push_str("}\n");
                 line.0
             }
@@ -182,7 +191,11 @@ impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Lines<W> {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        (self.write)(&self.line(event));
+        let target = event.metadata().target();
+        let unsaid = if is_ours(target) || target == ACCESS { Some(0) } else { self.libraries.turn() };
+        if let Some(unsaid) = unsaid {
+            (self.write)(&self.line(event, unsaid));
+        }
     }
 }
 
@@ -321,13 +334,19 @@ mod tests {
         Settings { format: Format::Auto, level, access }
     }
 
-    /// What a piece of code logs.
-    fn logged(form: Form, threshold: &Threshold, code: impl FnOnce()) -> String {
+    /// A subscriber and what it has written.
+    fn sink(form: Form, threshold: &Threshold) -> (impl Subscriber + Send + Sync + use<>, Arc<Mutex<String>>) {
         let written = Arc::new(Mutex::new(String::new()));
         let sink = Arc::clone(&written);
         let write = move |line: &str| sink.lock().unwrap().push_str(line);
-        let lines = Lines { form, limits: Arc::clone(&threshold.0), write };
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), code);
+        let lines = Lines { form, limits: Arc::clone(&threshold.0), libraries: Pace::new(), write };
+        (tracing_subscriber::registry().with(lines), written)
+    }
+
+    /// What a piece of code logs.
+    fn logged(form: Form, threshold: &Threshold, code: impl FnOnce()) -> String {
+        let (subscriber, written) = sink(form, threshold);
+        tracing::subscriber::with_default(subscriber, code);
         written.lock().unwrap().clone()
     }
 
@@ -399,6 +418,21 @@ mod tests {
         });
         assert!(text.contains("TRACE ours") && text.contains(" WARN h2::codec: trouble"), "{text}");
         assert!(!text.contains("canary"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_callers_can_make_libraries_say_fills_no_disk() {
+        let (subscriber, written) = sink(Form::Text, &at(Level::INFO));
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let flood = || (0..1000).for_each(|_| tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack"));
+        flood();
+        tokio::time::advance(std::time::Duration::from_secs(11)).await;
+        flood();
+        (0..3).for_each(|_| tracing::warn!("ours"));
+        let text = written.lock().unwrap().clone();
+        assert_eq!(text.matches("recv PING ack").count(), 2, "{text}");
+        assert!(text.contains("unsaid=999"), "{text}");
+        assert_eq!(text.matches("ours").count(), 3, "{text}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod peer;
 mod preface;
 mod stream;
 mod switched;
+mod turns;
 mod unix;
 mod worker;
 

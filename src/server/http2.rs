@@ -15,6 +15,7 @@ use super::connection::{ConnectionInfo, Handler};
 use super::framing::{Activity, Framed, Watched};
 use super::http1;
 use super::switched::{self, Tasks};
+use super::turns::Turns;
 use crate::shutdown::Shutdown;
 use crate::tunnel::{Ahead, Duplex};
 
@@ -74,7 +75,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
-            .serve_connection(TokioIo::new(Ahead::new(stream, read)), service)
+            .serve_connection(TokioIo::new(Turns::new(Ahead::new(stream, read))), service)
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -20,6 +20,7 @@
 mod support;
 
 mod abuse;
+mod appendix;
 mod callers;
 mod clients;
 mod configuration;

@@ -21,12 +21,15 @@
 #[allow(dead_code, unused_imports, reason = "the short tests use the rest")]
 mod support;
 
+#[path = "../it/appendix.rs"]
+mod appendix;
 mod crowd;
 mod figures;
 mod gibibyte;
 mod half_bodies;
 mod half_heads;
 mod honest;
+mod http2_attacks;
 mod process;
 mod slow_readers;
 mod tokens;
@@ -47,7 +50,17 @@ const PROOFS: &[Proof] = &[
     ("half-bodies", half_bodies::prove),
     ("slow-readers", slow_readers::prove),
     ("gibibyte", gibibyte::prove),
+    ("http2-attacks", http2_attacks::prove),
+    ("appendix", || payloads("HTTP/1", appendix::http1())),
+    ("appendix", || payloads("HTTP/2", appendix::http2())),
 ];
+
+/// The two tables of payloads, which the short tests hold to as well.
+fn payloads(version: &str, outcomes: Vec<appendix::Outcome>) -> Vec<Row> {
+    appendix::hold(&outcomes);
+    let rows = outcomes.into_iter();
+    rows.map(|outcome| figures::row(format!("{version}: {}", outcome.what), outcome.ours, outcome.wanted)).collect()
+}
 
 fn main() -> ExitCode {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();

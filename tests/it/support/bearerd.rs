@@ -201,7 +201,10 @@ impl Bearerd {
                 _ => {}
             }
         }
-        self.admin.is_some() && self.setup.route_names().iter().all(|route| self.addresses.contains_key(route))
+        let has_probes = self.setup.text().contains("probe_listen");
+        self.admin.is_some()
+            && self.probe.is_some() == has_probes
+            && self.setup.route_names().iter().all(|route| self.addresses.contains_key(route))
     }
 
     /// What a person needs to understand a failure.

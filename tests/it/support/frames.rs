@@ -1,11 +1,13 @@
 //! HTTP/2 as bytes, for callers that no library would be: frames of any kind in any order (RFC 9113 §4, §6).
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
@@ -33,6 +35,21 @@ pub(crate) fn fields(fields: &[(&str, &str)]) -> Vec<u8> {
 pub(crate) fn request(method: &str, path: &str, authority: &str, more: &[(&str, &str)]) -> Vec<u8> {
     let usual = [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)];
     fields(&[&usual, more].concat())
+}
+
+/// Why the other end ends the connection (RFC 9113 §6.8).
+#[derive(Clone, Debug)]
+pub(crate) struct Goaway {
+    pub(crate) code: u32,
+    pub(crate) text: String,
+}
+
+impl Goaway {
+    fn read(payload: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?));
+        let text = String::from_utf8_lossy(payload.get(8..)?).into_owned();
+        Some(Self { code: word(4)?, text })
+    }
 }
 
 /// A connection after the preface and both sides' SETTINGS.
@@ -125,14 +142,96 @@ impl Frames {
         }
     }
 
+    /// How a stream ends: with a status, `RST` and its code, or `GOAWAY` and its code.
+    pub(crate) fn outcome(&mut self, of: u32) -> io::Result<String> {
+        let mut status = String::new();
+        loop {
+            let (kind, flags, stream, payload) = self.next()?;
+            let code = |at: usize| payload.get(at..at + 4).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
+            match kind {
+                RST_STREAM if stream == of && status.is_empty() => return Ok(format!("RST {}", code(0).unwrap())),
+                // The rest of the request is not wanted; the answer stands.
+                RST_STREAM if stream == of => return Ok(status),
+                GOAWAY => return Ok(format!("GOAWAY {}", code(4).unwrap())),
+                HEADERS if stream == of && status.is_empty() => status = status_of(&payload),
+                _ => {}
+            }
+            if matches!(kind, DATA | HEADERS) && stream == of && flags & END_STREAM != 0 {
+                return Ok(status);
+            }
+        }
+    }
+
     /// What GOAWAY says when the other end has ended the connection; `None` if it ends without one or goes on.
-    pub(crate) fn goaway(&mut self) -> Option<String> {
+    pub(crate) fn goaway(&mut self) -> Option<Goaway> {
         loop {
             match self.next() {
-                Ok((GOAWAY, _, _, payload)) => return Some(String::from_utf8_lossy(payload.get(8..)?).into_owned()),
+                Ok((GOAWAY, _, _, payload)) => return Goaway::read(&payload),
                 Ok(_) => {}
                 Err(_) => return None,
             }
         }
     }
+
+    /// The same if it has come already.
+    pub(crate) fn goaway_so_far(&mut self) -> io::Result<Option<Goaway>> {
+        loop {
+            self.0.set_nonblocking(true)?;
+            let there = self.0.peek(&mut [0]);
+            self.0.set_nonblocking(false)?;
+            match there {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+            if let (GOAWAY, _, _, payload) = self.next()? {
+                return Ok(Goaway::read(&payload));
+            }
+        }
+    }
+
+    /// Reads and forgets whatever comes: who does not read the answers to what it sends is soon not read from either.
+    pub(crate) fn read_on(&self) -> JoinHandle<()> {
+        let mut socket = self.0.try_clone().unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 64 << 10];
+            while let Ok(1..) = socket.read(&mut bytes) {}
+        })
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn close(&self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
+/// The status that a block of fields begins with (RFC 7541 §6, appendix A).
+fn status_of(block: &[u8]) -> String {
+    let indexed = ["200", "204", "206", "304", "400", "404", "500"];
+    match *block {
+        [index @ 0x88..=0x8e, ..] => indexed[usize::from(index - 0x88)].to_owned(),
+        // A literal whose name is the eighth of the table.
+        [0x08 | 0x18 | 0x48, length, ..] if length & 0x80 == 0 => String::from_utf8_lossy(&block[2..5]).into_owned(),
+        [0x08 | 0x18 | 0x48, length, ..] => digits(&block[2..2 + usize::from(length & 0x7f)]),
+        _ => format!("fields {block:?}"),
+    }
+}
+
+/// Three digits in Huffman's code (RFC 7541 appendix B): five bits for 0 to 2, six for the others.
+fn digits(bytes: &[u8]) -> String {
+    let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| u32::from(byte >> bit & 1)));
+    let mut some = |count: usize, first: u32| bits.by_ref().take(count).fold(first, |all, bit| 2 * all + bit);
+    let digit = |_| match some(5, 0) {
+        small @ 0..=2 => small,
+        large => some(1, large) - 0b011001 + 3,
+    };
+    (0..3).map(digit).map(|digit| digit.to_string()).collect()
+}
+
+#[test]
+fn a_status_is_read_from_a_block_of_fields() {
+    assert_eq!(status_of(&[0x88, 0x5f]), "200");
+    assert_eq!(status_of(&[0x48, 0x82, 0x64, 0x02]), "302", "the example of RFC 7541 C.6.1");
+    assert_eq!(status_of(&[0x08, 3, b'4', b'2', b'1']), "421");
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything here is plain threads and blocking sockets, so that it shares no code and no runtime with what it tests.
 
+pub(crate) mod attacks;
 pub(crate) mod bearerd;
 pub(crate) mod bulk;
 pub(crate) mod canaries;
