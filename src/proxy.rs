@@ -129,12 +129,12 @@ impl Proxy {
 
     async fn serve(
         &self,
-        info: ConnectionInfo,
+        info: &ConnectionInfo,
         (mut parts, body): (Parts, CallerBody),
         account: &mut Account,
     ) -> Result<Passed, Problem> {
         let gateway = &self.gateway;
-        let entry = match entry::admit(gateway, &self.asked, &info, &parts) {
+        let entry = match entry::admit(gateway, &self.asked, info, &parts) {
             Ok(entry) => entry,
             Err(problem) => {
                 self.discard_refused(&parts.headers, body);
@@ -214,11 +214,11 @@ impl Handler for Proxy {
         self.gateway.routes.iter().any(|route| route.settings.header_case == HeaderCase::Preserve)
     }
 
-    async fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> Answer<ReplyBody> {
+    async fn handle(&self, info: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<ReplyBody> {
         let (parts, body) = request.into_parts();
         let caller = problem::Caller::of(&parts);
         let mut account = Account::open(&self.gateway.metrics, &parts, self.gateway.access_log);
-        match self.serve(info, (parts, body), &mut account).await {
+        match self.serve(&info, (parts, body), &mut account).await {
             Ok(Passed { response, connection: None }) => account.pass(response).into(),
             Ok(Passed { response, connection: Some(connection) }) => {
                 let response = account.switch(response);

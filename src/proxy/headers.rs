@@ -49,13 +49,11 @@ pub(super) fn take_hop_by_hop(headers: &mut HeaderMap) -> bool {
         return false;
     }
     let wants_trailers = headers.contains_key(header::TE) && lists(headers, &header::TE, "trailers");
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|option| !is_mere_option(option))
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
+    let lines = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
+    let named: Vec<HeaderName> = lines
+        .filter(|line| !is_mere_option(line))
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
     let listed = HOP_BY_HOP.iter().enumerate().filter(|(index, _)| present & 1 << index != 0).map(|(_, name)| name);
     for name in named.iter().chain(listed) {
@@ -72,7 +70,7 @@ fn hop_by_hop(name: &HeaderName) -> Option<usize> {
         .flatten()
 }
 
-/// Whether an option of `Connection` names no field, or one that goes anyway.
+/// Whether all that a `Connection` line says is an option that names no field, or one that goes anyway; most say that.
 fn is_mere_option(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }

@@ -15,29 +15,28 @@ use crate::upstream::{AnswerBody, Connection, HttpError};
 /// A body with what was read ahead of it. To whoever reads it, the body as it came.
 #[derive(Debug)]
 pub(super) struct Held {
-    ahead: VecDeque<Bytes>,
-    ahead_bytes: usize,
+    rest: Option<AnswerBody<RequestBody>>,
+    /// In a box: of few answers anything is read ahead, and every answer is moved about.
+    ahead: Option<Box<Ahead>>,
+    declared: SizeHint,
+}
+
+/// What was read ahead.
+#[derive(Debug, Default)]
+struct Ahead {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
     trailers: Option<HeaderMap>,
     failed: Option<HttpError>,
-    rest: Option<AnswerBody<RequestBody>>,
-    /// What `rest` was, once it has ended.
+    /// What the rest was, once it has ended.
     spent: Option<AnswerBody<RequestBody>>,
-    declared: SizeHint,
 }
 
 impl Held {
     /// Nothing read ahead yet.
     pub(super) fn new(rest: AnswerBody<RequestBody>) -> Self {
         let declared = rest.size_hint();
-        Self {
-            ahead: VecDeque::new(),
-            ahead_bytes: 0,
-            trailers: None,
-            failed: None,
-            rest: Some(rest),
-            spent: None,
-            declared,
-        }
+        Self { rest: Some(rest), ahead: None, declared }
     }
 
     /// The length that the answer declared, in bytes.
@@ -47,7 +46,8 @@ impl Held {
 
     /// Has the connection closed after this answer.
     pub(super) fn forfeit_connection(&mut self) {
-        if let Some(rest) = self.rest.as_mut().or(self.spent.as_mut()) {
+        let spent = self.ahead.as_mut().and_then(|ahead| ahead.spent.as_mut());
+        if let Some(rest) = self.rest.as_mut().or(spent) {
             rest.forfeit();
         }
     }
@@ -59,35 +59,42 @@ impl Held {
 
     /// Reads ahead until the end or until `limit` bytes are held. Cancel-safe.
     pub(super) async fn fill(&mut self, limit: usize) {
-        while self.ahead_bytes < limit && self.rest.is_some() {
+        while self.ahead.as_ref().is_none_or(|ahead| ahead.bytes < limit) && self.rest.is_some() {
             std::future::poll_fn(|cx| self.poll_ahead(cx)).await;
         }
     }
 
     /// Whether what was read ahead contains `text`.
     pub(super) fn contains(&self, text: &[u8]) -> bool {
-        let whole: Vec<u8> = self.ahead.iter().flatten().copied().collect();
+        let pieces = self.ahead.iter().flat_map(|ahead| &ahead.pieces);
+        let whole: Vec<u8> = pieces.flatten().copied().collect();
         text.is_empty() || whole.windows(text.len()).any(|window| window == text)
     }
 
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(rest) = &mut self.rest else { return Poll::Ready(()) };
-        match ready!(Pin::new(rest).poll_frame(cx)) {
+        let frame = ready!(Pin::new(&mut *rest).poll_frame(cx));
+        let mut is_over = rest.is_end_stream();
+        let ahead = self.ahead.get_or_insert_default();
+        match frame {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => {
-                    self.ahead_bytes += data.len();
-                    self.ahead.push_back(data);
-                    if self.rest.as_ref().is_some_and(Body::is_end_stream) {
-                        self.spent = self.rest.take();
-                    }
+                    ahead.bytes += data.len();
+                    ahead.pieces.push_back(data);
                 }
-                Err(frame) => self.trailers = frame.into_trailers().ok(),
+                Err(frame) => {
+                    ahead.trailers = frame.into_trailers().ok();
+                    is_over = false;
+                }
             },
             Some(Err(error)) => {
-                self.failed = Some(error);
-                self.spent = self.rest.take();
+                ahead.failed = Some(error);
+                is_over = true;
             }
-            None => self.spent = self.rest.take(),
+            None => is_over = true,
+        }
+        if is_over {
+            ahead.spent = self.rest.take();
         }
         Poll::Ready(())
     }
@@ -98,11 +105,13 @@ impl Body for Held {
     type Error = HttpError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        if let Some(data) = self.ahead.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Some(Err(error)));
+        if let Some(ahead) = &mut self.ahead {
+            if let Some(data) = ahead.pieces.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            if let Some(error) = ahead.failed.take() {
+                return Poll::Ready(Some(Err(error)));
+            }
         }
         if let Some(rest) = &mut self.rest {
             let mut frame = ready!(Pin::new(rest).poll_frame(cx));
@@ -111,21 +120,21 @@ impl Body for Held {
             }
             return Poll::Ready(frame);
         }
-        Poll::Ready(self.trailers.take().map(|mut trailers| {
+        let trailers = self.ahead.as_mut().and_then(|ahead| ahead.trailers.take());
+        Poll::Ready(trailers.map(|mut trailers| {
             headers::strip_trailers(&mut trailers, &[]);
             Ok(Frame::trailers(trailers))
         }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ahead.is_empty()
-            && self.failed.is_none()
-            && self.trailers.is_none()
-            && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        let is_read = |ahead: &Ahead| ahead.pieces.is_empty() && ahead.failed.is_none() && ahead.trailers.is_none();
+        self.ahead.as_deref().is_none_or(is_read) && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let ahead: u64 = self.ahead.iter().map(|data| data.len() as u64).sum();
+        let pieces = self.ahead.iter().flat_map(|ahead| &ahead.pieces);
+        let ahead: u64 = pieces.map(|data| data.len() as u64).sum();
         match &self.rest {
             // A body that was read to its end without a declared length may still have trailers to send.
             None if self.declared.exact().is_none() => SizeHint::default(),

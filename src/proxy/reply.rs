@@ -25,10 +25,6 @@ pub struct ReplyBody {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every answer is the upstream's; a box would cost each an allocation"
-)]
 enum Content {
     Own(Option<Bytes>),
     Upstream(Held),
@@ -40,7 +36,7 @@ pub(super) struct Account {
     metrics: Arc<Metrics>,
     route: Option<Arc<Route>>,
     began: Instant,
-    access: Option<Access>,
+    access: Option<Box<Access>>,
     slot: Option<Slot>,
 }
 
@@ -57,11 +53,9 @@ impl Account {
     /// Opens the account of a request.
     pub(super) fn open(metrics: &Arc<Metrics>, request: &http::request::Parts, log_access: bool) -> Self {
         metrics.requests_in_flight.inc();
-        let access = log_access.then(|| Access {
-            method: request.method.clone(),
-            path: request.uri.path().to_owned(),
-            status: None,
-            bytes: 0,
+        let access = log_access.then(|| {
+            let path = request.uri.path().to_owned();
+            Box::new(Access { method: request.method.clone(), path, status: None, bytes: 0 })
         });
         Self { metrics: Arc::clone(metrics), route: None, began: Instant::now(), access, slot: None }
     }

@@ -53,7 +53,11 @@ pub trait Handler: 'static {
     }
 
     /// Answers one request. Dropped when the caller goes away.
-    fn handle(&self, info: ConnectionInfo, request: Request<CallerBody>) -> impl Future<Output = Answer<Self::Body>>;
+    fn handle(
+        &self,
+        info: Rc<ConnectionInfo>,
+        request: Request<CallerBody>,
+    ) -> impl Future<Output = Answer<Self::Body>>;
 
     /// The whole answer, as HTTP/1.1 and to be the connection's last, to what was refused before it became a request. `head_only`
     /// leaves out the body, for HEAD.
@@ -102,6 +106,7 @@ where
     S: Duplex + 'static,
     H: Handler,
 {
+    let info = Rc::new(info);
     let activity = stream.activity();
     if handler.wants_spelling() {
         activity.note_spelling();
@@ -115,7 +120,7 @@ where
         // In boxes, so that connections on which nothing is served do not take the memory for it.
         let resting = match opened {
             Ok(Opened::Http1) => {
-                Box::pin(http1::serve(stream, info.clone(), Rc::clone(&handler), draining.clone())).await
+                Box::pin(http1::serve(stream, Rc::clone(&info), Rc::clone(&handler), draining.clone())).await
             }
             Ok(Opened::Http2) => return Box::pin(http2::serve(stream, info, handler, draining)).await,
             Ok(Opened::Nothing) => return http1::finish(stream, &info, &*handler).await,

@@ -33,7 +33,7 @@ const UNREAD: Refusal =
 /// and for nothing, is then free.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     stream: Framed<S>,
-    info: ConnectionInfo,
+    info: Rc<ConnectionInfo>,
     handler: Rc<H>,
     mut draining: Shutdown,
 ) -> Option<Framed<S>> {
@@ -42,7 +42,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     let head = stream.settings().head;
     let takeover: RefCell<Option<Takeover>> = RefCell::new(None);
     let service = service_fn(|request: Request<Incoming>| {
-        let (handler, info) = (Rc::clone(&handler), info.clone());
+        let (handler, info) = (Rc::clone(&handler), Rc::clone(&info));
         let busy = activity.request_began();
         let (takeover, activity) = (&takeover, &activity);
         async move {

@@ -39,17 +39,17 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Serves requests until the caller ends the connection, it has idled for `keep_alive`, or a drain has let the last one finish.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     stream: Framed<S>,
-    info: ConnectionInfo,
+    info: Rc<ConnectionInfo>,
     handler: Rc<H>,
     mut draining: Shutdown,
 ) {
     let (settings, activity) = (*stream.settings(), stream.activity());
     let (stream, read) = stream.into_parts();
-    let (requests, serving, caller) = (Rc::clone(&activity), Rc::clone(&handler), info.clone());
+    let (requests, serving, caller) = (Rc::clone(&activity), Rc::clone(&handler), Rc::clone(&info));
     let tasks = Tasks::default();
     let starting = tasks.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let (handler, info, tasks) = (Rc::clone(&serving), caller.clone(), starting.clone());
+        let (handler, info, tasks) = (Rc::clone(&serving), Rc::clone(&caller), starting.clone());
         let busy = requests.request_began();
         let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         async move {

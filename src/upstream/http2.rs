@@ -117,7 +117,7 @@ pub(super) struct Lease {
     cut: Rc<Cut>,
     finished: bool,
     /// Both halves of the stream, after an answer that has changed its protocol.
-    switched: Option<(SendStream<Bytes>, RecvStream)>,
+    switched: Option<Box<(SendStream<Bytes>, RecvStream)>>,
 }
 
 impl Lease {
@@ -144,7 +144,7 @@ impl Lease {
             tokio::task::spawn_local(upload::send(body, stream, Rc::clone(&self.cut)));
         }
         let (head, stream) = self.answered(answer, on_interim).await?.into_parts();
-        let body = Incoming::Http2(Streamed::new(stream, &head.headers));
+        let body = Incoming::Http2(Box::new(Streamed::new(stream, &head.headers)));
         Ok(Response::from_parts(head, body))
     }
 
@@ -166,12 +166,12 @@ impl Lease {
     ) -> Result<Response<Incoming>, SendError> {
         let (mut head, receive) = self.answered(answer, None).await?.into_parts();
         if wish.grant(&mut head) {
-            self.switched = Some((send, receive));
+            self.switched = Some(Box::new((send, receive)));
             return Ok(Response::from_parts(head, Incoming::Switched));
         }
         // An upstream that has said no may have ended the stream already.
         let _ = send.send_data(Bytes::new(), true);
-        let body = Incoming::Http2(Streamed::new(receive, &head.headers));
+        let body = Incoming::Http2(Box::new(Streamed::new(receive, &head.headers)));
         Ok(Response::from_parts(head, body))
     }
 
@@ -183,7 +183,7 @@ impl Lease {
     /// The stream itself, if its protocol was changed.
     pub(super) fn into_stream(mut self) -> Option<Tunnel> {
         let switched = self.switched.take()?;
-        Some(Tunnel::new(switched, self))
+        Some(Tunnel::new(*switched, self))
     }
 
     async fn begin(&self, head: Request<()>, is_empty: bool) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {

@@ -24,7 +24,7 @@ pub enum HttpError {
 pub(super) enum Incoming {
     /// It is read from its connection.
     Http1,
-    Http2(Streamed),
+    Http2(Box<Streamed>),
     /// None: the stream is no longer HTTP.
     Switched,
 }

@@ -33,6 +33,8 @@ pub(super) struct HeadReader {
     limit: usize,
     /// Up to here the bytes are read.
     read: usize,
+    /// Up to here they are all bytes of a head.
+    clean: usize,
     /// Here the current line begins.
     line: usize,
     /// Lines so far; the first is the request line.
@@ -50,6 +52,7 @@ impl HeadReader {
         Self {
             limit,
             read: 0,
+            clean: 0,
             line: 0,
             lines: 0,
             is_http_1_0: false,
@@ -104,18 +107,27 @@ impl HeadReader {
     fn line_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, &'static str> {
         let unread = bytes.get(self.read..).unwrap_or_default();
         let end = memchr::memchr(b'\n', unread);
-        let line = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
-        if !fields::is_value_or_return(line) {
+        let position = end.map(|end| self.read + end);
+        let line_end = position.unwrap_or(bytes.len());
+        if self.clean < line_end && !self.cleans(bytes, bytes.len()) && !self.cleans(bytes, line_end) {
             // A TLS record of the handshake begins with 22 (RFC 8446 §5.1).
-            return Err(if self.read == 0 && line.first() == Some(&22) {
+            return Err(if self.read == 0 && bytes.first() == Some(&22) {
                 "the caller speaks TLS, and this listener plain HTTP"
             } else {
                 "the head has a control character"
             });
         }
-        let position = end.map(|end| self.read + end);
         self.read = position.map_or(bytes.len(), |position| position + 1);
         Ok(position)
+    }
+
+    /// Looks at the bytes up to `end`; whether they are all of a head. What follows a head may be anything.
+    fn cleans(&mut self, bytes: &[u8], end: usize) -> bool {
+        let is_clean = fields::are_of_head(bytes.get(self.clean..end).unwrap_or_default());
+        if is_clean {
+            self.clean = end;
+        }
+        is_clean
     }
 
     /// `method SP request-target SP HTTP-version` (RFC 9112 §3), with exactly these two spaces.

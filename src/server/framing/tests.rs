@@ -22,7 +22,7 @@ struct Teller(RefCell<Vec<String>>);
 impl Handler for Teller {
     type Body = Full<Bytes>;
 
-    async fn handle(&self, _: ConnectionInfo, request: Request<CallerBody>) -> Answer<Full<Bytes>> {
+    async fn handle(&self, _: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<Full<Bytes>> {
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/slow" {
             tokio::time::sleep(Duration::from_secs(500)).await;
