@@ -184,6 +184,14 @@ impl<B: Outbound> Alone<B> {
         is_over || link.poll_fill(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
+    /// Nothing is under way: gives back what a large answer took.
+    pub(super) fn rest(&mut self) {
+        if self.0.room > LEAST_ROOM {
+            self.0.room = LEAST_ROOM;
+            self.0.received = BytesMut::new();
+        }
+    }
+
     /// The connection, when its request has been written to the end; `None` if the caller pauses or takes too long.
     pub(super) async fn written(mut self) -> Option<Self> {
         let until = Instant::now() + LINGER;

@@ -210,10 +210,11 @@ impl<B: Outbound> Pool<B> {
         });
     }
 
-    fn keep(self: &Rc<Self>, alone: Alone<B>) {
+    fn keep(self: &Rc<Self>, mut alone: Alone<B>) {
         if self.options.idle_timeout.is_none() {
             return;
         }
+        alone.rest();
         let connection = Connection { kind: Kind::Alone(alone), reused: true };
         let mut idle = self.idle.borrow_mut();
         if idle.len() < IDLE_LIMIT {

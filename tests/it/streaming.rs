@@ -40,6 +40,43 @@ fn server_sent_events_pass_one_by_one() {
 }
 
 #[test]
+fn an_event_stream_and_a_long_poll_outlive_renewals_and_rejections() {
+    let (endpoint, upstream, setup) = stage(2);
+    let gate = Arc::new(std::sync::Barrier::new(3));
+    let (of_events, of_poll) = (Arc::clone(&gate), Arc::clone(&gate));
+    upstream.on("/events", move |exchange| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+        exchange.wire.send(head)?;
+        exchange.wire.send(chunk("data: 0\n\n"))?;
+        of_events.wait();
+        exchange.wire.send(chunk("data: 1\n\n"))?;
+        exchange.wire.send("0\r\n\r\n")?;
+        Ok(After::KeepAlive)
+    });
+    upstream.on("/poll", move |exchange| {
+        of_poll.wait();
+        exchange.answer(200, &[], "news")
+    });
+    let bearerd = setup.start_ready();
+    let open = |target: &str| {
+        let mut wire = Wire::connect(bearerd.address()).unwrap();
+        wire.send(Request::get(target).bytes(bearerd.address())).unwrap();
+        wire
+    };
+    let (mut events, mut poll) = (open("/events"), open("/poll"));
+    read_response_head(&mut events).unwrap().expect(200);
+    assert_eq!(events.chunk().unwrap().unwrap(), b"data: 0\n\n");
+    let renewals = endpoint.count();
+    endpoint.tokens().revoke_all();
+    bearerd.get("/items").expect(200);
+    endpoint.wait_for(renewals + 3, 15.0);
+    gate.wait();
+    assert_eq!(events.chunk().unwrap().unwrap(), b"data: 1\n\n");
+    assert_eq!(events.chunk().unwrap(), None);
+    assert_eq!(read_response(&mut poll, "GET").unwrap().expect(200).text(), "news");
+}
+
+#[test]
 fn a_request_body_streams_while_it_is_sent() {
     let (_endpoint, upstream, setup) = stage(300);
     let (got, parts) = mpsc::channel::<Vec<u8>>();
