@@ -24,7 +24,8 @@ from .servers import Launch, Server, free_port
 
 FEW = 200
 MANY = 1_200
-ALLOCATORS = {"malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign"}
+# What Rust's allocator calls.
+ALLOCATORS = {"mi_malloc", "mi_malloc_aligned", "mi_zalloc", "mi_zalloc_aligned", "mi_realloc", "mi_realloc_aligned"}
 
 TOKEN = b'{"access_token":"0123456789abcdef0123456789abcdef","expires_in":3600,"token_type":"Bearer"}'
 FIELDS = b"server: counted\r\ndate: Sun, 22 Nov 2026 08:00:00 GMT\r\ncontent-type: application/json\r\nconnection: keep-alive\r\n"

@@ -28,7 +28,7 @@
 //! | [`app`] | the composition root: what is built, in which order, and how it ends |
 //! | [`server`] | sockets of callers: listeners (bound here or handed over), acceptor, workers, connections, timers; knows nothing of proxying |
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
-//! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, the pool of one worker |
+//! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, HTTP/1 and the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
 //! | [`oauth`] | one token request and its answer, or a classed error |
 //! | [`admin`] | probes, metrics, status, retry |
@@ -45,15 +45,15 @@
 //! 1. `server::acceptor` takes the socket and hands it to the worker with the fewest connections; with `[tls]`
 //!    `server::handshake` comes first.
 //! 2. `server::preface` tells HTTP/2 by its first bytes. Over HTTP/1 `server::framing` checks the bytes, and ends connections
-//!    that are malformed or take too long; hyper reads what passes, one request at a time. Over HTTP/2 the streams of a
+//!    that are malformed or take too long; hyper reads what passes, one request at a time, and is gone while none comes. Over HTTP/2 the streams of a
 //!    connection go on from here side by side, and connections take turns (`server::turns`). Callers that read nothing of an
 //!    answer are cut off (`server::patient`).
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
 //! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`); nothing
 //!    else can be sent.
-//! 6. `proxy::attempt` takes a connection (HTTP/1: pooled or fresh; HTTP/2: shared), checks the token's expiry once more, sends,
-//!    waits for the head.
+//! 6. `proxy::attempt` takes a connection (HTTP/1: pooled or fresh; HTTP/2: shared), checks the token's expiry, sends, waits for
+//!    the head. `upstream::http1` writes and reads in this very task; only HTTP/2 connections have a task of their own.
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
 //! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams
 //!    the body and closes the account. After a real 101, or what extended CONNECT has for it, `proxy::upgrade`
