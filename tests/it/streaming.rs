@@ -59,7 +59,7 @@ fn an_event_stream_and_a_long_poll_outlive_renewals_and_rejections() {
     });
     let bearerd = setup.start_ready();
     let open = |target: &str| {
-        let mut wire = Wire::connect(bearerd.address()).unwrap();
+        let wire = Wire::connect(bearerd.address()).unwrap();
         wire.send(Request::get(target).bytes(bearerd.address())).unwrap();
         wire
     };
