@@ -46,7 +46,8 @@
 //!    `server::handshake` comes first.
 //! 2. `server::preface` tells HTTP/2 by its first bytes. Over HTTP/1 `server::framing` checks the bytes, and ends connections
 //!    that are malformed or take too long; hyper reads what passes, one request at a time, and is gone while none comes. Over
-//!    HTTP/2 the streams of a connection go on from here side by side.
+//!    HTTP/2 the streams of a connection go on from here side by side, and connections take turns (`server::turns`). Callers
+//!    that read nothing of an answer are cut off (`server::patient`).
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
 //! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`); nothing
