@@ -114,10 +114,10 @@ pub(crate) fn serve_http1(upstream: &Upstream, length: u64) {
     upstream.on("/bulk/up", |exchange| {
         let Framing::Length(length) = exchange.head.request_framing() else { return Ok(After::Close) };
         let told = sum_of(exchange.wire, length as u64)?;
-        exchange.answer(200, &[], told).map(|_| After::Close)
+        exchange.answer(200, &[("Connection", "close")], told).map(|_| After::Close)
     });
     upstream.on("/bulk/down", move |exchange| {
-        exchange.wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"))?;
+        exchange.wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"))?;
         Pieces::new(length).try_for_each(|piece| exchange.wire.send(piece))?;
         Ok(After::Close)
     });
