@@ -12,8 +12,9 @@ use socket2::{Domain, Protocol, Type};
 use super::unix::{self, SocketFile};
 use crate::tls;
 
-/// Connections that may wait to be accepted.
-pub(super) const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted: as many as Linux allows by itself. Who comes when they are too many tries again after a
+/// second.
+pub(super) const BACKLOG: i32 = 4096;
 /// How often a port that the system chose for one loopback is tried on the other.
 const PORT_TRIES: usize = 16;
 
