@@ -34,7 +34,7 @@
 //! | [`admin`] | probes, metrics, status, retry |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
-//! | [`alarm`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
