@@ -94,6 +94,7 @@ pub mod config;
 mod delegate;
 pub mod demo;
 pub mod guard;
+mod http1;
 pub mod log;
 pub mod metrics;
 pub mod oauth;

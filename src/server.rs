@@ -2,10 +2,11 @@
 //!
 //! Owns sockets and the threads that serve them. Knows nothing of proxying: what a request means is the business of a
 //! [`Handler`], of which each worker makes its own. One acceptor hands every accepted socket to the worker with the
-//! fewest connections; a connection then stays on its worker's thread for good. What callers send is checked byte by byte
-//! before hyper gets it (`framing`).
+//! fewest connections; a connection then stays on its worker's thread for good. What callers send over HTTP/1 is checked byte by byte
+//! (`framing`) and answered (`http1`) by ourselves; HTTP/2 is hyper's.
 
 mod acceptor;
+mod caller_body;
 mod connection;
 mod framing;
 mod handshake;
@@ -24,8 +25,8 @@ mod unix;
 mod worker;
 
 pub use acceptor::accept;
-pub use connection::{Answer, CallerBody, ConnectionInfo, Handler, Takeover};
-pub use framing::{Watched, refusal_of};
+pub use caller_body::{BodyError, CallerBody};
+pub use connection::{Answer, ConnectionInfo, Handler, Takeover};
 pub use inherited::{Announced, Inherited, Unclaimed};
 pub use listener::{Address, Bound, Listener, Socket, bind};
 pub use owner::Owner;

@@ -24,7 +24,7 @@ pub(super) use body::RequestBody;
 use super::budget::Budget;
 use super::gate::Gate;
 use super::headers;
-use crate::server::{CallerBody, Refusal, refusal_of};
+use crate::server::{CallerBody, Refusal};
 
 /// How the body of one request is treated.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ pub(super) enum Lost {
     Malformed(Refusal),
 }
 
-/// The caller's body ended badly; hyper hands this on to whoever sent the request.
+/// The caller's body ended badly, as whoever sends the request is told.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(super) enum IntakeError {
     /// It paused for too long.
@@ -304,7 +304,7 @@ impl Intake {
             }
             Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(%error, "request body of a caller broke off");
-                let how = refusal_of(&error).map_or(Progress::Failed, Progress::Malformed);
+                let how = error.refusal().map_or(Progress::Failed, Progress::Malformed);
                 self.end(&mut state, how);
                 Poll::Ready(Some(Err(IntakeError::Failed)))
             }

@@ -1,5 +1,6 @@
 //! One caller's connection: which HTTP it speaks, and what a handler is to one.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 
-use super::framing::{Activity, Framed, Opened, Watched};
+use super::caller_body::CallerBody;
+use super::framing::{Activity, Framed, Opened};
 use super::peer::Peer;
 use super::{Refusal, http1, http2};
 use crate::shutdown::Shutdown;
@@ -38,9 +39,6 @@ impl ConnectionInfo {
         if self.secure { "https" } else { "http" }
     }
 }
-
-/// The body of a caller's request.
-pub type CallerBody = Watched<Incoming>;
 
 /// Answers requests. Each worker has one of its own; it is never shared between threads.
 pub trait Handler: 'static {
@@ -108,12 +106,9 @@ where
 {
     let info = Rc::new(info);
     let activity = stream.activity();
-    if handler.wants_spelling() {
-        activity.note_spelling();
-    }
     let mut opened = tokio::select! {
         biased;
-        opened = stream.opened() => opened,
+        opened = poll_fn(|cx| stream.poll_opened(false, cx)) => opened,
         () = drain_unopened(&mut draining, &activity) => return,
     };
     loop {
@@ -123,14 +118,14 @@ where
                 Box::pin(http1::serve(stream, Rc::clone(&info), Rc::clone(&handler), draining.clone())).await
             }
             Ok(Opened::Http2) => return Box::pin(http2::serve(stream, info, handler, draining)).await,
-            Ok(Opened::Nothing) => return http1::finish(stream, &info, &*handler).await,
+            Ok(Opened::Nothing | Opened::Resting) => return http1::finish(stream, &info, &*handler).await,
             Err(error) => return tracing::debug!(%error, peer = %info.peer, "connection of a caller ended"),
         };
         let Some(rested) = resting else { return };
         stream = rested;
         opened = tokio::select! {
             biased;
-            opened = stream.opened() => opened,
+            opened = poll_fn(|cx| stream.poll_opened(false, cx)) => opened,
             () = http1::drain(&mut draining, &activity) => return,
         };
     }

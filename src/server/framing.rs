@@ -1,21 +1,19 @@
-//! HTTP/1 from a caller's socket, checked before hyper sees it.
+//! HTTP/1 from a caller's socket, every byte of it checked before anybody acts on it.
 //!
-//! hyper repairs some of what can be read in two ways, and answers some of the rest by itself. So every byte of a caller
-//! passes here first: [`head`] checks a whole head before hyper gets any of it, [`chunks`] and a count follow the body, and no byte
-//! behind the current request is handed on before its answer has ended. Refusals are therefore ours, each counted and
-//! told in a document, and never stand in the middle of another answer: hyper is told that the caller has hung up, writes
-//! what it still has, and then [`Framed::finish`] writes the refusal. Bodies are read straight into hyper's buffer.
+//! [`head`] checks a whole head, [`chunks`] and a count follow the body, and no byte behind the current request is looked at before its
+//! answer has ended. Refusals are counted and told in a document, and never stand in the middle of another answer:
+//! [`Framed::finish`] writes them when what came before is answered. Bodies are handed on as they lie in memory.
 
 mod activity;
 mod chunks;
-mod fields;
+pub(super) mod fields;
 mod head;
 mod message;
 mod target;
 
-use std::error::Error;
 use std::io;
-use std::pin::Pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,24 +22,34 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
-pub use activity::Watched;
-pub(super) use activity::{Activity, Busy};
+pub(super) use activity::{Activity, Busy, Watched};
+pub(super) use head::BodyLength;
 
+use super::caller_body::BodyError;
 use super::patient::Patient;
 use super::preface::{self, Protocol};
 use super::{Refusal, Settings};
 use crate::alarm::Alarm;
 use crate::reason::Reason;
-use activity::{Phase, poll_end};
-use message::Message;
+use activity::{Phase, deadline};
+use head::Head;
+use message::{Judged, Message};
 
 /// How long a refused caller may pause while what it still sends is thrown away, so that it comes to read the refusal.
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
 /// How long that may go on.
 const LINGER_TIME: Duration = Duration::from_secs(30);
 
-/// How much is read at a time while the first head is not whole, in bytes.
-const FIRST_READ: usize = 4096;
+/// How long nothing must happen between two requests before the memory for serving them is given back.
+const REST: Duration = Duration::from_secs(1);
+
+/// How much is read at a time of heads, and at first of a body, in bytes.
+const LEAST_ROOM: usize = 4 * 1024;
+/// How much of a body is read at a time at most.
+const MOST_ROOM: usize = 64 * 1024;
+
+/// What a caller is told that waits for a word before it sends its body (RFC 9110 §15.2.1).
+const INVITATION: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A stream that hands on one well-framed request at a time.
 #[derive(Debug)]
@@ -56,15 +64,19 @@ pub(super) struct Framed<S> {
     held: BytesMut,
     /// So many of the held bytes may be handed on.
     granted: usize,
-    /// Whether an answer is on its way through the socket.
-    unflushed: bool,
+    /// The head at the front of them.
+    head: Option<Head>,
+    /// How much is read of a body at a time. More as reads fill it.
+    room: usize,
+    /// What is still to be written of the invitation.
+    invitation: &'static [u8],
     /// Whether there was a request already.
     was_opened: bool,
     /// Why no more is read, once that is so.
     end: Option<End>,
 }
 
-/// How a connection begins.
+/// How a connection begins, or goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opened {
     /// With the whole head of a request.
@@ -73,6 +85,8 @@ pub(super) enum Opened {
     Http2,
     /// With its end.
     Nothing,
+    /// Not at all for a while.
+    Resting,
 }
 
 #[derive(Debug)]
@@ -82,26 +96,7 @@ enum End {
     /// Refused, in place of an answer.
     Refused { refusal: Refusal, is_head_method: bool },
     /// Refused within a body; whoever reads the body gives the answer.
-    Broken,
-}
-
-/// The error that a reader of the body meets.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("{}", .0.detail)]
-struct BrokenBody(Refusal);
-
-/// Why a caller's body was refused, if it was: the framing is broken, as opposed to the caller being gone.
-pub fn refusal_of(error: &(dyn Error + 'static)) -> Option<Refusal> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(BrokenBody(refusal)) =
-            error.downcast_ref::<io::Error>().and_then(|error| error.get_ref()).and_then(|inner| inner.downcast_ref())
-        {
-            return Some(*refusal);
-        }
-        cause = error.source();
-    }
-    None
+    Broken(Refusal),
 }
 
 impl<S> Framed<S> {
@@ -115,7 +110,9 @@ impl<S> Framed<S> {
             message: Message::new(settings.head),
             held: BytesMut::new(),
             granted: 0,
-            unflushed: false,
+            head: None,
+            room: LEAST_ROOM,
+            invitation: b"",
             was_opened: false,
             end: None,
         }
@@ -139,16 +136,6 @@ impl<S> Framed<S> {
         self.end = Some(End::Refused { refusal, is_head_method: false });
     }
 
-    fn refuse(&mut self, refusal: Refusal) -> io::Result<()> {
-        if self.message.is_in_head() {
-            let is_head_method = self.message.is_head_method();
-            self.end = Some(End::Refused { refusal, is_head_method });
-            return Ok(());
-        }
-        self.end = Some(End::Broken);
-        Err(io::Error::new(io::ErrorKind::InvalidData, BrokenBody(refusal)))
-    }
-
     /// The caller took too long.
     fn time_out(&mut self) {
         self.end = Some(match self.activity.phase() {
@@ -161,66 +148,59 @@ impl<S> Framed<S> {
     }
 
     /// Judges what is held, which begins with the first byte of a head.
-    fn judge_held(&mut self) -> io::Result<()> {
+    fn judge_head(&mut self) {
         let blank = self.message.blank(&self.held);
         self.held.advance(blank);
         if self.held.is_empty() {
-            // Empty lines after a request do not begin another (RFC 9112 §2.2).
+            // Empty lines after a request do not begin another (RFC 9112 §2.2). An idle connection keeps no memory.
             self.held = BytesMut::new();
-            return Ok(());
+            return;
         }
-        let was_in_head = self.message.is_in_head();
         match self.message.judge(&self.held, self.settings.head) {
-            Ok(granted) => self.granted = granted,
-            Err(refusal) => return self.refuse(refusal),
+            Ok(Judged { granted: 0, .. }) if self.message.is_new() => (),
+            Ok(Judged { granted: 0, .. }) => self.activity.head_began(),
+            Ok(Judged { granted, head }) => (self.granted, self.head) = (granted, head),
+            Err(refusal) => {
+                let is_head_method = self.message.is_head_method();
+                self.end = Some(End::Refused { refusal, is_head_method });
+            }
         }
-        if self.granted == 0 && !self.message.is_new() {
-            self.activity.head_began();
-        } else if was_in_head && self.granted > 0 {
-            self.activity.head_came(&self.held);
-        }
-        Ok(())
     }
 
-    /// Judges what was read into `buf` behind its first `before` bytes, and leaves there what may be handed on.
-    fn judge_read(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> io::Result<()> {
-        let came = buf.filled().get(before..).unwrap_or_default();
-        let starts_blank = self.message.is_in_head() && matches!(came.first(), Some(b'\r' | b'\n'));
-        if !self.held.is_empty() || starts_blank {
-            self.held.extend_from_slice(came);
-            buf.set_filled(before);
-            return self.judge_held();
-        }
-        let was_in_head = self.message.is_in_head();
-        let judged = self.message.judge(came, self.settings.head);
-        let granted = *judged.as_ref().unwrap_or(&0);
-        if was_in_head && granted > 0 {
-            self.activity.head_came(came);
-        }
-        self.held.extend_from_slice(came.get(granted..).unwrap_or_default());
-        buf.set_filled(before + granted);
-        if let Err(refusal) = judged {
-            return self.refuse(refusal);
-        }
-        if granted == 0 {
-            self.activity.head_began();
-        }
-        Ok(())
+    /// The head that has come, and its body's length.
+    pub(super) fn take_head(&mut self) -> (Bytes, BodyLength) {
+        let head = self.head.take().unwrap_or(Head { length: 0, body: BodyLength::Known(0) });
+        self.room = LEAST_ROOM;
+        (self.take(head.length), head.body)
     }
 
-    fn hand_over(&mut self, buf: &mut ReadBuf<'_>) {
-        let count = self.granted.min(buf.remaining());
-        buf.put_slice(&self.held.split_to(count));
+    /// Takes granted bytes off the front of what is held.
+    fn take(&mut self, count: usize) -> Bytes {
         self.granted -= count;
-        if self.held.is_empty() {
-            // An idle connection keeps no memory.
-            self.held = BytesMut::new();
+        if count == self.held.len() {
+            return std::mem::take(&mut self.held).freeze();
         }
+        self.held.split_to(count).freeze()
     }
 
-    /// Whether the current request is complete and its answer is not: nothing may be read from the next one.
-    fn is_answering(&self) -> bool {
-        self.message.is_over() && (self.unflushed || self.activity.phase() == Phase::Busy)
+    /// Whoever reads the body tells the caller to send it, unless it comes unasked.
+    pub(super) fn will_invite(&mut self) {
+        self.invitation = INVITATION;
+    }
+
+    /// Takes back an invitation that was not given; whether there was one.
+    pub(super) fn withdraw_invitation(&mut self) -> bool {
+        !std::mem::take(&mut self.invitation).is_empty()
+    }
+
+    /// Whether all of the current request has come and was handed on.
+    pub(super) fn is_whole(&self) -> bool {
+        self.message.is_over() && self.granted == 0
+    }
+
+    /// Where answers are written.
+    pub(super) fn stream(&mut self) -> &mut Patient<S> {
+        &mut self.stream
     }
 
     /// Whether the caller may still be sending what nobody will read.
@@ -228,7 +208,7 @@ impl<S> Framed<S> {
         match &self.end {
             // Its silence is why it ends.
             Some(End::Refused { refusal, .. }) if refusal.reason == Reason::HeadTimeout => false,
-            Some(End::Refused { .. } | End::Broken) => true,
+            Some(End::Refused { .. } | End::Broken(_)) => true,
             Some(End::Silent) => false,
             None if self.activity.is_given_up() => false,
             None => !self.held.is_empty() || !(self.message.is_over() || self.message.is_in_head()),
@@ -237,27 +217,30 @@ impl<S> Framed<S> {
 }
 
 impl<S: AsyncRead + Unpin> Framed<S> {
-    /// Waits for the next whole head, before anything of hyper's is built: a caller that sends nothing, or half a head, costs
-    /// little memory. A caller of HTTP/2 is known by its first bytes; nothing of them is judged here.
+    /// Waits for the next whole head; nothing else is done meanwhile, so that a caller that sends nothing, or half a head, costs
+    /// little memory. A caller of HTTP/2 is known by its first bytes; nothing of them is judged here. With `rests` it also ends when
+    /// nothing has happened for a while.
     ///
     /// # Errors
     /// Those of the socket.
-    pub(super) async fn opened(&mut self) -> io::Result<Opened> {
-        std::future::poll_fn(|cx| self.poll_opened(cx)).await
-    }
-
-    fn poll_opened(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Opened>> {
-        let mut space = [0; FIRST_READ];
+    pub(super) fn poll_opened(&mut self, rests: bool, cx: &mut Context<'_>) -> Poll<io::Result<Opened>> {
+        if self.message.is_over() {
+            self.message = Message::new(self.settings.head);
+            self.judge_head();
+        }
         while self.granted == 0 && self.end.is_none() {
-            let mut buf = ReadBuf::new(&mut space);
-            if ready!(self.poll_more(cx, &mut buf))? == 0 {
-                return Poll::Ready(Ok(Opened::Nothing));
+            match self.poll_more(cx)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(Opened::Nothing)),
+                Poll::Ready(_) => (),
+                Poll::Pending => match ready!(self.poll_patience(rests, cx)) {
+                    Opened::Nothing => self.time_out(),
+                    opened => return Poll::Ready(Ok(opened)),
+                },
             }
-            self.held.extend_from_slice(buf.filled());
             // A connection has one version of HTTP.
             let protocol = if self.was_opened { Some(Protocol::Http1) } else { preface::protocol(&self.held) };
             match protocol {
-                Some(Protocol::Http1) => self.judge_held()?,
+                Some(Protocol::Http1) => self.judge_head(),
                 Some(Protocol::Http2) => return Poll::Ready(Ok(Opened::Http2)),
                 // Half a preface may be the beginning of "POST", too.
                 None => self.activity.head_began(),
@@ -267,102 +250,90 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         Poll::Ready(Ok(if self.end.is_none() { Opened::Http1 } else { Opened::Nothing }))
     }
 
-    /// Sees the caller hang up while its request is being answered. What it sends meanwhile is held, one read of it.
-    fn poll_hang_up(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.activity.wait(cx);
-        if !self.held.is_empty() {
+    /// Ready when the caller has taken too long, or so long that we may rest.
+    fn poll_patience(&mut self, rests: bool, cx: &mut Context<'_>) -> Poll<Opened> {
+        let phase = self.activity.phase();
+        if let Phase::Idle(since) = phase
+            && rests
+            && self.alarm.poll_until(since + REST, cx).is_ready()
+        {
+            return Poll::Ready(Opened::Resting);
+        }
+        let Some(deadline) = deadline(phase, &self.settings) else { return Poll::Pending };
+        self.alarm.poll_until(deadline, cx).map(|()| Opened::Nothing)
+    }
+
+    /// Ready when the caller has hung up while its whole request is here. What it sends meanwhile is held, one read of it.
+    pub(super) fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.held.is_empty() || !self.message.is_over() {
             return Poll::Pending;
         }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        let came = buf.filled().get(before..).unwrap_or_default();
-        if came.is_empty() {
+        match ready!(self.poll_more(cx)) {
+            Ok(1..) => Poll::Pending,
+            Ok(0) | Err(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Reads once from the socket, with as little memory as there is to keep; how much came.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [const { MaybeUninit::uninit() }; LEAST_ROOM];
+        let mut buf = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+        self.held.extend_from_slice(buf.filled());
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
+    /// The next bytes of the body, chunks and all; none when it is over.
+    ///
+    /// # Errors
+    /// [`BodyError`], and then again each time.
+    pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, BodyError>> {
+        loop {
+            if self.granted > 0 {
+                self.withdraw_invitation();
+                return Poll::Ready(Ok(self.take(self.granted)));
+            }
+            if let Some(End::Broken(refusal)) = self.end {
+                return Poll::Ready(Err(BodyError::Refused(refusal)));
+            }
+            if self.message.is_over() {
+                return Poll::Ready(Ok(Bytes::new()));
+            }
+            ready!(self.poll_invite(cx))?;
+            if ready!(self.poll_body(cx))? == 0 {
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()));
+            }
+            match self.message.judge(&self.held, self.settings.head) {
+                Ok(Judged { granted, .. }) => self.granted = granted,
+                Err(refusal) => self.end = Some(End::Broken(refusal)),
+            }
+        }
+    }
+
+    fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.invitation.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        self.held.extend_from_slice(came);
-        buf.set_filled(before);
-        Poll::Pending
-    }
-
-    /// Reads once more from the socket. Ready with nothing read means that it is over.
-    fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
-        let before = buf.filled().len();
-        match Pin::new(&mut self.stream).poll_read(cx, buf) {
-            Poll::Ready(result) => Poll::Ready(result.map(|()| buf.filled().len() - before)),
-            Poll::Pending if self.message.is_in_head() => {
-                if let Some(rest) = self.activity.rests_at()
-                    && self.alarm.poll_until(rest, cx).is_ready()
-                {
-                    self.activity.rest();
-                }
-                ready!(poll_end(&mut self.alarm, self.activity.phase(), &self.settings, cx));
-                self.time_out();
-                Poll::Ready(Ok(0))
-            }
-            Poll::Pending => Poll::Pending,
+        while !self.invitation.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, self.invitation))?;
+            self.invitation = self.invitation.get(written.max(1)..).unwrap_or_default();
         }
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
-}
 
-impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.activity.is_switched() {
-            return Poll::Pending;
+    /// Reads once from the socket, in more room each time that it was too little.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.held.capacity() - self.held.len() < self.room / 2 {
+            self.held.reserve(self.room);
         }
-        let before = buf.filled().len();
-        loop {
-            // Nothing filled in is the end of the stream to hyper.
-            if this.end.is_some() || buf.filled().len() > before {
-                return Poll::Ready(Ok(()));
-            }
-            if this.granted > 0 {
-                this.hand_over(buf);
-            } else if this.is_answering() {
-                return this.poll_hang_up(cx, buf);
-            } else if this.message.is_over() {
-                this.message = Message::new(this.settings.head);
-                this.judge_held()?;
-            } else if ready!(this.poll_more(cx, buf))? == 0 {
-                return Poll::Ready(Ok(()));
-            } else {
-                this.judge_read(buf, before)?;
-            }
+        let room = self.held.capacity() - self.held.len();
+        let came = ready!(pin!(self.stream.read_buf(&mut self.held)).poll(cx))?;
+        if came == room {
+            self.room = (self.room * 4).min(MOST_ROOM);
         }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Framed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.unflushed = true;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.unflushed = true;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    /// hyper flushes when it has nothing left to write.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if std::mem::take(&mut self.unflushed) {
-            self.activity.wake_reader();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Does nothing: hyper has written all that it had, and the rest is up to [`Framed::finish`].
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(came))
     }
 }
 

@@ -1,101 +1,135 @@
-//! HTTP/1 with a caller: served by hyper behind our own framing; after a 101 the stream is handed over.
+//! HTTP/1 with a caller: one request after the other, and the stream itself after a 101.
+//!
+//! Spoken by ourselves, like that with upstreams: `framing` reads every head and follows every body anyway, and what is left, to write
+//! answers, costs less than to hand everything through one more state machine.
 
-use std::cell::RefCell;
-use std::convert::Infallible;
+mod answer;
+mod request;
+mod wire;
+
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 
-use super::Refusal;
 use super::connection::{ConnectionInfo, Handler, Takeover};
-use super::framing::{Activity, Framed, Watched};
+use super::framing::{Activity, Framed, Opened};
+use super::{CallerBody, Refusal};
+use crate::http1::outgoing::{Outgoing, Unsent};
 use crate::reason::Reason;
 use crate::shutdown::Shutdown;
+use crate::spelling::Spelling;
 use crate::tunnel::{Ahead, Duplex};
-
-/// What hyper may take more than we let through: it must never be the one who refuses.
-const HEAD_SLACK: usize = 1024;
-
-/// What waits for the caller to read it, and the longest single read of a body, in bytes; hyper's own 400 KiB are much for
-/// thousands of callers that do not read.
-const BUFFER: usize = 64 * 1024;
+use answer::After;
+use request::Asked;
+use wire::Wire;
+pub(super) use wire::WireBody;
 
 /// As what a connection is counted whose answer nobody takes.
 const UNREAD: Refusal =
     Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");
 
-/// Serves requests one after the other. Returns the stream if no request comes for a while: what hyper keeps for the next one,
-/// and for nothing, is then free.
+/// Serves requests one after the other, the first of which has a whole head. Returns the stream if no request comes for a while:
+/// what serving takes of memory is then free.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     stream: Framed<S>,
     info: Rc<ConnectionInfo>,
     handler: Rc<H>,
-    mut draining: Shutdown,
+    draining: Shutdown,
 ) -> Option<Framed<S>> {
     let activity = stream.activity();
-    activity.serving_began();
-    let head = stream.settings().head;
-    let takeover: RefCell<Option<Takeover>> = RefCell::new(None);
-    let service = service_fn(|request: Request<Incoming>| {
-        let (handler, info) = (Rc::clone(&handler), Rc::clone(&info));
-        let busy = activity.request_began();
-        let (takeover, activity) = (&takeover, &activity);
-        async move {
-            let mut request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
-            if let Some(spelling) = activity.take_spelling() {
-                request.extensions_mut().insert(spelling);
-            }
-            let answer = handler.handle(info, request).await;
-            if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && answer.then.is_some() {
-                *takeover.borrow_mut() = answer.then;
-                activity.switch();
-            }
-            Ok::<_, Infallible>(answer.response.map(|body| Watched::new(body, busy)))
+    let wire = Wire::new(stream);
+    let mut ends = draining.clone();
+    let mut drained = pin!(drain(&mut ends, &activity));
+    let mut outgoing = Outgoing::answer();
+    let takeover = loop {
+        activity.serving_began();
+        let Some((request, asked)) = next(&wire, &*handler) else { break None };
+        let answer = tokio::select! {
+            biased;
+            answer = handler.handle(Rc::clone(&info), request) => answer,
+            () = poll_fn(|cx| wire.poll_hang_up(cx)) => break None,
+        };
+        // Who was not invited to send a body may send it all the same, or not: nobody can tell what comes next.
+        let closes = wire.withdraw_invitation() || draining.is_fired();
+        let switches = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let after = answer::begin(&mut outgoing, answer.response, &asked, closes, handler.wants_spelling());
+        let written = poll_fn(|cx| match outgoing.poll(&mut wire.writer(), cx) {
+            Poll::Pending => wire.poll_hang_up(cx).map(|()| Err(Unsent::Unread)),
+            written => written,
+        });
+        if let Err(error) = written.await {
+            tracing::debug!(error = %crate::log::chain(&error), peer = %info.peer, "connection of a caller ended");
+            break None;
         }
-    });
-    let spells = handler.wants_spelling();
-    let mut connection = http1::Builder::new()
-        // The timers are ours (`framing`); hyper has one for two purposes.
-        .header_read_timeout(None)
-        .max_header_size(head + HEAD_SLACK)
-        .title_case_headers(spells)
-        .max_buf_size(BUFFER.max(head + HEAD_SLACK))
-        .serve_connection(TokioIo::new(stream), service);
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => ended,
-        // Polled after the connection, which finds out.
-        () = rest(&activity) => return Some(connection.into_parts().io.into_inner()),
-        () = drain(&mut draining, &activity) => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
+        if let Some(takeover) = answer.then.filter(|_| switches) {
+            break Some(takeover);
+        }
+        let may_follow = poll_fn(|cx| wire.poll_settled(cx)).await;
+        if !may_follow || after == After::Closes {
+            break None;
+        }
+        activity.serving_ended();
+        let opened = tokio::select! {
+            biased;
+            opened = poll_fn(|cx| wire.poll_opened(cx)) => opened,
+            // Polled after the stream, which finds out.
+            () = &mut drained => break None,
+        };
+        match opened {
+            Ok(Opened::Http1) => (),
+            Ok(Opened::Resting) => return wire.take_framed(),
+            Ok(Opened::Http2 | Opened::Nothing) => break None,
+            Err(error) => {
+                tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
+                break None;
+            }
         }
     };
-    if let Err(error) = &ended {
-        tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
-    }
-    let stream = connection.into_parts().io.into_inner();
-    match takeover.take() {
-        Some(takeover) if ended.is_ok() => {
-            let (stream, held) = stream.into_parts();
-            takeover(Box::new(Ahead::new(stream.into_inner(), held))).await;
-        }
-        _ => {
-            complain_of_unread(&activity, &info, &*handler);
-            finish(stream, &info, &*handler).await;
-        }
-    }
+    drop(outgoing);
+    end(&wire, takeover, &activity, &info, &*handler).await;
     None
 }
 
-/// Ready when nothing is being served, and nothing of an answer is left to be written.
-async fn rest(activity: &Activity) {
-    std::future::poll_fn(|_| if activity.take_rest() { Poll::Ready(()) } else { Poll::Pending }).await;
+/// The request whose head is there; `None` if it was refused.
+fn next<H: Handler, S: Duplex + 'static>(wire: &Rc<Wire<S>>, handler: &H) -> Option<(Request<CallerBody>, Asked)> {
+    let (head, length) = wire.take_head()?;
+    match request::read(&head) {
+        Ok((mut request, asked)) => {
+            if handler.wants_spelling() {
+                request.extensions_mut().insert(Spelling::of_head(&head));
+            }
+            let body = wire.lend_body(length, asked.expects);
+            Some((request.map(|()| body), asked))
+        }
+        Err(refusal) => {
+            wire.turn_away(refusal);
+            None
+        }
+    }
+}
+
+/// What follows the last answer: another protocol, or the end.
+async fn end<H: Handler, S: Duplex + 'static>(
+    wire: &Wire<S>,
+    takeover: Option<Takeover>,
+    activity: &Activity,
+    info: &ConnectionInfo,
+    handler: &H,
+) {
+    let Some(stream) = wire.take_framed() else { return };
+    match takeover {
+        Some(takeover) => {
+            let (stream, held) = stream.into_parts();
+            takeover(Box::new(Ahead::new(stream.into_inner(), held))).await;
+        }
+        None => {
+            complain_of_unread(activity, info, handler);
+            finish(stream, info, handler).await;
+        }
+    }
 }
 
 /// Counts a connection that ended because its caller took nothing of an answer.
@@ -121,5 +155,5 @@ pub(super) async fn finish<H: Handler, S: Duplex>(stream: Framed<S>, info: &Conn
 pub(super) async fn drain(draining: &mut Shutdown, activity: &Activity) {
     draining.fired().await;
     // Polled after the connection, whose progress is what changes this.
-    std::future::poll_fn(|_| if activity.is_in_head() { Poll::Pending } else { Poll::Ready(()) }).await;
+    poll_fn(|_| if activity.is_in_head() { Poll::Pending } else { Poll::Ready(()) }).await;
 }

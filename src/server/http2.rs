@@ -53,7 +53,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         let busy = requests.request_began();
         let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         async move {
-            let request = request.map(|body| Watched::new(body, Rc::clone(&busy)));
+            let request = request.map(|body| Watched::new(body, Rc::clone(&busy)).into());
             let answer = handler.handle(info, request).await;
             if let (Some(connect), Some(takeover)) = (connect, answer.then) {
                 let writer = tasks.tell_next();

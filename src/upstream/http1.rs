@@ -4,7 +4,6 @@
 //! costs each request more than its HTTP does; it loses an answer that comes while a write fails; and it skips
 //! interim answers without end. A request goes on while its answer comes; the connection serves another one when both have ended.
 
-mod body;
 pub(super) mod head;
 mod request;
 
@@ -24,11 +23,11 @@ use super::connect::Stream;
 use super::connection::{Outbound, SendError, SendFailure};
 use super::incoming::HttpError;
 use super::interim::OnInterim;
+use crate::http1::body::{Decoder, Step};
+use crate::http1::outgoing::{Outgoing, Unsent};
 use crate::spelling::Spelling;
 use crate::tunnel::Ahead;
-use body::{Decoder, Step};
 use head::{Head, Malformed};
-use request::{Unsent, Upload};
 
 /// Most bytes that are read, interim answers included, until the head of the answer is whole.
 const BEFORE_BODY: usize = 4 * head::LIMIT;
@@ -49,7 +48,7 @@ pub(super) struct Alone<B>(Box<Link<B>>);
 #[derive(Debug)]
 struct Link<B> {
     stream: Stream,
-    upload: Upload<B>,
+    upload: Outgoing<B>,
     /// What came and was not taken yet.
     ahead: Bytes,
     /// What a head is put together in, and room for more.
@@ -89,7 +88,7 @@ impl<B: Outbound> Alone<B> {
     pub(super) fn begin(stream: Stream, spells: bool) -> Self {
         Self(Box::new(Link {
             stream,
-            upload: Upload::none(),
+            upload: Outgoing::request(),
             ahead: Bytes::new(),
             received: BytesMut::new(),
             room: LEAST_ROOM,
@@ -107,7 +106,7 @@ impl<B: Outbound> Alone<B> {
         let method = request.method().clone();
         let may_switch = request.headers().contains_key(UPGRADE);
         let written_before = link.upload.written();
-        link.upload.begin(request, spelling.as_ref());
+        request::begin(&mut link.upload, request, spelling.as_ref());
         let mut allowance = BEFORE_BODY;
         let head = std::future::poll_fn(|cx| {
             if let Poll::Ready(Err(unsent)) = link.upload.poll(&mut link.stream, cx) {
@@ -139,7 +138,7 @@ impl<B: Outbound> Alone<B> {
         }
         loop {
             match link.decoder.step(&mut link.ahead) {
-                Err(malformed) => return Poll::Ready(Some(Err(malformed.into()))),
+                Err(malformed) => return Poll::Ready(Some(Err(Malformed::from(malformed).into()))),
                 Ok(Step::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(Step::End) => return Poll::Ready(None),
                 Ok(Step::Hungry) => {}

@@ -51,7 +51,7 @@ pub(super) const fn is_value_byte(byte: u8) -> bool {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+pub(in crate::server) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         // RFC 9112 §5.2: obs-fold; a server rejects it.
         return Err("a field goes on in a second line");

@@ -20,7 +20,7 @@ pub(super) struct Head {
 
 /// How the end of a request's body is found (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyLength {
+pub(in crate::server) enum BodyLength {
     /// This many bytes; none if nothing was said.
     Known(u64),
     /// The chunked coding.

@@ -4,7 +4,7 @@
 
 use super::super::Refusal;
 use super::chunks::Chunks;
-use super::head::{BodyLength, HeadReader};
+use super::head::{BodyLength, Head, HeadReader};
 
 /// Where in a request we are.
 #[derive(Clone, Debug)]
@@ -17,6 +17,15 @@ pub(super) enum Message {
     Chunks(Chunks),
     /// Nothing more belongs to it.
     Over,
+}
+
+/// What is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// So many bytes, from the first, belong to this request.
+    pub(super) granted: usize,
+    /// The head that they begin with.
+    pub(super) head: Option<Head>,
 }
 
 impl Message {
@@ -62,9 +71,11 @@ impl Message {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub(super) fn judge(&mut self, bytes: &[u8], limit: usize) -> Result<usize, Refusal> {
-        let Self::Head(reader) = self else { return self.judge_body(bytes) };
-        let Some(head) = reader.read(bytes)? else { return Ok(0) };
+    pub(super) fn judge(&mut self, bytes: &[u8], limit: usize) -> Result<Judged, Refusal> {
+        let Self::Head(reader) = self else {
+            return self.judge_body(bytes).map(|granted| Judged { granted, head: None });
+        };
+        let Some(head) = reader.read(bytes)? else { return Ok(Judged { granted: 0, head: None }) };
         let mut body = match head.body {
             BodyLength::Known(0) => Self::Over,
             BodyLength::Known(length) => Self::Length(length),
@@ -73,7 +84,7 @@ impl Message {
         // What came along is judged at once: what is wrong there is refused before anybody acts on the head.
         let after = body.judge_body(bytes.get(head.length..).unwrap_or_default())?;
         *self = body;
-        Ok(head.length + after)
+        Ok(Judged { granted: head.length + after, head: Some(head) })
     }
 
     fn judge_body(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {

@@ -5,7 +5,8 @@ use http_body_util::{BodyExt as _, Full};
 use proptest::prelude::*;
 use tokio::io::DuplexStream;
 
-use super::super::connection::{Answer, CallerBody, ConnectionInfo, Handler, serve};
+use super::super::CallerBody;
+use super::super::connection::{Answer, ConnectionInfo, Handler, serve};
 use super::*;
 use crate::shutdown;
 
@@ -37,7 +38,7 @@ impl Handler for Teller {
         }
         let length = match body.collect().await {
             Ok(body) => body.to_bytes().len().to_string(),
-            Err(error) => refusal_of(&error).map_or("broken off".to_owned(), |refusal| refusal.reason.to_string()),
+            Err(error) => error.refusal().map_or("broken off".to_owned(), |refusal| refusal.reason.to_string()),
         };
         let told = format!("[{} {} {length}]", parts.method, parts.uri);
         self.0.borrow_mut().push(told.clone());
@@ -264,7 +265,7 @@ fn ends(pieces: &[&[u8]]) -> (Vec<usize>, Option<Refusal>) {
             let blank = message.blank(&held);
             held.drain(..blank);
             let granted = match message.judge(&held, 1024) {
-                Ok(granted) => granted,
+                Ok(judged) => judged.granted,
                 Err(refusal) => return (ends, Some(refusal)),
             };
             held.drain(..granted);

@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode, Version, response};
 use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
-use super::body::Decoder;
+use crate::http1::body::{BadChunks, Decoder};
 
 /// Longest head, in bytes (DESIGN section 6).
 pub(in crate::upstream) const LIMIT: usize = 64 * 1024;
@@ -43,8 +43,8 @@ pub enum Malformed {
     #[error("the answer's Transfer-Encoding is not \"chunked\"")]
     Coding,
     /// Chunks that are none.
-    #[error("the answer's chunks are malformed")]
-    Chunks,
+    #[error("in the answer {0}")]
+    Chunks(#[from] BadChunks),
 }
 
 /// Reads a head off the front of `bytes`; `None` while it is not whole. `method` is that of the request.

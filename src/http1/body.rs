@@ -1,4 +1,4 @@
-//! The body of an answer as its bytes come (RFC 9112 §§6, 7): where it ends, and what of it is content.
+//! The body of a message as its bytes come (RFC 9112 §§6, 7): where it ends, and what of it is content.
 //!
 //! Pure. Content is handed on as it lies in memory, without a copy.
 
@@ -6,16 +6,19 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 
-use super::head::Malformed;
-
 /// Most bytes of all that is neither size nor content: extensions of chunks, and the trailers.
 const MOST_BESIDE: usize = 16 * 1024;
 /// Most trailers.
 const TRAILERS: usize = 100;
 
+/// The chunks of a body are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the chunks are malformed")]
+pub struct BadChunks;
+
 /// Finds the content, and its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decoder {
+pub(crate) enum Decoder {
     /// So many bytes are still to come.
     Length(u64),
     /// The chunked coding.
@@ -26,7 +29,7 @@ pub(super) enum Decoder {
 
 /// What the bytes at hand hold.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Frame(Frame<Bytes>),
     /// Nothing that is whole: more must come.
     Hungry,
@@ -34,7 +37,7 @@ pub(super) enum Step {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     place: Place,
     /// Bytes beside content, so far.
     beside: usize,
@@ -67,13 +70,13 @@ enum Place {
 }
 
 impl Decoder {
-    pub(super) fn chunked() -> Self {
+    pub(crate) fn chunked() -> Self {
         let place = Place::Size { size: 0, begun: false };
         Self::Chunked(Chunks { place, beside: 0, trailers: BytesMut::new() })
     }
 
     /// Whether nothing of the body is to come any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
             Self::Chunked(chunks) => chunks.place == Place::Over,
@@ -82,7 +85,7 @@ impl Decoder {
     }
 
     /// How much content is to come.
-    pub(super) fn size_hint(&self) -> SizeHint {
+    pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Length(left) => SizeHint::with_exact(*left),
             Self::Chunked(_) | Self::UntilClose => SizeHint::default(),
@@ -92,8 +95,8 @@ impl Decoder {
     /// Takes what it can off the front of `bytes`.
     ///
     /// # Errors
-    /// [`Malformed`] if the chunks are none.
-    pub(super) fn step(&mut self, bytes: &mut Bytes) -> Result<Step, Malformed> {
+    /// [`BadChunks`] if the chunks are none.
+    pub(crate) fn step(&mut self, bytes: &mut Bytes) -> Result<Step, BadChunks> {
         match self {
             Self::Length(0) => Ok(Step::End),
             Self::Chunked(chunks) => chunks.step(bytes),
@@ -105,7 +108,7 @@ impl Decoder {
 }
 
 impl Chunks {
-    fn step(&mut self, bytes: &mut Bytes) -> Result<Step, Malformed> {
+    fn step(&mut self, bytes: &mut Bytes) -> Result<Step, BadChunks> {
         loop {
             match &mut self.place {
                 Place::Over => return Ok(Step::End),
@@ -126,19 +129,19 @@ impl Chunks {
     }
 
     /// Where the next byte leads. Lines end with CR LF alone.
-    fn after(&mut self, byte: u8) -> Result<Place, Malformed> {
+    fn after(&mut self, byte: u8) -> Result<Place, BadChunks> {
         Ok(match (self.place, byte) {
             (Place::Size { size, .. }, _) if byte.is_ascii_hexdigit() => {
-                let digit = char::from(byte).to_digit(16).ok_or(Malformed::Chunks)?;
+                let digit = char::from(byte).to_digit(16).ok_or(BadChunks)?;
                 let size = size.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
-                Place::Size { size: size.ok_or(Malformed::Chunks)?, begun: true }
+                Place::Size { size: size.ok_or(BadChunks)?, begun: true }
             }
             (Place::Size { size, begun: true }, b'\r') | (Place::Extension { size }, b'\r') => Place::SizeEnd { size },
             (Place::Size { size, begun: true }, b';' | b' ' | b'\t') => Place::Extension { size },
             (Place::Extension { size }, _) if byte != b'\n' => {
                 self.beside += 1;
                 if self.beside > MOST_BESIDE {
-                    return Err(Malformed::Chunks);
+                    return Err(BadChunks);
                 }
                 Place::Extension { size }
             }
@@ -146,11 +149,11 @@ impl Chunks {
             (Place::SizeEnd { size }, b'\n') => Place::Content { left: size },
             (Place::ContentReturn, b'\r') => Place::ContentEnd,
             (Place::ContentEnd, b'\n') => Place::Size { size: 0, begun: false },
-            _ => return Err(Malformed::Chunks),
+            _ => return Err(BadChunks),
         })
     }
 
-    fn trailers(&mut self, bytes: &mut Bytes) -> Result<Step, Malformed> {
+    fn trailers(&mut self, bytes: &mut Bytes) -> Result<Step, BadChunks> {
         while let Some(byte) = bytes.first().copied() {
             bytes.advance(1);
             self.trailers.extend_from_slice(&[byte]);
@@ -163,7 +166,7 @@ impl Chunks {
                 return fields(&self.trailers).map(|fields| Step::Frame(Frame::trailers(fields)));
             }
             if self.beside + self.trailers.len() > MOST_BESIDE {
-                return Err(Malformed::Chunks);
+                return Err(BadChunks);
             }
         }
         Ok(Step::Hungry)
@@ -176,15 +179,15 @@ fn take(bytes: &mut Bytes, left: &mut u64) -> Bytes {
     bytes.split_to(taken)
 }
 
-fn fields(bytes: &[u8]) -> Result<HeaderMap, Malformed> {
+fn fields(bytes: &[u8]) -> Result<HeaderMap, BadChunks> {
     let mut space = [httparse::EMPTY_HEADER; TRAILERS];
-    let httparse::Status::Complete((_, parsed)) = httparse::parse_headers(bytes, &mut space)? else {
-        return Err(Malformed::Chunks);
+    let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(bytes, &mut space) else {
+        return Err(BadChunks);
     };
     let mut fields = HeaderMap::with_capacity(parsed.len());
     for field in parsed {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
-        fields.append(name, HeaderValue::from_bytes(field.value).map_err(|_| httparse::Error::HeaderValue)?);
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BadChunks)?;
+        fields.append(name, HeaderValue::from_bytes(field.value).map_err(|_| BadChunks)?);
     }
     Ok(fields)
 }
@@ -194,7 +197,7 @@ mod tests {
     use super::*;
 
     /// Decodes `text` that comes in pieces of `size`: content, trailers, and what is left behind the end.
-    fn decode(text: &str, size: usize) -> Result<Option<(String, HeaderMap, String)>, Malformed> {
+    fn decode(text: &str, size: usize) -> Result<Option<(String, HeaderMap, String)>, BadChunks> {
         let mut decoder = Decoder::chunked();
         let (mut content, mut trailers) = (String::new(), HeaderMap::new());
         let mut rest = text.as_bytes();
@@ -236,7 +239,7 @@ mod tests {
         for bad in
             ["x\r\n", "\r\n", "5\nhello", "5\r\nhelloo", "0x5\r\n", "5;a\nb\r\n", "10000000000000000\r\n", "-1\r\n"]
         {
-            assert_eq!(decode(bad, 99).unwrap_err(), Malformed::Chunks, "{bad:?}");
+            assert_eq!(decode(bad, 99).unwrap_err(), BadChunks, "{bad:?}");
         }
         assert!(decode(&format!("1;{}", "x".repeat(MOST_BESIDE)), 4096).unwrap().is_none());
         assert!(decode(&format!("1;{}", "x".repeat(MOST_BESIDE + 1)), 4096).is_err());
