@@ -1,29 +1,26 @@
 //! Every metric, in one struct (DESIGN section 10).
 //!
 //! Owns the registry, the names and the labels. Label values come from the configuration and from closed lists only,
-//! never from a request. Handles are resolved once, so that counting is one atomic addition.
+//! never from a request. Handles are resolved once, so that counting is one atomic addition; what is counted for each request
+//! is counted by every worker for itself (`traffic`).
 
-use std::sync::OnceLock;
-use std::time::Duration;
+mod traffic;
 
-use http::StatusCode;
+use std::sync::Arc;
+
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
 use crate::reason::Reason;
-
-/// Seconds; from loopback speed to the slowest token endpoint.
-const BUCKETS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+pub use traffic::{AnsweredBy, RouteCounts, RouteMetrics, Tally};
+use traffic::{BUCKETS, Traffic};
 
 /// Every metric of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// `bearerd_requests_in_flight`.
-    pub requests_in_flight: IntGauge,
     /// `bearerd_connections`.
     pub connections: IntGauge,
     /// `bearerd_replay_memory_bytes`.
@@ -33,9 +30,7 @@ pub struct Metrics {
     /// `bearerd_config_last_reload_success_timestamp_seconds`.
     pub config_last_success: Gauge,
     refused: Vec<(Reason, IntCounter)>,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_duration: HistogramVec,
+    traffic: Traffic,
     waiting: IntGaugeVec,
     token_expiry: GaugeVec,
     token_valid: IntGaugeVec,
@@ -61,7 +56,6 @@ impl Metrics {
             tracing::warn!(%error, "process metrics are not to be had");
         }
         let metrics = Self {
-            requests_in_flight: gauge(&r, "bearerd_requests_in_flight", "Requests being served."),
             connections: gauge(&r, "bearerd_connections", "Open connections of callers."),
             replay_memory: gauge(&r, "bearerd_replay_memory_bytes", "Request bodies kept for a replay."),
             certificate_expiry: gauge_vec(
@@ -82,24 +76,7 @@ impl Metrics {
                 .filter(|reason| !reason.code().starts_with('F'))
                 .map(|reason| (*reason, refused.with_label_values(&[reason.code()])))
                 .collect(),
-            requests: counter_vec(
-                &r,
-                "bearerd_requests_total",
-                "Requests by HTTP status and by who answered.",
-                &["route", "code", "origin"],
-            ),
-            request_duration: histogram_vec(
-                &r,
-                "bearerd_request_duration_seconds",
-                "From a request's head to the end of its answer.",
-                &["route"],
-            ),
-            upstream_duration: histogram_vec(
-                &r,
-                "bearerd_upstream_duration_seconds",
-                "From sending a request to the answer's head, each attempt.",
-                &["route"],
-            ),
+            traffic: traffic(&r),
             waiting: int_gauge_vec(
                 &r,
                 "bearerd_requests_waiting_for_token",
@@ -163,16 +140,19 @@ impl Metrics {
         metrics
     }
 
-    /// The handles of one route; its series exist from here on.
-    pub fn route(&self, name: &str) -> RouteMetrics {
-        RouteMetrics {
-            name: name.to_owned(),
-            requests: self.requests.clone(),
-            by_upstream: ByStatus::default(),
-            by_bearerd: ByStatus::default(),
-            request_duration: self.request_duration.with_label_values(&[name]),
-            upstream_duration: self.upstream_duration.with_label_values(&[name]),
-        }
+    /// One route; its series exist from here on.
+    pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
+        self.traffic.route(name)
+    }
+
+    /// The requests in flight of one more worker, which alone counts them there.
+    pub fn worker(&self) -> Arc<Tally> {
+        self.traffic.in_flight()
+    }
+
+    /// Requests being served, by all workers.
+    pub fn requests_in_flight(&self) -> u64 {
+        self.traffic.requests_in_flight()
     }
 
     /// The handles of one credential; its series exist from here on.
@@ -224,63 +204,6 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// Who answered a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnsweredBy {
-    /// The upstream.
-    Upstream,
-    /// bearerd itself.
-    Bearerd,
-}
-
-/// The handles of one route.
-#[derive(Debug)]
-pub struct RouteMetrics {
-    name: String,
-    requests: IntCounterVec,
-    by_upstream: ByStatus,
-    by_bearerd: ByStatus,
-    request_duration: Histogram,
-    upstream_duration: Histogram,
-}
-
-impl RouteMetrics {
-    /// Counts an answered request.
-    pub fn answered(&self, status: StatusCode, by: AnsweredBy) {
-        let (counters, origin) = match by {
-            AnsweredBy::Upstream => (&self.by_upstream, "upstream"),
-            AnsweredBy::Bearerd => (&self.by_bearerd, "bearerd"),
-        };
-        counters.of(status, || self.requests.with_label_values(&[&self.name, status.as_str(), origin])).inc();
-    }
-
-    /// Notes how long a request took, to the end of its answer.
-    pub fn took(&self, time: Duration) {
-        self.request_duration.observe(time.as_secs_f64());
-    }
-
-    /// Notes how long the upstream took to the head of its answer.
-    pub fn upstream_took(&self, time: Duration) {
-        self.upstream_duration.observe(time.as_secs_f64());
-    }
-}
-
-/// Counters by HTTP status, made when first needed: a route meets few of the 900 that there are.
-#[derive(Debug, Default)]
-struct ByStatus([OnceLock<Box<Hundred>>; 9]);
-
-/// The counters of 100 to 199, of 200 to 299, …
-type Hundred = [OnceLock<IntCounter>; 100];
-
-impl ByStatus {
-    #[expect(clippy::indexing_slicing, reason = "a StatusCode is 100 to 999, and the remainder below 100")]
-    fn of(&self, status: StatusCode, make: impl FnOnce() -> IntCounter) -> &IntCounter {
-        let code = usize::from(status.as_u16());
-        let hundred = self.0[code / 100 - 1].get_or_init(|| Box::new(std::array::from_fn(|_| OnceLock::new())));
-        hundred[code % 100].get_or_init(make)
     }
 }
 
@@ -348,6 +271,13 @@ fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registr
     collector
 }
 
+#[expect(clippy::expect_used, reason = "names are constants; a wrong one fails every test")]
+fn traffic(registry: &Registry) -> Traffic {
+    let traffic = Traffic::new().expect("legal metric names");
+    registry.register(Box::new(traffic.clone())).expect("unique metric names");
+    traffic
+}
+
 fn gauge(r: &Registry, name: &str, help: &str) -> IntGauge {
     register(r, IntGauge::new(name, help))
 }
@@ -393,15 +323,5 @@ mod tests {
         ] {
             assert!(page.contains(line), "missing {line:?} in\n{page}");
         }
-    }
-
-    #[test]
-    fn an_answer_is_counted_under_its_status_and_origin() {
-        let metrics = Metrics::new();
-        let route = metrics.route("api");
-        route.answered(StatusCode::OK, AnsweredBy::Upstream);
-        route.answered(StatusCode::OK, AnsweredBy::Upstream);
-        let wanted = "bearerd_requests_total{code=\"200\",origin=\"upstream\",route=\"api\"} 2";
-        assert!(metrics.render().contains(wanted));
     }
 }

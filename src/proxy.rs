@@ -26,6 +26,7 @@ mod rejection;
 mod reply;
 pub mod route;
 pub mod settings;
+mod share;
 pub mod shared_key;
 mod slots;
 mod target;
@@ -50,17 +51,19 @@ pub use slots::Slots;
 use crate::alarm::Alarms;
 use crate::metrics::Metrics;
 use crate::server::{Answer, CallerBody, ConnectionInfo, Handler, Refusal};
-use crate::upstream::{Connector, Pool};
+use crate::upstream::Connector;
 use attempt::Attempt;
 use callers::Rules;
 use gate::Gate;
-use intake::{Handling, Intake, RequestBody};
+use intake::{Handling, Intake};
 use outbound::Sanitized;
 use problem::Problem;
 use reply::Account;
 use route::{Route, Table};
 use settings::HeaderCase;
+use share::{RouteShare, WorkerCounts};
 use shared_key::SharedKey;
+use slots::Places;
 
 /// How long a body that nobody wants may pause before its connection is closed.
 const DISCARD_PAUSE: Duration = Duration::from_secs(5);
@@ -98,11 +101,14 @@ impl Gateway {
     }
 }
 
-/// One worker's share: the gateway, and upstream connections of its own.
+/// One worker's share: the gateway, and what it has of its own.
 #[derive(Debug)]
 pub struct Proxy {
     gateway: Arc<Gateway>,
-    pools: Vec<Rc<Pool<RequestBody>>>,
+    routes: Vec<Rc<RouteShare>>,
+    counts: Rc<WorkerCounts>,
+    places: Rc<Places>,
+    via: HeaderValue,
     asked: asked::Memory,
     alarms: Alarms,
     no_body: Rc<Intake>,
@@ -112,8 +118,8 @@ pub struct Proxy {
 impl Proxy {
     /// A worker's proxy. Call it on the worker's own runtime.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        let pool = |(connector, route): (&Connector, &Arc<Route>)| Pool::new(connector.clone(), route.pool_options());
-        let pools = gateway.connectors.iter().zip(&gateway.routes).map(pool).collect();
+        let routes = gateway.routes.iter().zip(&gateway.connectors);
+        let routes = routes.map(|(route, connector)| RouteShare::new(route, connector)).collect();
         let (discard, unwanted) = mpsc::unbounded_channel();
         tokio::task::spawn_local(discard_bodies(unwanted));
         let no_body = Intake::none(Handling {
@@ -124,7 +130,17 @@ impl Proxy {
             ours: Arc::default(),
             discard: discard.clone(),
         });
-        Self { gateway, pools, asked: asked::Memory::default(), alarms: Alarms::default(), no_body, discard }
+        Self {
+            routes,
+            counts: WorkerCounts::new(&gateway.metrics),
+            places: Places::new(Arc::clone(&gateway.slots)),
+            via: share::copied(&gateway.via),
+            asked: asked::Memory::default(),
+            alarms: Alarms::default(),
+            no_body,
+            discard,
+            gateway,
+        }
     }
 
     async fn serve(
@@ -141,10 +157,9 @@ impl Proxy {
                 return Err(problem);
             }
         };
-        let route = gateway.routes.get(entry.route).ok_or_else(entry::no_route)?;
-        let pool = self.pools.get(entry.route).ok_or_else(entry::no_route)?;
+        let route = self.routes.get(entry.route).ok_or_else(entry::no_route)?;
         account.assign(route);
-        match self.gateway.slots.take().await {
+        match self.places.take().await {
             Some(slot) => account.hold(slot),
             None => {
                 self.discard_refused(&parts.headers, body);
@@ -163,8 +178,8 @@ impl Proxy {
         {
             headers::strip_injected(&mut parts.headers, header);
         }
-        let request = Sanitized::new(parts, route, &entry.asked.authority, &gateway.via, !intake.is_empty());
-        let attempt = Attempt { route, pool, request: &request, intake: &intake, alarms: &self.alarms };
+        let request = Sanitized::new(parts, route, &entry.asked.authority, &self.via, !intake.is_empty());
+        let attempt = Attempt { route, request: &request, intake: &intake, alarms: &self.alarms };
         let mut response = cycle::send_and_cure(attempt).await?;
 
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
@@ -217,7 +232,7 @@ impl Handler for Proxy {
     async fn handle(&self, info: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<ReplyBody> {
         let (parts, body) = request.into_parts();
         let caller = problem::Caller::of(&parts);
-        let mut account = Account::open(&self.gateway.metrics, &parts, self.gateway.access_log);
+        let mut account = Account::open(&self.counts, &parts, self.gateway.access_log);
         match self.serve(&info, (parts, body), &mut account).await {
             Ok(Passed { response, connection: None }) => account.pass(response).into(),
             Ok(Passed { response, connection: Some(connection) }) => {

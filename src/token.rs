@@ -61,6 +61,13 @@ impl AccessToken {
         Ok(Self { generation, value, header, scheme, expires_at: sent_at + lifetime, expires_wall })
     }
 
+    /// The same token in memory of its own.
+    fn copied(&self) -> Self {
+        let value = self.value.clone();
+        let header = header_value(&self.scheme, &value).unwrap_or_else(|_| self.header.clone());
+        Self { value, header, scheme: self.scheme.clone(), ..*self }
+    }
+
     /// Grows by one with every published token of its credential.
     pub fn generation(&self) -> u64 {
         self.generation

@@ -23,10 +23,10 @@ mod upload;
 
 pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
-pub use connection::{Connection, Outbound, SendError, SendFailure};
+pub use connection::{Connection, Outbound, RequestHead, SendError, SendFailure};
 pub use http_proxy::HttpProxy;
 pub use incoming::HttpError;
-pub use interim::on_interim;
+pub use interim::OnInterim;
 pub use origin::{Origin, Scheme};
 pub use pool::{Pool, Protocol};
 pub use transport::Transport;

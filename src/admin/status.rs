@@ -16,7 +16,7 @@ pub(super) struct Status<'a> {
     ready: bool,
     draining: bool,
     connections: i64,
-    requests_in_flight: i64,
+    requests_in_flight: u64,
     routes: Vec<Route<'a>>,
     credentials: Vec<Credential>,
 }
@@ -54,7 +54,7 @@ impl<'a> Status<'a> {
             ready: Ready::of(admin, Face::Admin).ready,
             draining: admin.draining.is_fired(),
             connections: admin.metrics.connections.get(),
-            requests_in_flight: admin.metrics.requests_in_flight.get(),
+            requests_in_flight: admin.metrics.requests_in_flight(),
             routes: admin.routes.iter().map(Route::of).collect(),
             credentials: admin.credentials.iter().map(|credential| Credential::of(credential.status())).collect(),
         }

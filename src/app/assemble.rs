@@ -187,7 +187,7 @@ fn make_gateway(
             watch.follow(format!("routes.{}", named.name), tls, metrics);
         }
         connectors.push(connector);
-        let mut route = route::Route::new(named.clone(), credential, Arc::new(metrics.route(&named.name)));
+        let mut route = route::Route::new(named.clone(), credential, metrics.route(&named.name));
         let rules = named.callers.as_ref().map(|rules| callers::Rules::new(rules, route_hosts(settings)));
         route.callers = rules.transpose()?;
         routes.push(Arc::new(route));

@@ -12,13 +12,13 @@ use super::outbound::Sanitized;
 use super::patience::Patience;
 use super::problem::Problem;
 use super::rejection::is_idempotent;
-use super::route::Route;
+use super::share::RouteShare;
 use crate::alarm::Alarms;
 use crate::log;
 use crate::reason::Reason;
 use crate::tls;
 use crate::token::AccessToken;
-use crate::upstream::{ConnectError, ConnectFailure, Connection, Pool, SendError, SendFailure, on_interim};
+use crate::upstream::{ConnectError, ConnectFailure, Connection, OnInterim, SendError, SendFailure};
 
 /// How often a request that the upstream refuses to look at goes to another connection.
 const REFUSALS: u32 = 3;
@@ -29,8 +29,7 @@ pub(super) type UpstreamConnection = Connection<RequestBody>;
 /// What every attempt of one request needs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt<'a> {
-    pub(super) route: &'a Route,
-    pub(super) pool: &'a Rc<Pool<RequestBody>>,
+    pub(super) route: &'a RouteShare,
     pub(super) request: &'a Sanitized,
     pub(super) intake: &'a Rc<Intake>,
     pub(super) alarms: &'a Alarms,
@@ -55,7 +54,7 @@ impl Attempt<'_> {
         // Without a token no connection is opened.
         let mut token = self.token(replacement).await?;
         let changes = self.request.upgrade().is_some();
-        let kept = if changes { self.pool.take_switchable() } else { self.pool.take_idle() };
+        let kept = if changes { self.route.pool.take_switchable() } else { self.route.pool.take_idle() };
         let mut connection = match kept {
             // Nothing was waited for since the token was looked at.
             Some(kept) => kept,
@@ -99,13 +98,16 @@ impl Attempt<'_> {
         if let Some(token) = candidate.filter(|token| credential.reader.is_fresh(token)) {
             return Ok(Some(token));
         }
+        if let Some(token) = self.route.current_token(&credential.reader) {
+            return Ok(Some(token));
+        }
         credential.reader.usable().await.map(Some).map_err(|unavailable| Problem::no_token(&unavailable))
     }
 
     async fn connect(&self) -> Result<Connection<RequestBody>, Problem> {
         let connected = match self.request.upgrade() {
-            Some(_) => self.pool.connect_to_switch().await.transpose(),
-            None => Some(self.pool.connect().await),
+            Some(_) => self.route.pool.connect_to_switch().await.transpose(),
+            None => Some(self.route.pool.connect().await),
         };
         let Some(connected) = connected else {
             let text = "the upstream speaks HTTP/2 alone and does not change the protocol of its streams";
@@ -131,24 +133,24 @@ impl Attempt<'_> {
         body: RequestBody,
     ) -> Result<Response<Held>, Failure> {
         let header = token.map(|token| token.header_value(&self.route.settings.inject.scheme));
-        let mut request = self.request.authorize(self.route, header.map(sensitive)).with_body(body);
-        if let Some(key) = self.intake.gate().map(super::gate::Gate::key) {
-            on_interim(&mut request, move |status| {
+        let on_interim = self.intake.gate().map(super::gate::Gate::key).map(|key| {
+            OnInterim::new(move |status| {
                 if status == StatusCode::CONTINUE {
                     key.turn();
                 }
-            });
-        }
-        let patience = Patience::of(request.headers(), self.route.settings.timeouts.response_head);
+            })
+        });
+        let request = self.request.authorize(self.route, header.map(sensitive)).telling(on_interim);
+        let patience = Patience::of(self.request.headers(), self.route.settings.timeouts.response_head);
         let began = Instant::now();
         let mut alarm = self.alarms.lend();
         let answer = tokio::select! {
             biased;
-            answer = self.pool.send(connection, request) => answer.map_err(Failure::Unanswered)?,
+            answer = self.route.pool.send(connection, request.into_head(), body) => answer.map_err(Failure::Unanswered)?,
             () = patience.end(self.intake, &mut alarm) => return Err(Failure::Silent),
         };
         self.intake.answered();
-        self.route.metrics.upstream_took(began.elapsed());
+        self.route.counts().upstream_took(began.elapsed());
         let mut answer = answer.map(Held::new);
         if self.intake.gate().is_some_and(|gate| !gate.is_open()) {
             // The upstream did not want the body, so the request on this connection has no end.

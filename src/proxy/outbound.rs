@@ -6,15 +6,16 @@
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{Method, Request, Uri, Version};
+use http::{Method, Version};
 
 use super::headers;
-use super::intake::RequestBody;
 use super::route::Route;
+use super::share::RouteShare;
 use super::settings::HeaderCase;
 use super::target;
 use super::upgrade::{self, Wish};
 use crate::spelling::Spelling;
+use crate::upstream::{OnInterim, RequestHead};
 
 /// A caller's request without anything that is not the upstream's business.
 #[derive(Debug)]
@@ -29,12 +30,12 @@ pub(super) struct Sanitized {
 
 /// A request that carries the token (or needs none) and goes to its route's upstream.
 #[derive(Debug)]
-pub(super) struct Authorized(Request<()>);
+pub(super) struct Authorized<'a>(RequestHead<'a>);
 
 impl Sanitized {
     /// Strips a caller's request and points it at the route's upstream. `authority` is what the caller asked for, by its target or
     /// its `Host`; `via` is our own entry (RFC 9110 §7.6.3); `has_body` decides what is said about a body's length.
-    pub(super) fn new(parts: Parts, route: &Route, authority: &Authority, via: &HeaderValue, has_body: bool) -> Self {
+    pub(super) fn new(parts: Parts, route: &RouteShare, authority: &Authority, via: &HeaderValue, has_body: bool) -> Self {
         let target = target::upstream_target(&parts.uri, route);
         let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
         let joins_cookies = parts.version == Version::HTTP_2;
@@ -88,33 +89,40 @@ impl Sanitized {
         self.target.path()
     }
 
-    /// Sets the token, as often as there are attempts.
-    pub(super) fn authorize(&self, route: &Route, token: Option<HeaderValue>) -> Authorized {
-        let mut request = Request::new(());
-        *request.method_mut() = self.method.clone();
-        // Origin-form: scheme and authority are those of the connection, which only the configuration chooses.
-        *request.uri_mut() = Uri::from(self.target.clone());
-        *request.headers_mut() = self.headers.clone();
-        if let Some(spelling) = &self.spelling {
-            request.extensions_mut().insert(spelling.clone());
-        }
-        if let Some(token) = token {
-            request.headers_mut().insert(route.settings.inject.header.clone(), token);
-        }
-        Authorized(request)
+    /// Its fields, without the token.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Sets the token, as often as there are attempts. Nothing of the request is copied for that.
+    pub(super) fn authorize<'a>(&'a self, route: &'a Route, token: Option<HeaderValue>) -> Authorized<'a> {
+        Authorized(RequestHead {
+            method: &self.method,
+            target: &self.target,
+            headers: &self.headers,
+            injected: token.map(|token| (&route.settings.inject.header, token)),
+            spelling: self.spelling.as_ref(),
+            on_interim: None,
+        })
     }
 }
 
 /// What `Host` says to the upstream. The caller's own line is not looked at: with a target in absolute-form it is not what was
 /// checked (RFC 9112 §3.2.2).
-fn host(route: &Route, authority: &Authority) -> HeaderValue {
+fn host(route: &RouteShare, authority: &Authority) -> HeaderValue {
     let kept = route.settings.keep_host.then(|| HeaderValue::from_str(authority.as_str()).ok());
-    kept.flatten().unwrap_or_else(|| route.host_value.clone())
+    kept.flatten().unwrap_or_else(|| route.host())
 }
 
-impl Authorized {
-    /// The request with its body, ready to be written.
-    pub(super) fn with_body(self, body: RequestBody) -> Request<RequestBody> {
-        self.0.map(|()| body)
+impl<'a> Authorized<'a> {
+    /// Has every interim answer told.
+    pub(super) fn telling(mut self, on_interim: Option<OnInterim>) -> Self {
+        self.0.on_interim = on_interim;
+        self
+    }
+
+    /// Ready to be written.
+    pub(super) fn into_head(self) -> RequestHead<'a> {
+        self.0
     }
 }

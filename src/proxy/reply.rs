@@ -1,7 +1,7 @@
 //! The answer as the caller gets it: whoever gave it, and the account of the request that ends with it.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use super::held::Held;
 use super::problem::{Caller, Problem};
-use super::route::Route;
+use super::share::{RouteShare, WorkerCounts};
 use super::slots::Slot;
-use crate::metrics::{AnsweredBy, Metrics};
+use crate::metrics::AnsweredBy;
 use crate::reason::Reason;
 use crate::upstream::HttpError;
 
@@ -33,8 +33,8 @@ enum Content {
 /// One request being served: counted in flight until dropped, then timed and, if asked for, logged.
 #[derive(Debug)]
 pub(super) struct Account {
-    metrics: Arc<Metrics>,
-    route: Option<Arc<Route>>,
+    counts: Rc<WorkerCounts>,
+    route: Option<Rc<RouteShare>>,
     began: Instant,
     access: Option<Box<Access>>,
     slot: Option<Slot>,
@@ -51,18 +51,18 @@ struct Access {
 
 impl Account {
     /// Opens the account of a request.
-    pub(super) fn open(metrics: &Arc<Metrics>, request: &http::request::Parts, log_access: bool) -> Self {
-        metrics.requests_in_flight.inc();
+    pub(super) fn open(counts: &Rc<WorkerCounts>, request: &http::request::Parts, log_access: bool) -> Self {
+        counts.in_flight.add(1);
         let access = log_access.then(|| {
             let path = request.uri.path().to_owned();
             Box::new(Access { method: request.method.clone(), path, status: None, bytes: 0 })
         });
-        Self { metrics: Arc::clone(metrics), route: None, began: Instant::now(), access, slot: None }
+        Self { counts: Rc::clone(counts), route: None, began: Instant::now(), access, slot: None }
     }
 
     /// Notes which route it is.
-    pub(super) fn assign(&mut self, route: &Arc<Route>) {
-        self.route = Some(Arc::clone(route));
+    pub(super) fn assign(&mut self, route: &Rc<RouteShare>) {
+        self.route = Some(Rc::clone(route));
     }
 
     /// Keeps the request's place among those in flight until its answer has ended.
@@ -72,7 +72,7 @@ impl Account {
 
     /// An answer of our own.
     pub(super) fn refuse(mut self, problem: Problem, caller: Caller) -> Response<ReplyBody> {
-        self.metrics.refuse(problem.reason);
+        self.counts.metrics.refuse(problem.reason);
         self.answered(problem.status(), AnsweredBy::Bearerd);
         if let Some(route) = self.route.as_ref().filter(|_| problem.reason.code().starts_with('U')) {
             route.complaints.utter(&route.settings.name, &problem);
@@ -98,7 +98,7 @@ impl Account {
 
     fn answered(&mut self, status: StatusCode, by: AnsweredBy) {
         if let Some(route) = &self.route {
-            route.metrics.answered(status, by);
+            route.counts().answered(status, by);
         }
         if let Some(access) = &mut self.access {
             access.status = Some(status);
@@ -108,10 +108,10 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.metrics.requests_in_flight.dec();
+        self.counts.in_flight.subtract(1);
         let took = self.began.elapsed();
         if let Some(route) = &self.route {
-            route.metrics.took(took);
+            route.counts().took(took);
         }
         if let Some(access) = &self.access {
             let route = self.route.as_ref().map(|route| route.settings.name.as_str());

@@ -82,7 +82,7 @@ impl Route {
 
     #[cfg(test)]
     pub(super) fn for_tests(settings: settings::Route) -> Self {
-        let metrics = Arc::new(crate::metrics::Metrics::new().route(&settings.name));
+        let metrics = crate::metrics::Metrics::new().route(&settings.name);
         Self::new(settings, None, metrics)
     }
 }

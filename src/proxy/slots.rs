@@ -1,13 +1,21 @@
 //! How many requests are in flight at a time, over all workers, and the queue of those that wait.
 //!
-//! One atomic while there is room. Beyond it requests wait, the one that came first is woken first, each until its own deadline.
+//! One atomic while there is room, and that not for every request: a worker keeps a few places for those that follow. Beyond it
+//! requests wait, the one that came first is woken first, each until its own deadline.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+
+/// The most places that a worker keeps without using them…
+const SPARE: usize = 16;
+/// …and then this part of all: what is kept is nobody else's.
+const SPARE_PART: usize = 64;
 
 /// The places of requests in flight, shared by all workers.
 #[derive(Debug)]
@@ -19,9 +27,18 @@ pub struct Slots {
     freed: Notify,
 }
 
+/// The places that one worker has at hand.
+#[derive(Debug)]
+pub(super) struct Places {
+    slots: Arc<Slots>,
+    /// Taken, and not used.
+    spare: Cell<usize>,
+    most_spare: usize,
+}
+
 /// A place, free again when dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Arc<Slots>);
+pub(super) struct Slot(Rc<Places>);
 
 impl Slots {
     /// `limit` places, for each of which a request may wait as long as `queue`.
@@ -29,39 +46,78 @@ impl Slots {
         Self { limit, queue, taken: AtomicUsize::new(0), waiting: AtomicUsize::new(0), freed: Notify::new() }
     }
 
-    /// A place, or `None` if none became free in time. Nobody overtakes those who wait by simply coming later.
-    pub(super) async fn take(self: &Arc<Self>) -> Option<Slot> {
-        if self.waiting.load(Ordering::SeqCst) == 0
-            && let Some(slot) = self.try_take()
-        {
-            return Some(slot);
-        }
+    /// Waits for a place, in the queue; whether one became free in time.
+    async fn wait(&self) -> bool {
         let _waiting = Waiting::new(&self.waiting);
         let deadline = Instant::now() + self.queue;
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             // In the queue before the last look, so that no place can become free unseen in between.
             freed.as_mut().enable();
-            if let Some(slot) = self.try_take() {
-                return Some(slot);
+            if self.try_take(1) {
+                return true;
             }
-            timeout_at(deadline, freed).await.ok()?;
+            if timeout_at(deadline, freed).await.is_err() {
+                return false;
+            }
         }
     }
 
-    fn try_take(self: &Arc<Self>) -> Option<Slot> {
-        let room = |taken: usize| (taken < self.limit).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::SeqCst, Ordering::Relaxed, room).ok()?;
-        Some(Slot(Arc::clone(self)))
+    fn has_queue(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    fn try_take(&self, count: usize) -> bool {
+        let room = |taken: usize| (taken + count <= self.limit).then_some(taken + count);
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::Relaxed, room).is_ok()
+    }
+
+    fn give_back(&self, count: usize) {
+        self.taken.fetch_sub(count, Ordering::SeqCst);
+        for _ in 0..count.min(self.waiting.load(Ordering::SeqCst)) {
+            self.freed.notify_one();
+        }
+    }
+}
+
+impl Places {
+    /// One worker's.
+    pub(super) fn new(slots: Arc<Slots>) -> Rc<Self> {
+        let most_spare = SPARE.min(slots.limit / SPARE_PART);
+        Rc::new(Self { slots, spare: Cell::new(0), most_spare })
+    }
+
+    /// A place, or `None` if none became free in time. Nobody overtakes those who wait by simply coming later.
+    pub(super) async fn take(self: &Rc<Self>) -> Option<Slot> {
+        let is_there = !self.slots.has_queue() && (self.take_spare() || self.slots.try_take(1));
+        (is_there || self.slots.wait().await).then(|| Slot(Rc::clone(self)))
+    }
+
+    fn take_spare(&self) -> bool {
+        if self.spare.get() == 0 && self.most_spare > 0 && self.slots.try_take(self.most_spare) {
+            self.spare.set(self.most_spare);
+        }
+        let left = self.spare.get().checked_sub(1);
+        left.inspect(|left| self.spare.set(*left)).is_some()
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::SeqCst);
-        if self.0.waiting.load(Ordering::SeqCst) > 0 {
-            self.0.freed.notify_one();
+        let Places { slots, spare, most_spare } = &*self.0;
+        if slots.has_queue() {
+            slots.give_back(1 + spare.take());
+        } else if spare.get() < *most_spare {
+            spare.set(spare.get() + 1);
+        } else {
+            slots.give_back(1);
         }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.slots.give_back(self.spare.get());
     }
 }
 
@@ -85,60 +141,87 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
+    fn places(limit: usize, queue: u64) -> Rc<Places> {
+        Places::new(Arc::new(Slots::new(limit, Duration::from_secs(queue))))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_for_a_place_as_long_as_the_queue_allows() {
-        let slots = Arc::new(Slots::new(1, Duration::from_secs(1)));
-        let first = slots.take().await.unwrap();
+        let places = places(1, 1);
+        let first = places.take().await.unwrap();
         let began = Instant::now();
-        assert!(slots.take().await.is_none());
+        assert!(places.take().await.is_none());
         assert_eq!(began.elapsed(), Duration::from_secs(1));
-        let waiting = tokio::spawn({
-            let slots = Arc::clone(&slots);
-            async move { slots.take().await.is_some() }
-        });
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        drop(first);
-        assert!(waiting.await.unwrap());
-        assert!(slots.take().await.is_some(), "the place is free again");
+        let ends = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            drop(first);
+        };
+        let (waited, ()) = tokio::join!(places.take(), ends);
+        assert!(waited.is_some());
+        drop(waited);
+        assert!(places.take().await.is_some(), "the place is free again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_gives_up_waiting_does_not_take_the_place_of_the_next() {
-        let slots = Arc::new(Slots::new(1, Duration::from_secs(10)));
-        let first = slots.take().await.unwrap();
-        let queue = |slots: &Arc<Slots>| {
-            let slots = Arc::clone(slots);
-            tokio::spawn(async move { slots.take().await.is_some() })
-        };
-        let gives_up = queue(&slots);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        let stays = queue(&slots);
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        let places = places(1, 10);
+        let first = places.take().await.unwrap();
+        let mut gives_up = Box::pin(places.take());
+        let mut stays = Box::pin(places.take());
+        for waiting in [&mut gives_up, &mut stays] {
+            assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
+        }
         drop(first);
-        gives_up.abort();
-        assert!(stays.await.unwrap());
+        drop(gives_up);
+        assert!(stays.await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_worker_keeps_it_gives_to_those_who_wait() {
+        let slots = Arc::new(Slots::new(SPARE_PART * 2, Duration::from_secs(1)));
+        let (one, other) = (Places::new(Arc::clone(&slots)), Places::new(Arc::clone(&slots)));
+        let first = one.take().await.unwrap();
+        assert_eq!(slots.taken.load(Ordering::SeqCst), 2, "one is kept for the next request");
+        let mut all = Vec::new();
+        while slots.taken.load(Ordering::SeqCst) < SPARE_PART * 2 {
+            all.push(other.take().await.unwrap());
+        }
+        all.extend(std::iter::from_fn(|| other.take_spare().then(|| Slot(Rc::clone(&other)))));
+        let ends = async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(first);
+        };
+        let ((second, third), ()) = tokio::join!(async { tokio::join!(other.take(), other.take()) }, ends);
+        assert!(second.is_some() && third.is_some());
+        drop((all, second, third, one, other));
+        assert_eq!(slots.taken.load(Ordering::SeqCst), 0);
     }
 
     #[test]
     fn threads_never_take_more_than_there_are_and_lose_none() {
-        let slots = Arc::new(Slots::new(3, Duration::from_secs(60)));
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let slots = Arc::clone(&slots);
+        for limit in [3, 3 * SPARE_PART] {
+            let slots = Arc::new(Slots::new(limit, Duration::from_secs(60)));
+            let used = Arc::new(AtomicUsize::new(0));
+            let threads = (0..4).map(|_| {
+                let (slots, used) = (Arc::clone(&slots), Arc::clone(&used));
                 std::thread::spawn(move || {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                    let places = Places::new(slots);
                     runtime.block_on(async {
                         for _ in 0..2_000 {
-                            let slot = slots.take().await.unwrap();
-                            assert!(slots.taken.load(Ordering::SeqCst) <= 3);
+                            let slot = places.take().await.unwrap();
+                            assert!(used.fetch_add(1, Ordering::SeqCst) < limit);
                             tokio::task::yield_now().await;
+                            used.fetch_sub(1, Ordering::SeqCst);
                             drop(slot);
                         }
                     });
                 })
-            })
-            .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert_eq!((slots.taken.load(Ordering::SeqCst), slots.waiting.load(Ordering::SeqCst)), (0, 0));
+            });
+            for thread in threads.collect::<Vec<_>>() {
+                thread.join().unwrap();
+            }
+            assert_eq!((slots.taken.load(Ordering::SeqCst), slots.waiting.load(Ordering::SeqCst)), (0, 0));
+        }
     }
 }

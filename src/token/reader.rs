@@ -79,6 +79,20 @@ impl Reader {
         fresh
     }
 
+    /// As [`Reader::current`], in memory that only the caller uses: `copy`, made anew for each new token.
+    pub fn current_copy(&self, copy: &mut Option<Arc<AccessToken>>) -> Option<Arc<AccessToken>> {
+        let snapshot = self.shared.snapshot();
+        let Some(fresh) = snapshot.fresh_token(self.shared.clock.now()) else {
+            *copy = None;
+            self.wake_if_resting(&snapshot);
+            return None;
+        };
+        match copy {
+            Some(copied) if copied.generation() == fresh.generation() => Some(Arc::clone(copied)),
+            _ => Some(Arc::clone(copy.insert(Arc::new(fresh.copied())))),
+        }
+    }
+
     /// Where the credential stands.
     pub fn state(&self) -> TokenState {
         let snapshot = self.shared.snapshot();

@@ -1,13 +1,17 @@
 //! A connection to an upstream, whichever HTTP it speaks, as far as one request is concerned.
 
 use bytes::Bytes;
-use http::Request;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
 use http_body::Body;
 
 use super::http1::Alone;
 use super::http2::Lease;
 use super::incoming::{HttpError, Incoming};
+use super::interim::OnInterim;
 use super::origin::Origin;
+use crate::spelling::Spelling;
 use crate::tunnel::Duplex;
 
 /// The body of a request that goes upstream.
@@ -17,6 +21,37 @@ pub trait Outbound:
 }
 
 impl<B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static> Outbound for B {}
+
+/// A request but for its body. Borrowed: it may have to be sent again, with another token.
+#[derive(Clone, Debug)]
+pub struct RequestHead<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Path and query. Scheme and authority are those of the connection, which only the configuration chooses.
+    pub target: &'a PathAndQuery,
+    /// Its fields, the injected one aside.
+    pub headers: &'a HeaderMap,
+    /// One field more, in place of all of that name.
+    pub injected: Option<(&'a HeaderName, HeaderValue)>,
+    /// How the names of its fields are spelled towards HTTP/1.
+    pub spelling: Option<&'a Spelling>,
+    /// What to call for each interim answer.
+    pub on_interim: Option<OnInterim>,
+}
+
+impl RequestHead<'_> {
+    /// The same as a value.
+    pub(super) fn to_request(&self) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.clone());
+        *request.headers_mut() = self.headers.clone();
+        if let Some((name, value)) = &self.injected {
+            request.headers_mut().insert(*name, value.clone());
+        }
+        request
+    }
+}
 
 /// Ready for one request.
 #[derive(Debug)]
@@ -99,12 +134,14 @@ impl<B: Outbound> Connection<B> {
 
     pub(super) async fn send(
         &mut self,
-        request: Request<B>,
+        head: RequestHead<'_>,
+        body: B,
         origin: &Origin,
     ) -> Result<http::Response<Incoming>, SendError> {
         match &mut self.kind {
-            Kind::Alone(alone) => Ok(alone.send(request).await?.map(|()| Incoming::Http1)),
-            Kind::Shared(lease) => lease.send(request, origin).await,
+            Kind::Alone(alone) => Ok(alone.send(head, body).await?.map(|()| Incoming::Http1)),
+            // In a box, so that the others do not take the memory for it.
+            Kind::Shared(lease) => Box::pin(lease.send(head, body, origin)).await,
         }
     }
 }

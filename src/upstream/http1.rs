@@ -14,18 +14,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::UPGRADE;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 
 use super::connect::Stream;
-use super::connection::{Outbound, SendError, SendFailure};
+use super::connection::{Outbound, RequestHead, SendError, SendFailure};
 use super::incoming::HttpError;
 use super::interim::OnInterim;
 use crate::http1::body::{Decoder, Step};
 use crate::http1::outgoing::{Outgoing, Unsent};
-use crate::spelling::Spelling;
 use crate::tunnel::Ahead;
 use head::{Head, Malformed};
 
@@ -99,23 +98,21 @@ impl<B: Outbound> Alone<B> {
     }
 
     /// Sends one request and waits for the head of its answer, while the request's body goes on.
-    pub(super) async fn send(&mut self, mut request: Request<B>) -> Result<Response<()>, SendError> {
+    pub(super) async fn send(&mut self, head: RequestHead<'_>, body: B) -> Result<Response<()>, SendError> {
         let link = &mut *self.0;
-        let on_interim = OnInterim::take(&mut request);
-        let spelling = link.spells.then(|| request.extensions_mut().remove::<Spelling>().unwrap_or_default());
-        let method = request.method().clone();
-        let may_switch = request.headers().contains_key(UPGRADE);
         let written_before = link.upload.written();
-        request::begin(&mut link.upload, request, spelling.as_ref());
+        request::begin(&mut link.upload, &head, body, link.spells);
+        let RequestHead { method, on_interim, headers, .. } = head;
         let mut allowance = BEFORE_BODY;
         let head = std::future::poll_fn(|cx| {
             if let Poll::Ready(Err(unsent)) = link.upload.poll(&mut link.stream, cx) {
                 return Poll::Ready(Err(Failed::Http1(unsent.into())));
             }
-            link.poll_head(&method, on_interim.as_ref(), &mut allowance, cx)
+            link.poll_head(method, on_interim.as_ref(), &mut allowance, cx)
         });
+        let switched = |head: &Head| head.parts.status == StatusCode::SWITCHING_PROTOCOLS;
         let failure = match head.await {
-            Ok(head) if head.parts.status == StatusCode::SWITCHING_PROTOCOLS && !may_switch => SendFailure::Switched,
+            Ok(head) if switched(&head) && !headers.contains_key(UPGRADE) => SendFailure::Switched,
             Ok(head) => {
                 link.persists = head.persists;
                 link.decoder = head.body;

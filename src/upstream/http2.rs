@@ -15,11 +15,10 @@ use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Response, Uri, Version};
-use http_body::Body;
 use tokio::time::{Instant, timeout};
 
 use super::connect::{ConnectError, Stream};
-use super::connection::{Outbound, SendError, SendFailure};
+use super::connection::{RequestHead, Outbound, SendError, SendFailure};
 use super::extended_connect::{Tunnel, Wish};
 use super::greeting::{Greeted, Greeting};
 use super::http1::head;
@@ -129,13 +128,14 @@ impl Lease {
     /// Sends the request.
     pub(super) async fn send<B: Outbound>(
         &mut self,
-        mut request: Request<B>,
+        head: RequestHead<'_>,
+        body: B,
         origin: &Origin,
     ) -> Result<Response<Incoming>, SendError> {
-        let (wish, on_interim) = (Wish::take(&mut request), OnInterim::take(&mut request));
-        let (head, body) = as_http2(request, origin).into_parts();
+        let mut request = head.to_request();
+        let wish = Wish::take(&mut request);
         let is_empty = body.is_end_stream() && wish.is_none();
-        let begun = self.begin(Request::from_parts(head, ()), is_empty).await;
+        let begun = self.begin(as_http2(request, body.size_hint().exact(), origin), is_empty).await;
         let (answer, stream) = begun.map_err(|error| self.failed(error, true))?;
         if let Some(wish) = wish {
             return self.switch(wish, answer, stream).await;
@@ -143,7 +143,7 @@ impl Lease {
         if !is_empty {
             tokio::task::spawn_local(upload::send(body, stream, Rc::clone(&self.cut)));
         }
-        let (head, stream) = self.answered(answer, on_interim).await?.into_parts();
+        let (head, stream) = self.answered(answer, head.on_interim).await?.into_parts();
         let body = Incoming::Http2(Box::new(Streamed::new(stream, &head.headers)));
         Ok(Response::from_parts(head, body))
     }
@@ -228,8 +228,8 @@ fn is_refusal(error: &h2::Error) -> bool {
 }
 
 /// The request with its authority where HTTP/2 has it, and nothing of HTTP/1's connections (RFC 9113 §8.2.2, §8.3.1).
-fn as_http2<B: Body>(mut request: Request<B>, origin: &Origin) -> Request<B> {
-    say_length(&mut request);
+fn as_http2(mut request: Request<()>, length: Option<u64>, origin: &Origin) -> Request<()> {
+    say_length(&mut request, length);
     let host = request.headers_mut().remove(HOST);
     request.headers_mut().remove(CONNECTION);
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
@@ -249,8 +249,8 @@ fn as_http2<B: Body>(mut request: Request<B>, origin: &Origin) -> Request<B> {
 }
 
 /// Says how long the body is, where that is known and means something.
-fn say_length<B: Body>(request: &mut Request<B>) {
-    let Some(length) = request.body().size_hint().exact() else { return };
+fn say_length(request: &mut Request<()>, length: Option<u64>) {
+    let Some(length) = length else { return };
     let has_meaning = length > 0 || matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
     if has_meaning && !request.headers().contains_key(CONTENT_LENGTH) {
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -265,12 +265,12 @@ mod tests {
     fn the_target_is_built_from_the_origin_and_the_path_alone() {
         let check = |origin: &str, host: &str, target: &str, wanted: &str| {
             let origin = Origin::of(&origin.parse().unwrap()).unwrap();
-            let mut request = Request::new(http_body_util::Empty::<Bytes>::new());
+            let mut request = Request::new(());
             *request.uri_mut() = target.parse().unwrap();
             request.headers_mut().insert(HOST, host.parse().unwrap());
             request.headers_mut().insert(CONNECTION, "te".parse().unwrap());
             request.headers_mut().insert("te", "trailers".parse().unwrap());
-            let request = as_http2(request, &origin);
+            let request = as_http2(request, None, &origin);
             let uri = request.uri();
             let path = uri.path_and_query().unwrap();
             assert_eq!(format!("{} {} {path}", uri.scheme_str().unwrap(), uri.authority().unwrap()), wanted);

@@ -1,29 +1,24 @@
 //! Interim answers (1xx, RFC 9110 §15.2): whoever sent the request is told of each, whichever HTTP brings it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::task::{Poll, ready};
 
 use h2::RecvStream;
 use h2::client::ResponseFuture;
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 
 /// More than anybody means. Those of HTTP/1 are limited by their length.
 const LIMIT: usize = 100;
 
-/// In a request's extensions: what to call.
+/// What to call with the status of every interim answer.
 #[derive(Clone)]
-pub(super) struct OnInterim(Arc<dyn Fn(StatusCode) + Send + Sync>);
-
-/// Has `tell` called with the status of every interim answer to the request.
-pub fn on_interim<B>(request: &mut Request<B>, tell: impl Fn(StatusCode) + Send + Sync + 'static) {
-    request.extensions_mut().insert(OnInterim(Arc::new(tell)));
-}
+pub struct OnInterim(Rc<dyn Fn(StatusCode)>);
 
 impl OnInterim {
-    /// Takes it out of a request.
-    pub(super) fn take<B>(request: &mut Request<B>) -> Option<Self> {
-        request.extensions_mut().remove()
+    /// Has `tell` called.
+    pub fn new(tell: impl Fn(StatusCode) + 'static) -> Self {
+        Self(Rc::new(tell))
     }
 
     /// Calls it.

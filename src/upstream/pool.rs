@@ -9,13 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
-use http::{Request, StatusCode};
+use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::answer::AnswerBody;
 use super::connect::{ConnectError, ConnectFailure, Connector, Offer};
-use super::connection::{Connection, Kind, Outbound, SendError};
+use super::connection::{Connection, Kind, Outbound, RequestHead, SendError};
 use super::http1::Alone;
 use super::http2::{Lease, Shared};
 use super::origin::Scheme;
@@ -178,9 +178,10 @@ impl<B: Outbound> Pool<B> {
     pub async fn send(
         self: &Rc<Self>,
         mut connection: Connection<B>,
-        request: Request<B>,
+        head: RequestHead<'_>,
+        body: B,
     ) -> Result<http::Response<AnswerBody<B>>, SendError> {
-        let mut response = connection.send(request, self.connector.origin()).await?;
+        let mut response = connection.send(head, body, self.connector.origin()).await?;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let ambiguous = drop_overridden_length(response.headers_mut());
         let mut response = response.map(|body| AnswerBody::new(body, connection, Rc::clone(self), switched));

@@ -2,28 +2,28 @@
 
 use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
-use http::{Request, request};
 
-use super::super::connection::Outbound;
+use super::super::connection::{Outbound, RequestHead};
 use crate::http1::outgoing::{Length, Names, Outgoing, write_value};
 use crate::spelling::Spelling;
 
-/// Begins a request, after the last one is done. With a spelling its names are written in that.
-pub(super) fn begin<B: Outbound>(upload: &mut Outgoing<B>, request: Request<B>, spelling: Option<&Spelling>) {
-    let (head, body) = request.into_parts();
+/// Begins a request, after the last one is done. With `spells` its names are written as its spelling says.
+pub(super) fn begin<B: Outbound>(upload: &mut Outgoing<B>, head: &RequestHead<'_>, body: B, spells: bool) {
     let body = Some(body).filter(|body| !body.is_end_stream());
     let length = body.as_ref().map(|body| match body.size_hint().exact() {
         Some(bytes) => Length::Known(bytes),
         None => Length::Chunked { trailers: true },
     });
-    write_head(upload.begin(body, length.unwrap_or(Length::Known(0))), &head, length, spelling);
+    let fallback = Spelling::default();
+    let spelling = spells.then(|| head.spelling.unwrap_or(&fallback));
+    write_head(upload.begin(body, length.unwrap_or(Length::Known(0))), head, length, spelling);
 }
 
 /// `length` is that of the body, if there is one.
-fn write_head(to: &mut BytesMut, head: &request::Parts, length: Option<Length>, spelling: Option<&Spelling>) {
+fn write_head(to: &mut BytesMut, head: &RequestHead<'_>, length: Option<Length>, spelling: Option<&Spelling>) {
     to.put_slice(head.method.as_str().as_bytes());
     to.put_u8(b' ');
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = head.target.as_str();
     if !target.starts_with(['/', '*']) {
         // RFC 9112 §3.2.1: an empty path is written so.
         to.put_u8(b'/');
@@ -36,7 +36,15 @@ fn write_head(to: &mut BytesMut, head: &request::Parts, length: Option<Length>, 
         names.write(to, &HOST);
         write_value(to, host);
     }
-    for (name, value) in head.headers.iter().filter(|(name, _)| *name != HOST) {
+    let injected = head.injected.as_ref();
+    for (name, value) in head.headers {
+        if *name == HOST || injected.is_some_and(|(injected, _)| name == injected) {
+            continue;
+        }
+        names.write(to, name);
+        write_value(to, value);
+    }
+    if let Some((name, value)) = injected {
         names.write(to, name);
         write_value(to, value);
     }
@@ -57,6 +65,7 @@ fn write_head(to: &mut BytesMut, head: &request::Parts, length: Option<Length>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
     use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 
     fn written(body: impl Into<bytes::Bytes>, is_known: bool, spelling: Option<&Spelling>) -> String {
@@ -64,13 +73,25 @@ mod tests {
             true => Full::new(body.into()).boxed(),
             false => Full::new(body.into()).map_frame(|frame| frame).boxed(),
         };
-        let request = Request::post("/p?q").header("x-a", "1").header("host", "h").header("x-a", "2").body(body);
+        let fields = [("x-a", "1"), ("host", "h"), ("authorization", "theirs"), ("x-a", "2")];
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let head = RequestHead {
+            method: &http::Method::POST,
+            target: &"/p?q".parse().unwrap(),
+            headers: &headers,
+            injected: Some((&http::header::AUTHORIZATION, HeaderValue::from_static("Bearer t"))),
+            spelling,
+            on_interim: None,
+        };
         let mut upload = Outgoing::request();
-        begin(&mut upload, request.unwrap(), spelling);
+        begin(&mut upload, &head, body, spelling.is_some());
         String::from_utf8(upload.begin(None, Length::Known(0)).to_vec()).unwrap()
     }
 
-    const HEAD: &str = "POST /p?q HTTP/1.1\r\nhost: h\r\nx-a: 1\r\nx-a: 2\r\n";
+    const HEAD: &str = "POST /p?q HTTP/1.1\r\nhost: h\r\nx-a: 1\r\nx-a: 2\r\nauthorization: Bearer t\r\n";
 
     #[test]
     fn of_a_body_its_length_is_said_and_nothing_where_there_is_none() {
@@ -82,7 +103,7 @@ mod tests {
     #[test]
     fn names_are_spelled_as_they_were() {
         let spelling = Spelling::of_head(b"POST / HTTP/1.1\r\nX-A: 1\r\nx-A: 2\r\n\r\n");
-        let spelled = "POST /p?q HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-A: 2\r\n\r\n";
+        let spelled = "POST /p?q HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-A: 2\r\nAuthorization: Bearer t\r\n\r\n";
         assert_eq!(written("", true, Some(&spelling)), spelled);
     }
 }
