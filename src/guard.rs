@@ -14,7 +14,7 @@ use crate::reason::Reason;
 use crate::upstream::origin::is_loopback_host;
 
 /// Fetch Metadata: how the page that asks stands to what it asks for.
-pub static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Endings that no public page can have, so that only somebody inside can have meant them.
 const INSIDE_ENDINGS: &[&str] = &[".svc", ".cluster.local", ".internal"];

@@ -143,12 +143,22 @@ impl Proxy {
         }
     }
 
-    async fn serve(
+    /// All that needs no waiting, so that what it looks at is not kept while the upstream is waited for.
+    fn begin(&self, info: &ConnectionInfo, request: Request<CallerBody>) -> Begun {
+        let (parts, body) = request.into_parts();
+        let caller = problem::Caller::of(&parts);
+        let mut account = Account::open(&self.counts, &parts, self.gateway.access_log);
+        let prepared = self.prepare(info, parts, body, &mut account);
+        Begun { caller, account, prepared }
+    }
+
+    fn prepare(
         &self,
         info: &ConnectionInfo,
-        (mut parts, body): (Parts, CallerBody),
+        mut parts: Parts,
+        body: CallerBody,
         account: &mut Account,
-    ) -> Result<Passed, Problem> {
+    ) -> Result<Prepared, Problem> {
         let gateway = &self.gateway;
         let entry = match entry::admit(gateway, &self.asked, info, &parts) {
             Ok(entry) => entry,
@@ -159,14 +169,6 @@ impl Proxy {
         };
         let route = self.routes.get(entry.route).ok_or_else(entry::no_route)?;
         account.assign(route);
-        match self.places.take().await {
-            Some(slot) => account.hold(slot),
-            None => {
-                self.discard_refused(&parts.headers, body);
-                return Err(Problem::too_many_requests());
-            }
-        }
-
         let intake = if http_body::Body::is_end_stream(&body) {
             Rc::clone(&self.no_body)
         } else {
@@ -179,16 +181,30 @@ impl Proxy {
             headers::strip_injected(&mut parts.headers, header);
         }
         let request = Sanitized::new(parts, route, &entry.asked.authority, &self.via, !intake.is_empty());
-        let attempt = Attempt { route, request: &request, intake: &intake, alarms: &self.alarms };
-        let mut response = cycle::send_and_cure(attempt).await?;
+        Ok(Prepared { route: Rc::clone(route), asked: entry.asked, intake, request })
+    }
 
+    /// Takes a place, has the request answered, and makes the answer the caller's.
+    async fn forward(
+        &self,
+        info: &ConnectionInfo,
+        Prepared { route, asked, intake, request }: &Prepared,
+        account: &mut Account,
+    ) -> Result<Passed, Problem> {
+        let slot = match self.places.try_take() {
+            Some(slot) => slot,
+            // Waits are in boxes: few requests wait, and all would take the memory for it.
+            None => Box::pin(self.places.wait()).await.ok_or_else(Problem::too_many_requests)?,
+        };
+        account.hold(slot);
+        let mut response = cycle::send_and_cure(Attempt { route, request, intake, alarms: &self.alarms }).await?;
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
         *response.version_mut() = http::Version::HTTP_11;
         let switched = upgrade::switched(&mut response, request.upgrade())?;
         headers::take_hop_by_hop(response.headers_mut());
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
-        cookies::rewrite(response.headers_mut(), route, entry.asked.authority.host());
-        links::rewrite(response.headers_mut(), route, (info.scheme(), &entry.asked.authority));
+        cookies::rewrite(response.headers_mut(), route, asked.authority.host());
+        links::rewrite(response.headers_mut(), route, (info.scheme(), &asked.authority));
         let connection = switched.map(|switched| switched.say_so(&mut response));
         Ok(Passed { response, connection })
     }
@@ -215,6 +231,21 @@ impl Proxy {
     }
 }
 
+/// A request that was let in, or not.
+struct Begun {
+    caller: problem::Caller,
+    account: Account,
+    prepared: Result<Prepared, Problem>,
+}
+
+/// A request that was let in: ready to be sent.
+struct Prepared {
+    route: Rc<RouteShare>,
+    asked: Rc<asked::Asked>,
+    intake: Rc<Intake>,
+    request: Sanitized,
+}
+
 /// An upstream's answer as its caller gets it.
 struct Passed {
     response: Response<held::Held>,
@@ -230,10 +261,12 @@ impl Handler for Proxy {
     }
 
     async fn handle(&self, info: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<ReplyBody> {
-        let (parts, body) = request.into_parts();
-        let caller = problem::Caller::of(&parts);
-        let mut account = Account::open(&self.counts, &parts, self.gateway.access_log);
-        match self.serve(&info, (parts, body), &mut account).await {
+        let Begun { caller, mut account, prepared } = self.begin(&info, request);
+        let passed = match &prepared {
+            Ok(prepared) => self.forward(&info, prepared, &mut account).await,
+            Err(problem) => Err(problem.clone()),
+        };
+        match passed {
             Ok(Passed { response, connection: None }) => account.pass(response).into(),
             Ok(Passed { response, connection: Some(connection) }) => {
                 let response = account.switch(response);

@@ -105,6 +105,7 @@ fn authority_of(host: &HeaderValue) -> Result<Authority, Problem> {
     Authority::try_from(host.as_bytes()).map_err(|_| bad("Host is not a host name"))
 }
 
+#[cold]
 fn bad(detail: &str) -> Problem {
     Problem::new(Reason::BadRequest, detail)
 }

@@ -1,5 +1,6 @@
 //! One attempt to have a request answered: a connection, a token that is valid at that moment, the head of the answer.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,13 +55,15 @@ impl Attempt<'_> {
         // Without a token no connection is opened.
         let mut token = self.token(replacement).await?;
         let changes = self.request.upgrade().is_some();
-        let kept = if changes { self.route.pool.take_switchable() } else { self.route.pool.take_idle() };
+        let (pool, mut began) = (&self.route.pool, Instant::now());
+        let kept = if changes { pool.take_switchable(began) } else { pool.take_idle(began) };
         let mut connection = match kept {
             // Nothing was waited for since the token was looked at.
             Some(kept) => kept,
             None => {
                 let fresh = self.connect().await?;
                 token = self.token(token).await?;
+                began = Instant::now();
                 fresh
             }
         };
@@ -74,18 +77,20 @@ impl Attempt<'_> {
                 ));
             }
             let body = self.intake.body().ok_or_else(cannot_repeat)?;
-            match self.exchange(connection, token.as_deref(), body).await {
+            match self.exchange(connection, token.as_deref(), body, began).await {
                 Ok(response) => return Ok(Answered { response, token }),
                 Err(Failure::Unanswered(error)) if reused && self.may_go_again(&error) => {
                     tracing::debug!(error = %error.failure, "kept connection was closed; sending again on a fresh one");
                     connection = self.connect().await?;
                     token = self.token(token).await?;
+                    began = Instant::now();
                 }
                 Err(Failure::Unanswered(error)) if error.refused && refusals < REFUSALS && self.intake.can_repeat() => {
                     tracing::debug!(error = %error.failure, "upstream refused the stream; sending again on another connection");
                     refusals += 1;
                     connection = self.connect().await?;
                     token = self.token(token).await?;
+                    began = Instant::now();
                 }
                 Err(failure) => return Err(self.problem(&failure)),
             }
@@ -95,16 +100,20 @@ impl Attempt<'_> {
     /// `candidate` if it is still fresh, else whatever is, within the credential's wait.
     async fn token(&self, candidate: Option<Arc<AccessToken>>) -> Result<Option<Arc<AccessToken>>, Problem> {
         let Some(credential) = &self.route.credential else { return Ok(None) };
-        if let Some(token) = candidate.filter(|token| credential.reader.is_fresh(token)) {
+        let candidate = candidate.filter(|token| credential.reader.is_fresh(token));
+        if let Some(token) = candidate.or_else(|| self.route.current_token(&credential.reader)) {
             return Ok(Some(token));
         }
-        if let Some(token) = self.route.current_token(&credential.reader) {
-            return Ok(Some(token));
-        }
-        credential.reader.usable().await.map(Some).map_err(|unavailable| Problem::no_token(&unavailable))
+        // Waits are in boxes: few requests wait, and all would take the memory for it.
+        let usable = Box::pin(credential.reader.usable()).await;
+        usable.map(Some).map_err(|unavailable| Problem::no_token(&unavailable))
     }
 
-    async fn connect(&self) -> Result<Connection<RequestBody>, Problem> {
+    fn connect(&self) -> Pin<Box<impl Future<Output = Result<Connection<RequestBody>, Problem>>>> {
+        Box::pin(self.connected())
+    }
+
+    async fn connected(&self) -> Result<Connection<RequestBody>, Problem> {
         let connected = match self.request.upgrade() {
             Some(_) => self.route.pool.connect_to_switch().await.transpose(),
             None => Some(self.route.pool.connect().await),
@@ -131,6 +140,7 @@ impl Attempt<'_> {
         connection: Connection<RequestBody>,
         token: Option<&AccessToken>,
         body: RequestBody,
+        began: Instant,
     ) -> Result<Response<Held>, Failure> {
         let header = token.map(|token| token.header_value(&self.route.settings.inject.scheme));
         let on_interim = self.intake.gate().map(super::gate::Gate::key).map(|key| {
@@ -141,13 +151,13 @@ impl Attempt<'_> {
             })
         });
         let request = self.request.authorize(self.route, header.map(sensitive)).telling(on_interim);
+        let head = request.as_head();
         let patience = Patience::of(self.request.headers(), self.route.settings.timeouts.response_head);
-        let began = Instant::now();
         let mut alarm = self.alarms.lend();
         let answer = tokio::select! {
             biased;
-            answer = self.route.pool.send(connection, request.into_head(), body) => answer.map_err(Failure::Unanswered)?,
-            () = patience.end(self.intake, &mut alarm) => return Err(Failure::Silent),
+            answer = self.route.pool.send(connection, head, body) => answer.map_err(Failure::Unanswered)?,
+            () = patience.end(self.intake, &mut alarm, began) => return Err(Failure::Silent),
         };
         self.intake.answered();
         self.route.counts().upstream_took(began.elapsed());

@@ -27,17 +27,17 @@ const HELD: usize = 16 * 1024;
 pub(super) async fn send_and_cure(attempt: Attempt<'_>) -> Result<Response<Held>, Problem> {
     let Answered { mut response, token } = attempt.send(None).await?;
     let (Some(credential), Some(token)) = (&attempt.route.credential, token) else { return Ok(response) };
-    let judgement = judge(&attempt, &mut response).await;
+    // What few answers need is in boxes, so that the others do not take the memory for it.
+    let judgement = match judge_head(&attempt, &response) {
+        Some(judgement) => judgement,
+        None => Box::pin(judge_body(&attempt, &mut response)).await,
+    };
     if judgement == Judgement::Accepted {
         credential.reader.satisfied(&token, || hash(&attempt));
         return Ok(response);
     }
     let cycle = Cycle { attempt, credential, request: hash(&attempt) };
-    match cycle.another_token(&token, judgement, &mut response).await {
-        // In a box, so that requests that need none do not take the memory for a second attempt.
-        Some(replacement) => Ok(Box::pin(cycle.replay(response, replacement)).await),
-        None => Ok(response),
-    }
+    Box::pin(cycle.cure(token, judgement, response)).await
 }
 
 struct Cycle<'a> {
@@ -47,6 +47,18 @@ struct Cycle<'a> {
 }
 
 impl Cycle<'_> {
+    async fn cure(
+        &self,
+        rejected: Arc<AccessToken>,
+        judgement: Judgement,
+        mut response: Response<Held>,
+    ) -> Result<Response<Held>, Problem> {
+        match self.another_token(&rejected, judgement, &mut response).await {
+            Some(replacement) => Ok(self.replay(response, replacement).await),
+            None => Ok(response),
+        }
+    }
+
     /// A token to send the request again with; `None` if the original answer is to pass.
     async fn another_token(
         &self,
@@ -121,11 +133,23 @@ impl Cycle<'_> {
 }
 
 async fn judge(attempt: &Attempt<'_>, response: &mut Response<Held>) -> Judgement {
+    match judge_head(attempt, response) {
+        Some(judgement) => judgement,
+        None => judge_body(attempt, response).await,
+    }
+}
+
+/// `None` if it takes a look into the body.
+fn judge_head(attempt: &Attempt<'_>, response: &Response<Held>) -> Option<Judgement> {
+    rejection::judge_head(&attempt.route.settings.rejection, response.status(), response.headers())
+}
+
+async fn judge_body(attempt: &Attempt<'_>, response: &mut Response<Held>) -> Judgement {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
     let rules = &attempt.route.settings.rejection;
     let patience = attempt.route.settings.timeouts.response_head;
-    let judgement = rejection::judge(rules, status, &headers, response.body_mut(), patience).await;
+    let judgement = rejection::judge_body(rules, status, &headers, response.body_mut(), patience).await;
     *response.headers_mut() = headers;
     judgement
 }

@@ -4,11 +4,12 @@
 use std::rc::Rc;
 
 use http::Method;
-use http::header::{EXPECT, HeaderMap, ORIGIN, VIA};
+use http::header::{EXPECT, HeaderMap, HeaderName, ORIGIN, VIA};
 use http::request::Parts;
 
 use super::Gateway;
 use super::asked::{Asked, Memory};
+use super::headers;
 use super::problem::Problem;
 use super::route::NoMatch;
 use super::upgrade;
@@ -56,7 +57,8 @@ pub(super) fn admit(
     let rules = route.and_then(|route| route.callers.as_ref()).unwrap_or(&gateway.callers);
     rules.check_host(info, &asked.named).map_err(refused)?;
     rules.check(info, &parts.headers)?;
-    if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key(&guard::SEC_FETCH_SITE) {
+    let has_marks = headers::has_one_of(&parts.headers, &LOOKED_AT);
+    if has_marks {
         guard::check_cross_site(&parts.headers, asked.authority.as_str()).map_err(refused)?;
     }
     let route = found.map_err(|no| match no {
@@ -65,7 +67,7 @@ pub(super) fn admit(
             Problem::new(Reason::BadRequest, "the path can be read in ways that pick different routes")
         }
     })?;
-    if came_back(&parts.headers, gateway.via.as_bytes()) {
+    if has_marks && came_back(&parts.headers, gateway.via.as_bytes()) {
         return Err(Problem::new(Reason::UpstreamLoop, "the upstream of this route leads back to this bearerd"));
     }
     // RFC 9220 §3, which says for HTTP/2's successor what RFC 8441 left open.
@@ -74,10 +76,14 @@ pub(super) fn admit(
         let detail = format!("{protocol:?} is not in this route's upgrades");
         return Err(Problem::new(Reason::ProtocolNotAllowed, detail));
     }
-    Ok(Entry { route, asked, expects_continue: expects_continue(&parts.headers)? })
+    Ok(Entry { route, asked, expects_continue: has_marks && expects_continue(&parts.headers)? })
 }
 
+/// What few requests have is looked for in one go.
+static LOOKED_AT: [HeaderName; 4] = [VIA, EXPECT, ORIGIN, guard::SEC_FETCH_SITE];
+
 /// Nothing is configured for this request.
+#[cold]
 pub(super) fn no_route() -> Problem {
     Problem::new(Reason::NoRoute, "no [routes.*] matches this host and path")
 }
@@ -100,6 +106,7 @@ fn expects_continue(headers: &HeaderMap) -> Result<bool, Problem> {
     Ok(expects)
 }
 
+#[cold]
 fn refused(refusal: guard::Refusal) -> Problem {
     Problem::new(refusal.reason, refusal.message)
 }

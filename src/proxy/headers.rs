@@ -75,6 +75,11 @@ fn is_mere_option(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
+/// Whether there is any of these fields: one look at each name that a message has, instead of one for each that it may have.
+pub(super) fn has_one_of(headers: &HeaderMap, names: &[HeaderName]) -> bool {
+    headers.keys().any(|name| names.contains(name))
+}
+
 /// One `Cookie` of the crumbs that HTTP/2 may cut it into (RFC 9113 §8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();

@@ -6,17 +6,23 @@
 use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, REFRESH};
 use http::{Uri, uri::Authority};
 
+use super::headers;
 use super::route::Route;
 use crate::upstream::Origin;
 
+static REFERENCES: [HeaderName; 4] = [LOCATION, CONTENT_LOCATION, LINK, REFRESH];
+
 /// Rewrites `Location`, `Content-Location`, `Link` and `Refresh`. `caller` are the scheme, and the host and port, that the caller
 /// used.
-pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller: (&str, &Authority)) {
+pub(super) fn rewrite(fields: &mut HeaderMap, route: &Route, caller: (&str, &Authority)) {
+    if !headers::has_one_of(fields, &REFERENCES) {
+        return;
+    }
     let turn = |reference: &str| turned(reference, route, caller);
     for name in [LOCATION, CONTENT_LOCATION] {
-        rewrite_field(headers, &name, turn);
+        rewrite_field(fields, &name, turn);
     }
-    rewrite_field(headers, &REFRESH, |value| {
+    rewrite_field(fields, &REFRESH, |value| {
         let at = value.to_ascii_lowercase().find("url=")? + 4;
         let (before, reference) = value.split_at_checked(at)?;
         let quote = reference
@@ -27,7 +33,7 @@ pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller: (&str, &Au
         let bare = reference.trim_matches(['"', '\'']);
         Some(format!("{before}{quote}{}{quote}", turn(bare)?))
     });
-    rewrite_field(headers, &LINK, |value| {
+    rewrite_field(fields, &LINK, |value| {
         let mut rewritten = String::new();
         let mut rest = value;
         while let Some((before, tail)) = rest.split_once('<') {

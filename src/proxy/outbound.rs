@@ -40,7 +40,6 @@ impl Sanitized {
         let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
         let joins_cookies = parts.version == Version::HTTP_2;
         let mut headers = parts.headers;
-        headers.remove(header::HOST);
         // Framing is said anew by our own client; an empty body that was announced stays announced.
         let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body && upgrade.is_none();
         headers::strip_hop_by_hop(&mut headers);
@@ -122,7 +121,7 @@ impl<'a> Authorized<'a> {
     }
 
     /// Ready to be written.
-    pub(super) fn into_head(self) -> RequestHead<'a> {
-        self.0
+    pub(super) fn as_head(&self) -> &RequestHead<'a> {
+        &self.0
     }
 }

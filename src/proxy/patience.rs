@@ -36,17 +36,20 @@ impl Patience {
     }
 
     /// Ends when the upstream has taken too long.
-    pub(super) async fn end(self, intake: &Intake, alarm: &mut Alarm) {
+    pub(super) async fn end(self, intake: &Intake, alarm: &mut Alarm, began: Instant) {
         match self {
-            Self::Answer(patience) => answer_is_late(patience, intake, alarm).await,
-            Self::Call(patience) => alarm.until(Instant::now() + patience).await,
+            Self::Answer(patience) => answer_is_late(patience, intake, alarm, began).await,
+            Self::Call(patience) => alarm.until(began + patience).await,
             Self::Endless => std::future::pending().await,
         }
     }
 }
 
-async fn answer_is_late(patience: Duration, intake: &Intake, alarm: &mut Alarm) {
-    let mut look_again = Instant::now() + patience;
+async fn answer_is_late(patience: Duration, intake: &Intake, alarm: &mut Alarm, began: Instant) {
+    if intake.is_empty() {
+        return alarm.until(began + patience).await;
+    }
+    let mut look_again = began + patience;
     while !intake.has_ended() {
         tokio::select! {
             biased;

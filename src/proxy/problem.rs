@@ -56,23 +56,27 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    #[cold]
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into(), retry_after: None }
     }
 
     /// What the server refused before it became a request.
+    #[cold]
     pub(super) fn refused(refusal: Refusal) -> Self {
         let is_overload = refusal.reason == Reason::TooManyConnections;
         Self { retry_after: is_overload.then_some(OVERLOAD_PAUSE), ..Self::new(refusal.reason, refusal.detail) }
     }
 
     /// No place became free in time.
+    #[cold]
     pub(super) fn too_many_requests() -> Self {
         let detail = "limits.requests_in_flight are being served, and none ended within limits.queue";
         Self { retry_after: Some(OVERLOAD_PAUSE), ..Self::new(Reason::TooManyRequests, detail) }
     }
 
     /// There is no token, so nothing was forwarded.
+    #[cold]
     pub(super) fn no_token(unavailable: &Unavailable) -> Self {
         Self {
             reason: unavailable.reason,

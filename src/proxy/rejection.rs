@@ -24,19 +24,21 @@ pub(super) enum Judgement {
     RejectedMaybeApplied,
 }
 
-/// Judges an answer. Reads its body only where a rule looks into it, for `patience` at most, since nothing of the answer has
-/// reached the caller yet; what was read stays in `held`.
-pub(super) async fn judge(
+/// Judges an answer by its head; `None` if a rule looks into its body.
+pub(super) fn judge_head(rules: &Rejection, status: StatusCode, headers: &HeaderMap) -> Option<Judgement> {
+    let by_head = by_head(rules, status, headers);
+    (by_head != Judgement::Accepted || !has_body_rule(rules, status)).then_some(by_head)
+}
+
+/// Judges an answer by its body, which is read for `patience` at most, since nothing of the answer has reached the caller yet; what
+/// was read stays in `held`.
+pub(super) async fn judge_body(
     rules: &Rejection,
     status: StatusCode,
     headers: &HeaderMap,
     held: &mut Held,
     patience: Option<Duration>,
 ) -> Judgement {
-    let by_head = judge_head(rules, status, headers);
-    if by_head != Judgement::Accepted || !has_body_rule(rules, status) {
-        return by_head;
-    }
     let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let searchable = held.declared_length().is_some_and(|length| length <= SEARCHED as u64);
     if encoded || !searchable || challenge::bearer_errors(headers).iter().any(|e| e == "insufficient_scope") {
@@ -63,7 +65,7 @@ pub(super) fn is_idempotent(method: &http::Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE)
 }
 
-fn judge_head(rules: &Rejection, status: StatusCode, headers: &HeaderMap) -> Judgement {
+fn by_head(rules: &Rejection, status: StatusCode, headers: &HeaderMap) -> Judgement {
     let code = status.as_u16();
     let status_rejects = rules.status.contains(&code);
     let grpc_rejects =
@@ -114,7 +116,7 @@ mod tests {
                 headers.insert("grpc-status", grpc.parse().unwrap());
             }
             let judged = judge_head(&rules, StatusCode::from_u16(status).unwrap(), &headers);
-            assert_eq!(judged, wanted, "{status} {challenge} {grpc}");
+            assert_eq!(judged, Some(wanted), "{status} {challenge} {grpc}");
         };
         use Judgement::*;
         check(401, "", "", Rejected);

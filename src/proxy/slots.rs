@@ -87,10 +87,15 @@ impl Places {
         Rc::new(Self { slots, spare: Cell::new(0), most_spare })
     }
 
-    /// A place, or `None` if none became free in time. Nobody overtakes those who wait by simply coming later.
-    pub(super) async fn take(self: &Rc<Self>) -> Option<Slot> {
+    /// A place, if there is one and nobody waits for it: nobody overtakes those who wait by simply coming later.
+    pub(super) fn try_take(self: &Rc<Self>) -> Option<Slot> {
         let is_there = !self.slots.has_queue() && (self.take_spare() || self.slots.try_take(1));
-        (is_there || self.slots.wait().await).then(|| Slot(Rc::clone(self)))
+        is_there.then(|| Slot(Rc::clone(self)))
+    }
+
+    /// Waits for a place; `None` if none became free in time.
+    pub(super) async fn wait(self: &Rc<Self>) -> Option<Slot> {
+        self.slots.wait().await.then(|| Slot(Rc::clone(self)))
     }
 
     fn take_spare(&self) -> bool {
@@ -141,6 +146,13 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
 
+    async fn take(places: &Rc<Places>) -> Option<Slot> {
+        match places.try_take() {
+            Some(slot) => Some(slot),
+            None => places.wait().await,
+        }
+    }
+
     fn places(limit: usize, queue: u64) -> Rc<Places> {
         Places::new(Arc::new(Slots::new(limit, Duration::from_secs(queue))))
     }
@@ -148,26 +160,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_for_a_place_as_long_as_the_queue_allows() {
         let places = places(1, 1);
-        let first = places.take().await.unwrap();
+        let first = take(&places).await.unwrap();
         let began = Instant::now();
-        assert!(places.take().await.is_none());
+        assert!(take(&places).await.is_none());
         assert_eq!(began.elapsed(), Duration::from_secs(1));
         let ends = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             drop(first);
         };
-        let (waited, ()) = tokio::join!(places.take(), ends);
+        let (waited, ()) = tokio::join!(take(&places), ends);
         assert!(waited.is_some());
         drop(waited);
-        assert!(places.take().await.is_some(), "the place is free again");
+        assert!(take(&places).await.is_some(), "the place is free again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_caller_that_gives_up_waiting_does_not_take_the_place_of_the_next() {
         let places = places(1, 10);
-        let first = places.take().await.unwrap();
-        let mut gives_up = Box::pin(places.take());
-        let mut stays = Box::pin(places.take());
+        let first = take(&places).await.unwrap();
+        let mut gives_up = Box::pin(take(&places));
+        let mut stays = Box::pin(take(&places));
         for waiting in [&mut gives_up, &mut stays] {
             assert!(tokio::time::timeout(Duration::from_millis(1), waiting).await.is_err());
         }
@@ -180,18 +192,18 @@ mod tests {
     async fn what_a_worker_keeps_it_gives_to_those_who_wait() {
         let slots = Arc::new(Slots::new(SPARE_PART * 2, Duration::from_secs(1)));
         let (one, other) = (Places::new(Arc::clone(&slots)), Places::new(Arc::clone(&slots)));
-        let first = one.take().await.unwrap();
+        let first = take(&one).await.unwrap();
         assert_eq!(slots.taken.load(Ordering::SeqCst), 2, "one is kept for the next request");
         let mut all = Vec::new();
         while slots.taken.load(Ordering::SeqCst) < SPARE_PART * 2 {
-            all.push(other.take().await.unwrap());
+            all.push(take(&other).await.unwrap());
         }
         all.extend(std::iter::from_fn(|| other.take_spare().then(|| Slot(Rc::clone(&other)))));
         let ends = async {
             tokio::time::sleep(Duration::from_millis(1)).await;
             drop(first);
         };
-        let ((second, third), ()) = tokio::join!(async { tokio::join!(other.take(), other.take()) }, ends);
+        let ((second, third), ()) = tokio::join!(async { tokio::join!(take(&other), take(&other)) }, ends);
         assert!(second.is_some() && third.is_some());
         drop((all, second, third, one, other));
         assert_eq!(slots.taken.load(Ordering::SeqCst), 0);
@@ -209,7 +221,7 @@ mod tests {
                     let places = Places::new(slots);
                     runtime.block_on(async {
                         for _ in 0..2_000 {
-                            let slot = places.take().await.unwrap();
+                            let slot = take(&places).await.unwrap();
                             assert!(used.fetch_add(1, Ordering::SeqCst) < limit);
                             tokio::task::yield_now().await;
                             used.fetch_sub(1, Ordering::SeqCst);

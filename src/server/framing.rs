@@ -6,7 +6,7 @@
 
 mod activity;
 mod chunks;
-pub(super) mod fields;
+mod fields;
 mod head;
 mod message;
 mod target;
@@ -23,7 +23,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 pub(super) use activity::{Activity, Busy, Watched};
-pub(super) use head::BodyLength;
+pub(super) use fields::Place;
+pub(super) use head::{BodyLength, Places};
 
 use super::caller_body::BodyError;
 use super::patient::Patient;
@@ -65,7 +66,7 @@ pub(super) struct Framed<S> {
     /// So many of the held bytes may be handed on.
     granted: usize,
     /// The head at the front of them.
-    head: Option<Head>,
+    head: Option<(Head, Places)>,
     /// How much is read of a body at a time. More as reads fill it.
     room: usize,
     /// What is still to be written of the invitation.
@@ -167,11 +168,11 @@ impl<S> Framed<S> {
         }
     }
 
-    /// The head that has come, and its body's length.
-    pub(super) fn take_head(&mut self) -> (Bytes, BodyLength) {
-        let head = self.head.take().unwrap_or(Head { length: 0, body: BodyLength::Known(0) });
+    /// The head that has come, where its parts stand, and its body's length.
+    pub(super) fn take_head(&mut self) -> Option<(Bytes, Places, BodyLength)> {
+        let (head, places) = self.head.take()?;
         self.room = LEAST_ROOM;
-        (self.take(head.length), head.body)
+        Some((self.take(head.length), places, head.body))
     }
 
     /// Takes granted bytes off the front of what is held.
@@ -255,9 +256,9 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         let phase = self.activity.phase();
         if let Phase::Idle(since) = phase
             && rests
-            && self.alarm.poll_until(since + REST, cx).is_ready()
+            && self.settings.keep_alive.is_none_or(|keep_alive| keep_alive > REST)
         {
-            return Poll::Ready(Opened::Resting);
+            return self.alarm.poll_until(since + REST, cx).map(|()| Opened::Resting);
         }
         let Some(deadline) = deadline(phase, &self.settings) else { return Poll::Pending };
         self.alarm.poll_until(deadline, cx).map(|()| Opened::Nothing)
@@ -368,6 +369,12 @@ async fn linger(mut stream: impl AsyncRead + Unpin, until: Instant) {
             _ => return,
         }
     }
+}
+
+/// Where the parts of a head stand that is in order.
+#[cfg(test)]
+pub(super) fn places(head: &[u8]) -> Places {
+    Message::new(head.len() + 1).judge(head, 0).unwrap().head.unwrap().1
 }
 
 #[cfg(test)]

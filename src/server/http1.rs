@@ -95,8 +95,8 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
 
 /// The request whose head is there; `None` if it was refused.
 fn next<H: Handler, S: Duplex + 'static>(wire: &Rc<Wire<S>>, handler: &H) -> Option<(Request<CallerBody>, Asked)> {
-    let (head, length) = wire.take_head()?;
-    match request::read(&head) {
+    let (head, places, length) = wire.take_head()?;
+    match request::read(&head, &places) {
         Ok((mut request, asked)) => {
             if handler.wants_spelling() {
                 request.extensions_mut().insert(Spelling::of_head(&head));

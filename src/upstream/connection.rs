@@ -8,9 +8,8 @@ use http_body::Body;
 
 use super::http1::Alone;
 use super::http2::Lease;
-use super::incoming::{HttpError, Incoming};
+use super::incoming::HttpError;
 use super::interim::OnInterim;
-use super::origin::Origin;
 use crate::spelling::Spelling;
 use crate::tunnel::Duplex;
 
@@ -129,19 +128,6 @@ impl<B: Outbound> Connection<B> {
         match self.kind {
             Kind::Alone(alone) => Some(Box::new(alone.into_stream())),
             Kind::Shared(lease) => Some(Box::new(lease.into_stream()?)),
-        }
-    }
-
-    pub(super) async fn send(
-        &mut self,
-        head: RequestHead<'_>,
-        body: B,
-        origin: &Origin,
-    ) -> Result<http::Response<Incoming>, SendError> {
-        match &mut self.kind {
-            Kind::Alone(alone) => Ok(alone.send(head, body).await?.map(|()| Incoming::Http1)),
-            // In a box, so that the others do not take the memory for it.
-            Kind::Shared(lease) => Box::pin(lease.send(head, body, origin)).await,
         }
     }
 }

@@ -97,11 +97,16 @@ impl<B: Outbound> Alone<B> {
         }))
     }
 
-    /// Sends one request and waits for the head of its answer, while the request's body goes on.
-    pub(super) async fn send(&mut self, head: RequestHead<'_>, body: B) -> Result<Response<()>, SendError> {
+    /// Begins to send one request; [`Alone::answered`] goes on with it.
+    pub(super) fn begin_request(&mut self, head: &RequestHead<'_>, body: B) {
+        let link = &mut *self.0;
+        request::begin(&mut link.upload, head, body, link.spells);
+    }
+
+    /// Sends the request that has begun, and waits for the head of its answer; the request's body goes on after that.
+    pub(super) async fn answered(&mut self, head: &RequestHead<'_>) -> Result<Response<()>, SendError> {
         let link = &mut *self.0;
         let written_before = link.upload.written();
-        request::begin(&mut link.upload, &head, body, link.spells);
         let RequestHead { method, on_interim, headers, .. } = head;
         let mut allowance = BEFORE_BODY;
         let head = std::future::poll_fn(|cx| {
@@ -172,12 +177,16 @@ impl<B: Outbound> Alone<B> {
         self.0.upload.is_done()
     }
 
+    /// Whether it can serve another request, as far as is known.
+    pub(super) fn may_persist(&self) -> bool {
+        let link = &*self.0;
+        link.persists && !link.upload.has_failed() && link.ahead.is_empty() && link.received.is_empty()
+    }
+
     /// Whether it can serve no other request: it was said so, or something came that nobody asked for, the end for example.
     pub(super) fn is_spent(&mut self) -> bool {
-        let link = &mut *self.0;
-        let is_over = !link.persists || link.upload.has_failed() || !link.ahead.is_empty() || !link.received.is_empty();
         // While an upstream keeps silent this costs no system call.
-        is_over || link.poll_fill(&mut Context::from_waker(Waker::noop())).is_ready()
+        !self.may_persist() || self.0.poll_fill(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// Nothing is under way: gives back what a large answer took.

@@ -128,7 +128,7 @@ impl Lease {
     /// Sends the request.
     pub(super) async fn send<B: Outbound>(
         &mut self,
-        head: RequestHead<'_>,
+        head: &RequestHead<'_>,
         body: B,
         origin: &Origin,
     ) -> Result<Response<Incoming>, SendError> {
@@ -143,7 +143,7 @@ impl Lease {
         if !is_empty {
             tokio::task::spawn_local(upload::send(body, stream, Rc::clone(&self.cut)));
         }
-        let (head, stream) = self.answered(answer, head.on_interim).await?.into_parts();
+        let (head, stream) = self.answered(answer, head.on_interim.clone()).await?.into_parts();
         let body = Incoming::Http2(Box::new(Streamed::new(stream, &head.headers)));
         Ok(Response::from_parts(head, body))
     }

@@ -17,6 +17,7 @@ use super::answer::AnswerBody;
 use super::connect::{ConnectError, ConnectFailure, Connector, Offer};
 use super::connection::{Connection, Kind, Outbound, RequestHead, SendError};
 use super::http1::Alone;
+use super::incoming::Incoming;
 use super::http2::{Lease, Shared};
 use super::origin::Scheme;
 
@@ -90,19 +91,19 @@ impl<B: Outbound> Pool<B> {
         })
     }
 
-    /// An open connection that served before, if there is one.
-    pub fn take_idle(&self) -> Option<Connection<B>> {
-        self.take_shared(true, |_| true).or_else(|| self.take_alone())
+    /// An open connection that served before, if there is one `now`.
+    pub fn take_idle(&self, now: Instant) -> Option<Connection<B>> {
+        self.take_shared(true, now, |_| true).or_else(|| self.take_alone(now))
     }
 
     /// The same, one whose protocol can be changed.
-    pub fn take_switchable(&self) -> Option<Connection<B>> {
-        self.take_shared(true, Shared::is_known_to_switch).or_else(|| self.take_alone())
+    pub fn take_switchable(&self, now: Instant) -> Option<Connection<B>> {
+        self.take_shared(true, now, Shared::is_known_to_switch).or_else(|| self.take_alone(now))
     }
 
     /// An open HTTP/1 connection, if there is one.
-    fn take_alone(&self) -> Option<Connection<B>> {
-        let oldest = self.oldest_kept();
+    fn take_alone(&self, now: Instant) -> Option<Connection<B>> {
+        let oldest = self.oldest_kept(now);
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut connection, since }) = idle.pop() {
             let fresh = !connection.reused || since >= oldest;
@@ -119,7 +120,7 @@ impl<B: Outbound> Pool<B> {
     /// [`ConnectError`] with the step that failed.
     pub async fn connect(self: &Rc<Self>) -> Result<Connection<B>, ConnectError> {
         while !self.speaks_http1.get() {
-            if let Some(connection) = self.take_shared(false, |_| true) {
+            if let Some(connection) = self.take_shared(false, Instant::now(), |_| true) {
                 return Ok(connection);
             }
             let newest = self.shared.borrow().last().cloned();
@@ -137,7 +138,7 @@ impl<B: Outbound> Pool<B> {
                 _ => return self.open(self.offer()).await,
             }
         }
-        match self.take_alone() {
+        match self.take_alone(Instant::now()) {
             Some(connection) => Ok(connection),
             None => self.open(self.offer()).await,
         }
@@ -178,10 +179,17 @@ impl<B: Outbound> Pool<B> {
     pub async fn send(
         self: &Rc<Self>,
         mut connection: Connection<B>,
-        head: RequestHead<'_>,
+        head: &RequestHead<'_>,
         body: B,
     ) -> Result<http::Response<AnswerBody<B>>, SendError> {
-        let mut response = connection.send(head, body, self.connector.origin()).await?;
+        let mut response = match &mut connection.kind {
+            Kind::Alone(alone) => {
+                alone.begin_request(head, body);
+                alone.answered(head).await?.map(|()| Incoming::Http1)
+            }
+            // In a box, so that the others do not take the memory for it.
+            Kind::Shared(lease) => Box::pin(lease.send(head, body, self.connector.origin())).await?,
+        };
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let ambiguous = drop_overridden_length(response.headers_mut());
         let mut response = response.map(|body| AnswerBody::new(body, connection, Rc::clone(self), switched));
@@ -192,9 +200,10 @@ impl<B: Outbound> Pool<B> {
     }
 
     /// Takes a connection back whose answer has been read to the end.
-    pub(super) fn give_back(self: &Rc<Self>, mut alone: Alone<B>) {
+    pub(super) fn give_back(self: &Rc<Self>, alone: Alone<B>) {
         if alone.is_written() {
-            if !alone.is_spent() {
+            // Whether it has ended is seen when it is taken.
+            if alone.may_persist() {
                 self.keep(alone);
             }
             return;
@@ -226,12 +235,12 @@ impl<B: Outbound> Pool<B> {
     }
 
     /// A stream of a shared connection that has room.
-    fn take_shared(&self, reused: bool, fits: impl Fn(&Shared) -> bool) -> Option<Connection<B>> {
+    fn take_shared(&self, reused: bool, now: Instant, fits: impl Fn(&Shared) -> bool) -> Option<Connection<B>> {
         let mut shared = self.shared.borrow_mut();
         if shared.is_empty() {
             return None;
         }
-        let oldest = self.oldest_kept();
+        let oldest = self.oldest_kept(now);
         shared.retain(|shared| !shared.is_spent() && !shared.idles_since(oldest));
         let found = shared.iter().find(|shared| shared.has_room() && fits(shared))?;
         Some(Connection { kind: Kind::Shared(Lease::of(found)), reused })
@@ -312,7 +321,7 @@ impl<B: Outbound> Pool<B> {
 
     /// Closes what has idled for too long; whether nothing is left.
     fn drop_old(&self) -> bool {
-        let oldest = self.oldest_kept();
+        let oldest = self.oldest_kept(Instant::now());
         let (mut idle, mut shared) = (self.idle.borrow_mut(), self.shared.borrow_mut());
         idle.retain_mut(|idle| idle.since >= oldest && !idle.connection.is_spent());
         shared.retain(|shared| !shared.is_spent() && !shared.idles_since(oldest));
@@ -322,8 +331,7 @@ impl<B: Outbound> Pool<B> {
         idle.is_empty() && shared.is_empty()
     }
 
-    fn oldest_kept(&self) -> Instant {
-        let now = Instant::now();
+    fn oldest_kept(&self, now: Instant) -> Instant {
         now.checked_sub(self.options.idle_timeout.unwrap_or(HAND_OVER)).unwrap_or(now)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Pure. What is not exactly a field line is refused; nothing is trimmed but the white space around a value.
 
+use std::ops::Range;
+
 /// The most fields in a head, and again among the trailers.
 pub(super) const MOST: usize = 100;
 
@@ -47,44 +49,60 @@ pub(super) const fn is_value_byte(byte: u8) -> bool {
     (byte == b'\t') | ((byte >= b' ') & (byte != 0x7f))
 }
 
-/// Name and value of a field line without its end. Its bytes are all of a head.
+/// Where name and value of a field stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Place {
+    /// The name.
+    pub(in crate::server) name: Range<usize>,
+    /// The value, without the white space around it.
+    pub(in crate::server) value: Range<usize>,
+}
+
+/// Finds name and value in a field line without its end, which stands at `offset`. Its bytes are all of a head.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(in crate::server) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
-    if matches!(line.first(), Some(b' ' | b'\t')) {
-        // RFC 9112 §5.2: obs-fold; a server rejects it.
-        return Err("a field goes on in a second line");
+pub(super) fn split(line: &[u8], offset: usize) -> Result<Place, &'static str> {
+    let colon = line.iter().position(|byte| !is_token(&[*byte])).unwrap_or(line.len());
+    if colon == 0 || line.get(colon) != Some(&b':') {
+        return Err(not_a_field(line));
     }
-    let colon = memchr::memchr(b':', line).ok_or("a header line has no colon")?;
-    let (name, value) = line.split_at_checked(colon).ok_or("a header line has no colon")?;
-    if name.is_empty() {
-        return Err("a field has no name");
-    }
-    if matches!(name.last(), Some(b' ' | b'\t')) {
-        // RFC 9112 §5.1: refused, since others take it for another name.
-        return Err("there is white space between a field's name and its colon");
-    }
-    if !is_token(name) {
-        return Err("a field's name has a character that no name may have");
-    }
-    let value = value.get(1..).unwrap_or_default();
+    let value = line.get(colon + 1..).unwrap_or_default();
     if memchr::memchr(b'\r', value).is_some() {
         return Err("a carriage return stands alone in a field's value");
     }
-    Ok((name, trimmed(value)))
-}
-
-fn trimmed(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
     let end = value.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
-    value.get(start..end).unwrap_or_default()
+    let value = offset + colon + 1;
+    Ok(Place { name: offset..offset + colon, value: value + start..value + end })
+}
+
+/// Why a line is none of a field.
+#[cold]
+fn not_a_field(line: &[u8]) -> &'static str {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        // RFC 9112 §5.2: obs-fold; a server rejects it.
+        return "a field goes on in a second line";
+    }
+    let Some(colon) = memchr::memchr(b':', line) else { return "a header line has no colon" };
+    match line.get(..colon) {
+        None | Some([]) => "a field has no name",
+        // RFC 9112 §5.1: refused, since others take it for another name.
+        Some([.., b' ' | b'\t']) => "there is white space between a field's name and its colon",
+        Some(_) => "a field's name has a character that no name may have",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parts(line: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+        let place = split(line, 0)?;
+        assert_eq!(split(line, 7).unwrap().value, place.value.start + 7..place.value.end + 7);
+        Ok((&line[place.name], &line[place.value]))
+    }
 
     #[test]
     fn controls_are_found_wherever_they_stand() {
@@ -106,7 +124,7 @@ mod tests {
     #[test]
     fn a_field_line_is_a_token_a_colon_and_a_value() {
         let good = |line: &str, name: &str, value: &str| {
-            assert_eq!(split(line.as_bytes()), Ok((name.as_bytes(), value.as_bytes())), "{line:?}");
+            assert_eq!(parts(line.as_bytes()), Ok((name.as_bytes(), value.as_bytes())), "{line:?}");
         };
         good("Host: a", "Host", "a");
         good("a:", "a", "");
@@ -114,7 +132,7 @@ mod tests {
         good("a:b:c \t", "a", "b:c");
         good("!#$%&'*+-.^_`|~9z: \u{e9}\tx", "!#$%&'*+-.^_`|~9z", "\u{e9}\tx");
         let bad = |line: &[u8]| {
-            assert!(split(line).is_err(), "{:?}", line.escape_ascii().to_string());
+            assert!(parts(line).is_err(), "{:?}", line.escape_ascii().to_string());
         };
         for line in [
             "", "a", ":", ": b", " a: b", "\ta: b", "a : b", "a\t: b", "a b: c", "(a): b", "a\"b: c", "ä: b",
@@ -123,6 +141,6 @@ mod tests {
             bad(line.as_bytes());
         }
         bad(b"a\x80: b");
-        assert_eq!(split(b"a: \x80\xff").unwrap().1, b"\x80\xff");
+        assert_eq!(parts(b"a: \x80\xff").unwrap().1, b"\x80\xff");
     }
 }

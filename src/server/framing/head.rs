@@ -4,10 +4,15 @@
 //! in two ways, above all two sayings about the body's length. Lines may end with LF alone, as the RFC allows
 //! (§2.2); the upstream gets a head of our own making.
 
+use std::ops::Range;
+
 use super::super::Refusal;
-use super::fields;
+use super::fields::{self, Place};
 use super::target;
 use crate::reason::Reason;
+
+/// So many fields most heads have at most.
+const USUAL_FIELDS: usize = 12;
 
 /// A head that is whole and in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,19 @@ pub(in crate::server) enum BodyLength {
     Chunked,
 }
 
+/// Where the parts of a head stand in it: whoever makes a request of it need not look for them again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::server) struct Places {
+    /// The method.
+    pub(in crate::server) method: Range<usize>,
+    /// The request target.
+    pub(in crate::server) target: Range<usize>,
+    /// Whether the version is HTTP/1.0; else it is HTTP/1.1.
+    pub(in crate::server) is_http_1_0: bool,
+    /// The fields, in their order.
+    pub(in crate::server) fields: Vec<Place>,
+}
+
 /// Reads a head as it comes. Every byte is looked at once.
 #[derive(Clone, Debug)]
 pub(super) struct HeadReader {
@@ -39,11 +57,11 @@ pub(super) struct HeadReader {
     line: usize,
     /// Lines so far; the first is the request line.
     lines: usize,
-    is_http_1_0: bool,
     is_head_method: bool,
     hosts: usize,
     length: Option<u64>,
     is_chunked: bool,
+    places: Places,
 }
 
 impl HeadReader {
@@ -55,11 +73,11 @@ impl HeadReader {
             clean: 0,
             line: 0,
             lines: 0,
-            is_http_1_0: false,
             is_head_method: false,
             hosts: 0,
             length: None,
             is_chunked: false,
+            places: Places::default(),
         }
     }
 
@@ -71,6 +89,11 @@ impl HeadReader {
     /// Whether the request's method is HEAD, the answer to which has no body.
     pub(super) fn is_head_method(&self) -> bool {
         self.is_head_method
+    }
+
+    /// Where the parts of the head stand, once it is whole.
+    pub(super) fn take_places(&mut self) -> Places {
+        std::mem::take(&mut self.places)
     }
 
     /// Reads on. `bytes` is all that has come since the head's first byte. `None` while it is not whole.
@@ -86,13 +109,13 @@ impl HeadReader {
         while let Some(end) = self.line_end(all).map_err(malformed)? {
             let line = all.get(self.line..end).unwrap_or_default();
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            self.line = end + 1;
+            let begins = std::mem::replace(&mut self.line, end + 1);
             if self.lines == 0 {
-                self.request_line(line)?;
+                self.request_line(line, begins)?;
             } else if line.is_empty() {
                 return self.finish().map(Some);
             } else {
-                self.field(line)?;
+                self.field(all, line, begins)?;
             }
             self.lines += 1;
         }
@@ -131,7 +154,7 @@ impl HeadReader {
     }
 
     /// `method SP request-target SP HTTP-version` (RFC 9112 §3), with exactly these two spaces.
-    fn request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn request_line(&mut self, line: &[u8], begins: usize) -> Result<(), Refusal> {
         let mut words = line.split(|byte| *byte == b' ');
         let (Some(method), Some(target), Some(version), None) =
             (words.next(), words.next(), words.next(), words.next())
@@ -142,7 +165,10 @@ impl HeadReader {
             return Err(malformed("the method is no token"));
         }
         self.is_head_method = method == b"HEAD";
-        self.is_http_1_0 = match version {
+        self.places.method = begins..begins + method.len();
+        let target_begins = begins + method.len() + 1;
+        self.places.target = target_begins..target_begins + target.len();
+        self.places.is_http_1_0 = match version {
             b"HTTP/1.1" => false,
             b"HTTP/1.0" => true,
             _ => return Err(malformed("the version is neither HTTP/1.1 nor HTTP/1.0")),
@@ -154,11 +180,12 @@ impl HeadReader {
         target::check(target).map_err(malformed)
     }
 
-    fn field(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn field(&mut self, all: &[u8], line: &[u8], begins: usize) -> Result<(), Refusal> {
         if self.lines > fields::MOST {
             return Err(Refusal::new(Reason::HeadTooLarge, "the head has more than 100 fields"));
         }
-        let (name, value) = fields::split(line).map_err(malformed)?;
+        let place = fields::split(line, begins).map_err(malformed)?;
+        let [name, value] = [&place.name, &place.value].map(|range| all.get(range.clone()).unwrap_or_default());
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.hosts += 1,
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value).map_err(malformed)?,
@@ -167,6 +194,10 @@ impl HeadReader {
             }
             _ => {}
         }
+        if self.places.fields.is_empty() {
+            self.places.fields.reserve(USUAL_FIELDS);
+        }
+        self.places.fields.push(place);
         Ok(())
     }
 
@@ -197,13 +228,13 @@ impl HeadReader {
             return Err(malformed("more than one Host"));
         }
         // RFC 9112 §3.2; HTTP/1.0 knew no Host.
-        if self.hosts == 0 && !self.is_http_1_0 {
+        if self.hosts == 0 && !self.places.is_http_1_0 {
             return Err(malformed("no Host"));
         }
         if self.is_chunked && self.length.is_some() {
             return Err(malformed("Content-Length together with Transfer-Encoding"));
         }
-        if self.is_chunked && self.is_http_1_0 {
+        if self.is_chunked && self.places.is_http_1_0 {
             return Err(malformed("Transfer-Encoding in HTTP/1.0"));
         }
         let body = if self.is_chunked { BodyLength::Chunked } else { BodyLength::Known(self.length.unwrap_or(0)) };
@@ -211,6 +242,7 @@ impl HeadReader {
     }
 }
 
+#[cold]
 fn malformed(detail: &'static str) -> Refusal {
     Refusal::new(Reason::BadRequest, detail)
 }

@@ -4,7 +4,7 @@
 
 use super::super::Refusal;
 use super::chunks::Chunks;
-use super::head::{BodyLength, Head, HeadReader};
+use super::head::{BodyLength, Head, HeadReader, Places};
 
 /// Where in a request we are.
 #[derive(Clone, Debug)]
@@ -20,12 +20,12 @@ pub(super) enum Message {
 }
 
 /// What is in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Judged {
     /// So many bytes, from the first, belong to this request.
     pub(super) granted: usize,
     /// The head that they begin with.
-    pub(super) head: Option<Head>,
+    pub(super) head: Option<(Head, Places)>,
 }
 
 impl Message {
@@ -83,8 +83,9 @@ impl Message {
         };
         // What came along is judged at once: what is wrong there is refused before anybody acts on the head.
         let after = body.judge_body(bytes.get(head.length..).unwrap_or_default())?;
+        let places = reader.take_places();
         *self = body;
-        Ok(Judged { granted: head.length + after, head: Some(head) })
+        Ok(Judged { granted: head.length + after, head: Some((head, places)) })
     }
 
     fn judge_body(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {

@@ -2,12 +2,14 @@
 //!
 //! Pure. `framing::head` has refused what is ambiguous; what is left has one reading.
 
+use std::ops::Range;
+
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Uri, Version};
 
 use super::super::Refusal;
-use super::super::framing::fields;
+use super::super::framing::{Place, Places};
 use crate::reason::Reason;
 
 /// What of a request decides how it is answered.
@@ -25,42 +27,37 @@ pub(super) struct Asked {
     pub(super) expects: bool,
 }
 
-/// Reads a whole head.
+/// Makes a request of a whole head, the parts of which stand at these places.
 ///
 /// # Errors
 /// [`Refusal`] if it has anything that `http` does not take.
-pub(super) fn read(head: &Bytes) -> Result<(Request<()>, Asked), Refusal> {
-    let mut lines = Lines(head);
+pub(super) fn read(head: &Bytes, places: &Places) -> Result<(Request<()>, Asked), Refusal> {
+    let part = |place: &Range<usize>| head.get(place.clone()).unwrap_or_default();
     let mut request = Request::new(());
-    let mut words = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
-    let mut word = || words.next().unwrap_or_default();
-    let (method, target, version) = (word(), word(), word());
-    *request.method_mut() = Method::from_bytes(method).map_err(|_| unreadable("the method is no token"))?;
+    *request.method_mut() =
+        Method::from_bytes(part(&places.method)).map_err(|_| unreadable("the method is no token"))?;
     *request.uri_mut() =
-        Uri::from_maybe_shared(head.slice_ref(target)).map_err(|_| unreadable("the target is no URI"))?;
-    let is_old = version == b"HTTP/1.0";
+        Uri::from_maybe_shared(head.slice_ref(part(&places.target))).map_err(|_| unreadable("the target is no URI"))?;
+    let is_old = places.is_http_1_0;
     *request.version_mut() = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
     let is_head = *request.method() == Method::HEAD;
     let mut asked = Asked { is_old, is_head, persists: !is_old, trailers: false, expects: false };
     let headers = request.headers_mut();
-    headers.reserve(USUAL_FIELDS);
-    for line in lines {
-        let (name, value) = fields::split(line).map_err(unreadable)?;
-        let name = HeaderName::from_bytes(name).map_err(|_| unreadable("a field's name is none"))?;
+    headers.reserve(places.fields.len() + OUR_FIELDS);
+    for Place { name, value } in &places.fields {
+        let (name, value) = (HeaderName::from_bytes(part(name)), part(value));
+        let name = name.map_err(|_| unreadable("a field's name is none"))?;
         asked.note(&name, value);
-        add(headers, name, HeaderValue::from_maybe_shared(head.slice_ref(value)))?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(value));
+        headers.append(name, value.map_err(|_| unreadable("a field's value is none"))?);
     }
     Ok((request, asked))
 }
 
-/// So many fields cost no growing of the map, ours included.
-const USUAL_FIELDS: usize = 12;
+/// So many fields are added on the way, so that the map need not grow.
+const OUR_FIELDS: usize = 3;
 
-fn add<E>(headers: &mut HeaderMap, name: HeaderName, value: Result<HeaderValue, E>) -> Result<(), Refusal> {
-    headers.append(name, value.map_err(|_| unreadable("a field's value is none"))?);
-    Ok(())
-}
-
+#[cold]
 fn unreadable(detail: &'static str) -> Refusal {
     Refusal::new(Reason::BadRequest, detail)
 }
@@ -90,26 +87,13 @@ fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// The lines of a head, without their ends, up to the empty one.
-struct Lines<'a>(&'a [u8]);
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let end = memchr::memchr(b'\n', self.0)?;
-        let (line, rest) = self.0.split_at_checked(end)?;
-        self.0 = rest.get(1..)?;
-        Some(line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| !line.is_empty())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::framing::places;
     use super::*;
 
     fn asked(text: &str) -> (Request<()>, Asked) {
-        read(&Bytes::copy_from_slice(text.as_bytes())).unwrap()
+        read(&Bytes::copy_from_slice(text.as_bytes()), &places(text.as_bytes())).unwrap()
     }
 
     #[test]

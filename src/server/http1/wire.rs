@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
 use super::super::caller_body::BodyError;
-use super::super::framing::{Activity, BodyLength, Framed, Opened};
+use super::super::framing::{Activity, BodyLength, Framed, Opened, Places};
 use super::super::patient::Patient;
 use super::super::{CallerBody, Refusal};
 use crate::http1::body::{Decoder, Step};
@@ -46,9 +46,9 @@ impl<S: Duplex + 'static> Wire<S> {
         self.framed.borrow_mut().as_mut().map(use_it)
     }
 
-    /// The head that has come, and its body's length.
-    pub(super) fn take_head(&self) -> Option<(Bytes, BodyLength)> {
-        self.with(Framed::take_head)
+    /// The head that has come; see [`Framed::take_head`].
+    pub(super) fn take_head(&self) -> Option<(Bytes, Places, BodyLength)> {
+        self.with(Framed::take_head).flatten()
     }
 
     /// The body that follows. With `invites` its reader first tells the caller to go on.
