@@ -122,7 +122,8 @@ impl ByStatus {
     fn add(&self, status: StatusCode) {
         let code = usize::from(status.as_u16());
         let hundred = self.0.get((code / 100).wrapping_sub(1));
-        let hundred = hundred.map(|hundred| hundred.get_or_init(|| Box::new(std::array::from_fn(|_| Tally::default()))));
+        let hundred =
+            hundred.map(|hundred| hundred.get_or_init(|| Box::new(std::array::from_fn(|_| Tally::default()))));
         if let Some(count) = hundred.and_then(|hundred| hundred.get(code % 100)) {
             count.add(1);
         }
@@ -172,12 +173,12 @@ impl Traffic {
             Desc::new(name.to_owned(), help.to_owned(), labels, Default::default())
         };
         let names = [
-            name("bearerd_requests_total", "Requests by HTTP status and by who answered.", &["route", "code", "origin"])?,
             name(
-                "bearerd_request_duration_seconds",
-                "From a request's head to the end of its answer.",
-                &["route"],
+                "bearerd_requests_total",
+                "Requests by HTTP status and by who answered.",
+                &["route", "code", "origin"],
             )?,
+            name("bearerd_request_duration_seconds", "From a request's head to the end of its answer.", &["route"])?,
             name(
                 "bearerd_upstream_duration_seconds",
                 "From sending a request to the answer's head, each attempt.",
@@ -267,7 +268,8 @@ fn answered_by(route: &RouteMetrics) -> Vec<proto::Metric> {
         let code = code.to_string();
         let mut counter = proto::Counter::default();
         counter.set_value(sum as f64);
-        let mut metric = proto::Metric::from_label(labels(&[("code", &code), ("origin", origin), ("route", &route.name)]));
+        let mut metric =
+            proto::Metric::from_label(labels(&[("code", &code), ("origin", origin), ("route", &route.name)]));
         metric.set_counter(counter);
         metric
     };

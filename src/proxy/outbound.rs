@@ -10,8 +10,8 @@ use http::{Method, Version};
 
 use super::headers;
 use super::route::Route;
-use super::share::RouteShare;
 use super::settings::HeaderCase;
+use super::share::RouteShare;
 use super::target;
 use super::upgrade::{self, Wish};
 use crate::spelling::Spelling;
@@ -35,7 +35,13 @@ pub(super) struct Authorized<'a>(RequestHead<'a>);
 impl Sanitized {
     /// Strips a caller's request and points it at the route's upstream. `authority` is what the caller asked for, by its target or
     /// its `Host`; `via` is our own entry (RFC 9110 §7.6.3); `has_body` decides what is said about a body's length.
-    pub(super) fn new(parts: Parts, route: &RouteShare, authority: &Authority, via: &HeaderValue, has_body: bool) -> Self {
+    pub(super) fn new(
+        parts: Parts,
+        route: &RouteShare,
+        authority: &Authority,
+        via: &HeaderValue,
+        has_body: bool,
+    ) -> Self {
         let target = target::upstream_target(&parts.uri, route);
         let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
         let joins_cookies = parts.version == Version::HTTP_2;

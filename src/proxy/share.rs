@@ -38,9 +38,8 @@ impl RouteShare {
     }
 
     fn own(&self) -> &Own {
-        self.own.get_or_init(|| {
-            Box::new(Own { counts: self.route.metrics.worker(), host: copied(&self.route.host_value) })
-        })
+        self.own
+            .get_or_init(|| Box::new(Own { counts: self.route.metrics.worker(), host: copied(&self.route.host_value) }))
     }
 
     /// Where this worker counts the route's requests.

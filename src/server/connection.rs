@@ -12,6 +12,7 @@ use http_body::Body;
 
 use super::caller_body::CallerBody;
 use super::framing::{Activity, Framed, Opened};
+use super::http1::{Served, Wire};
 use super::peer::Peer;
 use super::{Refusal, http1, http2};
 use crate::shutdown::Shutdown;
@@ -99,33 +100,40 @@ async fn drain_unopened(draining: &mut Shutdown, activity: &Activity) {
 }
 
 /// Serves a connection until the caller, an error, a refusal or a drain ends it.
-pub(super) async fn serve<S, H>(mut stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
+pub(super) async fn serve<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
 where
     S: Duplex + 'static,
     H: Handler,
 {
-    let info = Rc::new(info);
-    let activity = stream.activity();
+    let (wire, info) = (Wire::new(stream), Rc::new(info));
+    let activity = wire.activity();
     let mut opened = tokio::select! {
         biased;
-        opened = poll_fn(|cx| stream.poll_opened(false, cx)) => opened,
+        opened = poll_fn(|cx| wire.poll_opened(false, cx)) => opened,
         () = drain_unopened(&mut draining, &activity) => return,
     };
     loop {
         // In boxes, so that connections on which nothing is served do not take the memory for it.
-        let resting = match opened {
+        match opened {
             Ok(Opened::Http1) => {
-                Box::pin(http1::serve(stream, Rc::clone(&info), Rc::clone(&handler), draining.clone())).await
+                let serving = http1::serve(Rc::clone(&wire), Rc::clone(&info), Rc::clone(&handler), draining.clone());
+                if Box::pin(serving).await == Served::Ended {
+                    return;
+                }
             }
-            Ok(Opened::Http2) => return Box::pin(http2::serve(stream, info, handler, draining)).await,
-            Ok(Opened::Nothing | Opened::Resting) => return http1::finish(stream, &info, &*handler).await,
+            Ok(Opened::Http2) => {
+                let Some(stream) = wire.take_framed() else { return };
+                return Box::pin(http2::serve(stream, info, handler, draining)).await;
+            }
+            Ok(Opened::Nothing | Opened::Resting) => {
+                let Some(stream) = wire.take_framed() else { return };
+                return Box::pin(http1::finish(stream, &info, &*handler)).await;
+            }
             Err(error) => return tracing::debug!(%error, peer = %info.peer, "connection of a caller ended"),
-        };
-        let Some(rested) = resting else { return };
-        stream = rested;
+        }
         opened = tokio::select! {
             biased;
-            opened = poll_fn(|cx| stream.poll_opened(false, cx)) => opened,
+            opened = poll_fn(|cx| wire.poll_opened(false, cx)) => opened,
             () = http1::drain(&mut draining, &activity) => return,
         };
     }

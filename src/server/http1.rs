@@ -24,23 +24,30 @@ use crate::spelling::Spelling;
 use crate::tunnel::{Ahead, Duplex};
 use answer::After;
 use request::Asked;
-use wire::Wire;
-pub(super) use wire::WireBody;
+pub(super) use wire::{Wire, WireBody};
 
 /// As what a connection is counted whose answer nobody takes.
 const UNREAD: Refusal =
     Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");
 
-/// Serves requests one after the other, the first of which has a whole head. Returns the stream if no request comes for a while:
-/// what serving takes of memory is then free.
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// No request has come for a while.
+    Resting,
+    /// The connection is over.
+    Ended,
+}
+
+/// Serves requests one after the other, the first of which has a whole head. Ends, too, if no request comes for a while: what
+/// serving takes of memory is then free.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
-    stream: Framed<S>,
+    wire: Rc<Wire<S>>,
     info: Rc<ConnectionInfo>,
     handler: Rc<H>,
     draining: Shutdown,
-) -> Option<Framed<S>> {
-    let activity = stream.activity();
-    let wire = Wire::new(stream);
+) -> Served {
+    let activity = wire.activity();
     let mut ends = draining.clone();
     let mut drained = pin!(drain(&mut ends, &activity));
     let mut outgoing = Outgoing::answer();
@@ -74,13 +81,13 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         activity.serving_ended();
         let opened = tokio::select! {
             biased;
-            opened = poll_fn(|cx| wire.poll_opened(cx)) => opened,
+            opened = poll_fn(|cx| wire.poll_opened(true, cx)) => opened,
             // Polled after the stream, which finds out.
             () = &mut drained => break None,
         };
         match opened {
             Ok(Opened::Http1) => (),
-            Ok(Opened::Resting) => return wire.take_framed(),
+            Ok(Opened::Resting) => return Served::Resting,
             Ok(Opened::Http2 | Opened::Nothing) => break None,
             Err(error) => {
                 tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
@@ -89,8 +96,8 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         }
     };
     drop(outgoing);
-    end(&wire, takeover, &activity, &info, &*handler).await;
-    None
+    end(&wire, takeover, &info, &*handler).await;
+    Served::Ended
 }
 
 /// The request whose head is there; `None` if it was refused.
@@ -115,10 +122,10 @@ fn next<H: Handler, S: Duplex + 'static>(wire: &Rc<Wire<S>>, handler: &H) -> Opt
 async fn end<H: Handler, S: Duplex + 'static>(
     wire: &Wire<S>,
     takeover: Option<Takeover>,
-    activity: &Activity,
     info: &ConnectionInfo,
     handler: &H,
 ) {
+    let activity = wire.activity();
     let Some(stream) = wire.take_framed() else { return };
     match takeover {
         Some(takeover) => {
@@ -126,7 +133,7 @@ async fn end<H: Handler, S: Duplex + 'static>(
             takeover(Box::new(Ahead::new(stream.into_inner(), held))).await;
         }
         None => {
-            complain_of_unread(activity, info, handler);
+            complain_of_unread(&activity, info, handler);
             finish(stream, info, handler).await;
         }
     }

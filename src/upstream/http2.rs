@@ -18,7 +18,7 @@ use http::{Method, Request, Response, Uri, Version};
 use tokio::time::{Instant, timeout};
 
 use super::connect::{ConnectError, Stream};
-use super::connection::{RequestHead, Outbound, SendError, SendFailure};
+use super::connection::{Outbound, RequestHead, SendError, SendFailure};
 use super::extended_connect::{Tunnel, Wish};
 use super::greeting::{Greeted, Greeting};
 use super::http1::head;

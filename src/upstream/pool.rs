@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -17,8 +16,8 @@ use super::answer::AnswerBody;
 use super::connect::{ConnectError, ConnectFailure, Connector, Offer};
 use super::connection::{Connection, Kind, Outbound, RequestHead, SendError};
 use super::http1::Alone;
-use super::incoming::Incoming;
 use super::http2::{Lease, Shared};
+use super::incoming::Incoming;
 use super::origin::Scheme;
 
 /// Most idle connections kept for one upstream by one worker.
@@ -182,7 +181,7 @@ impl<B: Outbound> Pool<B> {
         head: &RequestHead<'_>,
         body: B,
     ) -> Result<http::Response<AnswerBody<B>>, SendError> {
-        let mut response = match &mut connection.kind {
+        let response = match &mut connection.kind {
             Kind::Alone(alone) => {
                 alone.begin_request(head, body);
                 alone.answered(head).await?.map(|()| Incoming::Http1)
@@ -191,12 +190,7 @@ impl<B: Outbound> Pool<B> {
             Kind::Shared(lease) => Box::pin(lease.send(head, body, self.connector.origin())).await?,
         };
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let ambiguous = drop_overridden_length(response.headers_mut());
-        let mut response = response.map(|body| AnswerBody::new(body, connection, Rc::clone(self), switched));
-        if ambiguous {
-            response.body_mut().forfeit();
-        }
-        Ok(response)
+        Ok(response.map(|body| AnswerBody::new(body, connection, Rc::clone(self), switched)))
     }
 
     /// Takes a connection back whose answer has been read to the end.
@@ -334,10 +328,4 @@ impl<B: Outbound> Pool<B> {
     fn oldest_kept(&self, now: Instant) -> Instant {
         now.checked_sub(self.options.idle_timeout.unwrap_or(HAND_OVER)).unwrap_or(now)
     }
-}
-
-/// `Transfer-Encoding` overrides `Content-Length`, which must not be forwarded then (RFC 9112 §6.3). Returns whether there were
-/// both: an attempt at smuggling, perhaps, so that the connection is not to be used again.
-fn drop_overridden_length(headers: &mut HeaderMap) -> bool {
-    headers.contains_key(TRANSFER_ENCODING) && headers.remove(CONTENT_LENGTH).is_some()
 }

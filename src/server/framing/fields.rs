@@ -63,7 +63,7 @@ pub(in crate::server) struct Place {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn split(line: &[u8], offset: usize) -> Result<Place, &'static str> {
-    let colon = line.iter().position(|byte| !is_token(&[*byte])).unwrap_or(line.len());
+    let colon = line.iter().position(|byte| TOKEN_BYTES.get(usize::from(*byte)) != Some(&true)).unwrap_or(line.len());
     if colon == 0 || line.get(colon) != Some(&b':') {
         return Err(not_a_field(line));
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::SystemTime;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode, response};
 use http_body::Body;
 use hyper::ext::ReasonPhrase;
@@ -44,11 +44,10 @@ where
         None if asked.is_old => Length::UntilClose,
         None => Length::Chunked { trailers: asked.trailers },
     };
-    let closes = closes || !asked.persists || length == Length::UntilClose || says_close(&head.headers);
+    let closes = closes || !asked.persists || length == Length::UntilClose;
     let said = Said { length: said_length(asked, head.status, length, exact), closes };
     let to = outgoing.begin(Some(body).filter(|_| !has_none && !is_over), length);
-    write_head(to, &head, asked, said, spells);
-    if closes { After::Closes } else { After::Persists }
+    write_head(to, &head, asked, said, spells)
 }
 
 /// What we say of framing and connection, whatever the answer's fields say.
@@ -88,11 +87,7 @@ fn has_no_body(status: StatusCode) -> bool {
     status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
 
-fn says_close(headers: &HeaderMap) -> bool {
-    headers.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-}
-
-fn write_head(to: &mut BytesMut, head: &response::Parts, asked: &Asked, said: Said, spells: bool) {
+fn write_head(to: &mut BytesMut, head: &response::Parts, asked: &Asked, mut said: Said, spells: bool) -> After {
     // Whoever speaks HTTP/1.0 need not know the other.
     to.put_slice(if asked.is_old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     to.put_slice(head.status.as_str().as_bytes());
@@ -109,7 +104,10 @@ fn write_head(to: &mut BytesMut, head: &response::Parts, asked: &Asked, said: Sa
         {
             continue;
         }
-        says_connection |= *name == header::CONNECTION;
+        if *name == header::CONNECTION {
+            says_connection = true;
+            said.closes |= value.as_bytes().eq_ignore_ascii_case(b"close");
+        }
         says_date |= *name == header::DATE;
         names.write(to, name);
         write_value(to, value);
@@ -136,4 +134,113 @@ fn write_head(to: &mut BytesMut, head: &response::Parts, asked: &Asked, said: Sa
         write_value(to, &date);
     }
     to.put_slice(b"\r\n");
+    if said.closes { After::Closes } else { After::Persists }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
+
+    const USUAL: Asked = Asked { is_old: false, is_head: false, persists: true, trailers: false, expects: false };
+
+    /// A body of three bytes, or none, the length of which is known, or not.
+    fn body(text: &'static str, is_known: bool) -> BoxBody<Bytes, std::convert::Infallible> {
+        let whole = Full::new(Bytes::from_static(text.as_bytes()));
+        if is_known { whole.boxed() } else { whole.map_frame(|frame| frame).boxed() }
+    }
+
+    /// What is written of an answer with a date, without that, and what becomes of the connection.
+    fn answered(
+        asked: Asked,
+        status: u16,
+        fields: &[(&str, &str)],
+        (text, is_known): (&'static str, bool),
+    ) -> (String, After) {
+        let mut response = Response::builder().status(status).header("date", "today");
+        for (name, value) in fields {
+            response = response.header(*name, *value);
+        }
+        let mut outgoing = Outgoing::answer();
+        let after = begin(&mut outgoing, response.body(body(text, is_known)).unwrap(), &asked, false, false);
+        let written = std::future::poll_fn(|cx| {
+            let mut written = Vec::new();
+            assert!(outgoing.poll(&mut std::pin::pin!(&mut written), cx).is_ready());
+            std::task::Poll::Ready(written)
+        });
+        let written = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(written);
+        (String::from_utf8(written).unwrap().replace("date: today\r\n", ""), after)
+    }
+
+    #[test]
+    fn the_end_of_the_body_is_said_as_the_caller_understands_it() {
+        let old = Asked { is_old: true, persists: false, ..USUAL };
+        let lasting = Asked { is_old: true, ..USUAL };
+        let head = Asked { is_head: true, ..USUAL };
+        let last = Asked { persists: false, ..USUAL };
+        let known = ("abc", true);
+        let unknown = ("abc", false);
+        let length = &[("content-length", "3")][..];
+        for (asked, status, fields, body, wanted, after) in [
+            (USUAL, 200, &[][..], known, "1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", After::Persists),
+            (USUAL, 200, length, known, "1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc", After::Persists),
+            // What we frame ourselves is said by nobody else.
+            (
+                USUAL,
+                200,
+                length,
+                unknown,
+                "1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+                After::Persists,
+            ),
+            (USUAL, 200, &[], ("", false), "1.1 200 OK\r\ncontent-length: 0\r\n\r\n", After::Persists),
+            (
+                USUAL,
+                200,
+                &[("connection", "close")],
+                known,
+                "1.1 200 OK\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc",
+                After::Closes,
+            ),
+            (last, 200, &[], known, "1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc", After::Closes),
+            (old, 200, &[], known, "1.0 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nabc", After::Closes),
+            (
+                lasting,
+                200,
+                &[],
+                known,
+                "1.0 200 OK\r\ncontent-length: 3\r\nconnection: keep-alive\r\n\r\nabc",
+                After::Persists,
+            ),
+            (lasting, 200, &[], unknown, "1.0 200 OK\r\nconnection: close\r\n\r\nabc", After::Closes),
+            // RFC 9110 §9.3.2: the fields of the answer to a GET, as far as they are known.
+            (head, 200, length, ("", true), "1.1 200 OK\r\ncontent-length: 3\r\n\r\n", After::Persists),
+            (head, 200, &[], ("", true), "1.1 200 OK\r\n\r\n", After::Persists),
+            (head, 404, &[], known, "1.1 404 Not Found\r\ncontent-length: 3\r\n\r\n", After::Persists),
+            (USUAL, 304, length, ("", true), "1.1 304 Not Modified\r\ncontent-length: 3\r\n\r\n", After::Persists),
+            (USUAL, 204, &[("content-length", "0")], ("", true), "1.1 204 No Content\r\n\r\n", After::Persists),
+            (
+                USUAL,
+                101,
+                &[("connection", "upgrade")],
+                ("", true),
+                "1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\r\n",
+                After::Persists,
+            ),
+            (USUAL, 299, &[], known, "1.1 299 \r\ncontent-length: 3\r\n\r\nabc", After::Persists),
+        ] {
+            let got = answered(asked, status, fields, body);
+            assert_eq!(got, (format!("HTTP/{wanted}"), after), "{asked:?} {status} {fields:?} {body:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_date_gets_one_and_names_in_title_case_where_spelling_matters() {
+        let mut outgoing = Outgoing::answer();
+        let response = Response::builder().header("x-first", "1").body(body("", true)).unwrap();
+        begin(&mut outgoing, response, &USUAL, true, true);
+        let written = String::from_utf8(outgoing.begin(None, Length::Known(0)).to_vec()).unwrap();
+        let lines: Vec<_> = written.lines().map(|line| line.split_once(": ").unwrap_or((line, "")).0).collect();
+        assert_eq!(lines, ["HTTP/1.1 200 OK", "X-First", "Content-Length", "Connection", "Date", ""]);
+    }
 }

@@ -23,7 +23,7 @@ use crate::tunnel::Duplex;
 
 /// A stream that several look after, all on one thread.
 #[derive(Debug)]
-pub(super) struct Wire<S> {
+pub(in crate::server) struct Wire<S> {
     /// Until the connection ends.
     framed: RefCell<Option<Framed<S>>>,
     activity: Rc<Activity>,
@@ -32,13 +32,13 @@ pub(super) struct Wire<S> {
 }
 
 impl<S: Duplex + 'static> Wire<S> {
-    pub(super) fn new(framed: Framed<S>) -> Rc<Self> {
+    pub(in crate::server) fn new(framed: Framed<S>) -> Rc<Self> {
         let activity = framed.activity();
         Rc::new(Self { framed: RefCell::new(Some(framed)), activity, is_lent: Cell::new(false) })
     }
 
     /// The stream. Whoever still has a body finds that there is no more of it.
-    pub(super) fn take_framed(&self) -> Option<Framed<S>> {
+    pub(in crate::server) fn take_framed(&self) -> Option<Framed<S>> {
         self.framed.take()
     }
 
@@ -76,9 +76,14 @@ impl<S: Duplex + 'static> Wire<S> {
         self.with(|framed| framed.turn_away(refusal));
     }
 
+    /// What the connection is doing.
+    pub(in crate::server) fn activity(&self) -> Rc<Activity> {
+        Rc::clone(&self.activity)
+    }
+
     /// Waits for the next head; see [`Framed::poll_opened`].
-    pub(super) fn poll_opened(&self, cx: &mut Context<'_>) -> Poll<io::Result<Opened>> {
-        self.with(|framed| framed.poll_opened(true, cx)).unwrap_or(Poll::Ready(Ok(Opened::Nothing)))
+    pub(in crate::server) fn poll_opened(&self, rests: bool, cx: &mut Context<'_>) -> Poll<io::Result<Opened>> {
+        self.with(|framed| framed.poll_opened(rests, cx)).unwrap_or(Poll::Ready(Ok(Opened::Nothing)))
     }
 
     /// Ready when the caller has hung up. While its body is read that is for the reader to see.

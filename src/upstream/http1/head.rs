@@ -70,77 +70,114 @@ pub(super) fn read(bytes: &mut Bytes, method: &Method) -> Result<Option<Head>, M
     {
         parts.extensions.insert(reason);
     }
-    parts.headers.reserve(parsed.headers.len());
+    let mut framing = Framing::default();
+    parts.headers.reserve(parsed.headers.len() + OUR_FIELDS);
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
+        framing.note(&name, field.value)?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
         parts.headers.append(name, value.map_err(|_| httparse::Error::HeaderValue)?);
     }
-    let body = body(&mut parts, method)?;
-    let persists = persists(&parts) && !matches!(body, Decoder::UntilClose);
+    let body = framing.body(method, status)?;
+    framing.say_length_once(&mut parts.headers);
+    let persists = framing.persists(parts.version) && !matches!(body, Decoder::UntilClose);
     let _ = bytes.split_to(length);
     Ok(Some(Head { parts, body, persists }))
 }
 
-/// How the end of the body is found (RFC 9112 §6.3).
-fn body(parts: &mut response::Parts, method: &Method) -> Result<Decoder, Malformed> {
-    let length = length(&mut parts.headers)?;
-    let has_none = *method == Method::HEAD
-        || parts.status.is_informational()
-        || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if has_none {
-        return Ok(Decoder::Length(0));
-    }
-    if let Some(coding) = parts.headers.get_all(header::TRANSFER_ENCODING).iter().next_back() {
-        let is_alone = parts.headers.get_all(header::TRANSFER_ENCODING).iter().count() == 1;
-        return match coding.as_bytes().trim_ascii() {
-            chunked if is_alone && chunked.eq_ignore_ascii_case(b"chunked") => Ok(Decoder::chunked()),
-            identity if is_alone && identity.eq_ignore_ascii_case(b"identity") => Ok(Decoder::UntilClose),
-            _ => Err(Malformed::Coding),
-        };
-    }
-    Ok(length.map_or(Decoder::UntilClose, Decoder::Length))
+/// So many fields are added on the way, so that the map need not grow.
+const OUR_FIELDS: usize = 2;
+
+/// What the fields say of the body's end and of the connection.
+#[derive(Debug, Default)]
+struct Framing {
+    length: Option<u64>,
+    /// How often the length was said.
+    lengths: usize,
+    coding: Option<Coding>,
+    says_close: bool,
+    says_keep_alive: bool,
 }
 
-/// One number, even if it was said several times (RFC 9110 §8.6); then it is said once from here on.
-fn length(headers: &mut HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut length = None;
-    let mut sayings = 0;
-    for value in headers.get_all(header::CONTENT_LENGTH) {
-        for number in value.as_bytes().split(|byte| *byte == b',') {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Chunked,
+    Identity,
+    /// One that we do not know, or several.
+    Other,
+}
+
+impl Framing {
+    fn note(&mut self, name: &HeaderName, value: &[u8]) -> Result<(), Malformed> {
+        if *name == header::CONTENT_LENGTH {
+            return self.note_length(value);
+        }
+        if *name == header::TRANSFER_ENCODING {
+            self.coding = Some(match value.trim_ascii() {
+                _ if self.coding.is_some() => Coding::Other,
+                chunked if chunked.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+                identity if identity.eq_ignore_ascii_case(b"identity") => Coding::Identity,
+                _ => Coding::Other,
+            });
+        } else if *name == header::CONNECTION {
+            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                self.says_close |= option.eq_ignore_ascii_case(b"close");
+                self.says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+        Ok(())
+    }
+
+    /// One number, even if it was said several times (RFC 9110 §8.6).
+    fn note_length(&mut self, value: &[u8]) -> Result<(), Malformed> {
+        for number in value.split(|byte| *byte == b',') {
             let number = decimal(number.trim_ascii()).ok_or(Malformed::Length)?;
-            if length.is_some_and(|before| before != number) {
+            if self.length.is_some_and(|before| before != number) {
                 return Err(Malformed::Length);
             }
-            length = Some(number);
-            sayings += 1;
+            self.length = Some(number);
+            self.lengths += 1;
+        }
+        Ok(())
+    }
+
+    /// Whoever gets the answer is told one length at most, and none beside chunks (RFC 9112 §6.3).
+    fn say_length_once(&self, headers: &mut HeaderMap) {
+        if self.coding.is_some() && self.lengths > 0 {
+            headers.remove(header::CONTENT_LENGTH);
+        } else if let Some(number) = self.length.filter(|_| self.lengths > 1) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(number));
         }
     }
-    if let Some(number) = length.filter(|_| sayings > 1) {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(number));
+
+    /// How the end of the body is found (RFC 9112 §6.3).
+    fn body(&self, method: &Method, status: StatusCode) -> Result<Decoder, Malformed> {
+        let has_none = *method == Method::HEAD
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match self.coding {
+            _ if has_none => Ok(Decoder::Length(0)),
+            Some(Coding::Chunked) => Ok(Decoder::chunked()),
+            Some(Coding::Identity) => Ok(Decoder::UntilClose),
+            Some(Coding::Other) => Err(Malformed::Coding),
+            None => Ok(self.length.map_or(Decoder::UntilClose, Decoder::Length)),
+        }
     }
-    Ok(length)
+
+    /// RFC 9112 §9.3.
+    fn persists(&self, version: Version) -> bool {
+        // Both sayings about the length: an attempt at smuggling, perhaps (RFC 9112 §6.3).
+        let is_ambiguous = self.coding.is_some() && self.lengths > 0;
+        // An HTTP/1.0 server that speaks of transfer codings does not know what it does (RFC 9112 §6.1).
+        let is_old = version == Version::HTTP_10;
+        !is_ambiguous && !self.says_close && (!is_old || self.says_keep_alive && self.coding.is_none())
+    }
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
     // `parse` alone would take a sign.
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
-}
-
-/// RFC 9112 §9.3.
-fn persists(parts: &response::Parts) -> bool {
-    let mut says_close = false;
-    let mut says_keep_alive = false;
-    for line in parts.headers.get_all(header::CONNECTION) {
-        for option in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            says_close |= option.eq_ignore_ascii_case(b"close");
-            says_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    // An HTTP/1.0 server that speaks of transfer codings does not know what it does (RFC 9112 §6.1).
-    let is_old = parts.version == Version::HTTP_10;
-    !says_close && (!is_old || says_keep_alive && !parts.headers.contains_key(header::TRANSFER_ENCODING))
 }
 
 #[cfg(test)]
