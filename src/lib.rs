@@ -17,7 +17,9 @@
 //! ```
 //!
 //! Every thread runs a current-thread Tokio runtime of its own. Threads share immutable settings, the published tokens and
-//! atomics; the request path takes no lock while nothing is wrong.
+//! atomics; the request path takes no lock while nothing is wrong. What every request would change (counts, places among the
+//! requests in flight, references to the token) each worker has for itself, and who looks at the metrics sums it: two processors that
+//! write to one place pay more for that than for the rest.
 //!
 //! # The rooms, and who may enter whom
 //!
@@ -26,7 +28,7 @@
 //! | `main`, [`cli`] | argv, environment, exit codes; one file a verb |
 //! | [`config`] | the TOML as written, every mistake with its place, the typed settings |
 //! | [`app`] | the composition root: what is built, in which order, and how it ends |
-//! | [`server`] | sockets of callers: listeners (bound here or handed over), acceptor, workers, connections, timers; knows nothing of proxying |
+//! | [`server`] | sockets of callers: listeners (bound here or handed over), acceptor, workers, connections, timers, HTTP/1; knows nothing of proxying |
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
 //! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, HTTP/1 and the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
@@ -34,22 +36,24 @@
 //! | [`admin`] | probes, metrics, status, retry |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
+//! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
 //! | [`alarm`], `delegate`, [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
-//! reaches none of them. `tls` and the small ones reach nothing but each other.
+//! reaches none of them. `http1`, which `server` and `upstream` share, `tls` and the small ones reach nothing but each other.
 //!
 //! # The path of a request
 //!
 //! 1. `server::acceptor` takes the socket and hands it to the worker with the fewest connections; with `[tls]`
 //!    `server::handshake` comes first.
 //! 2. `server::preface` tells HTTP/2 by its first bytes. Over HTTP/1 `server::framing` checks the bytes, and ends connections
-//!    that are malformed or take too long; hyper reads what passes, one request at a time, and is gone while none comes. Over
-//!    HTTP/2 the streams of a connection go on from here side by side, and connections take turns (`server::turns`). Callers
-//!    that read nothing of an answer are cut off (`server::patient`).
+//!    that are malformed or take too long; `server::http1` makes one request after the other of what passes, and is gone while none
+//!    comes. HTTP/2 is hyper's: the streams of a connection go on from here side by side, and connections take turns
+//!    (`server::turns`). Callers that read nothing of an answer are cut off (`server::patient`).
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
-//! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again.
+//! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again. `proxy::share` is what this worker
+//!    has of the route: connections, counts, its copy of the token.
 //! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`); nothing
 //!    else can be sent.
 //! 6. `proxy::attempt` takes a connection (HTTP/1: pooled or fresh; HTTP/2: shared), checks the token's expiry, sends, waits for
@@ -76,8 +80,9 @@
 //! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay.
 //! - One token request at a time for each credential, never two within a second.
 //! - Redirects are followed nowhere.
-//! - Over HTTP/1 hyper gets no byte of a caller that `server::framing` has not judged, and none behind a request that is not
+//! - Over HTTP/1 nobody acts on a byte of a caller that `server::framing` has not judged, nor on one behind a request that is not
 //!   answered yet. Over HTTP/2 frames are h2's to judge, and what they say is `proxy::entry`'s.
+//! - What frames an answer (its length, `Transfer-Encoding`, `Connection`) is said by `server::http1` alone, whatever the upstream said.
 //! - No caller holds a connection for ever: heads, bodies, unread answers and idleness each have their limit.
 //! - Where a proxy is configured, nothing connects past it.
 //! - Secrets are read through [`secret::Secret::expose`] only; nothing that prints holds one.

@@ -105,7 +105,7 @@ impl Problem {
         }
     }
 
-    /// The whole answer as bytes of HTTP/1.1, the connection's last; for what was refused before hyper saw it.
+    /// The whole answer as bytes of HTTP/1.1, the connection's last; for what was refused before it became a request.
     pub(super) fn into_bytes(self, head_only: bool) -> Bytes {
         let mut response = self.into_document();
         let phrase = response.extensions_mut().remove::<ReasonPhrase>();

@@ -46,7 +46,7 @@ const REST: Duration = Duration::from_secs(1);
 
 /// How much is read at a time of heads, and at first of a body, in bytes.
 const LEAST_ROOM: usize = 4 * 1024;
-/// How much of a body is read at a time at most.
+/// How much of a body is read at a time as soon as a read has filled the room that it had.
 const MOST_ROOM: usize = 64 * 1024;
 
 /// What a caller is told that waits for a word before it sends its body (RFC 9110 §15.2.1).
@@ -67,7 +67,7 @@ pub(super) struct Framed<S> {
     granted: usize,
     /// The head at the front of them.
     head: Option<(Head, Places)>,
-    /// How much is read of a body at a time. More as reads fill it.
+    /// How much is read of a body at a time.
     room: usize,
     /// What is still to be written of the invitation.
     invitation: &'static [u8],
@@ -171,7 +171,7 @@ impl<S> Framed<S> {
     /// The head that has come, where its parts stand, and its body's length.
     pub(super) fn take_head(&mut self) -> Option<(Bytes, Places, BodyLength)> {
         let (head, places) = self.head.take()?;
-        self.room = LEAST_ROOM;
+        self.room = if self.held.len() >= LEAST_ROOM { MOST_ROOM } else { LEAST_ROOM };
         Some((self.take(head.length), places, head.body))
     }
 
@@ -324,7 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Reads once from the socket, in more room each time that it was too little.
+    /// Reads once from the socket, in more room once it was too little.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.held.capacity() - self.held.len() < self.room / 2 {
             self.held.reserve(self.room);
@@ -332,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         let room = self.held.capacity() - self.held.len();
         let came = ready!(pin!(self.stream.read_buf(&mut self.held)).poll(cx))?;
         if came == room {
-            self.room = (self.room * 4).min(MOST_ROOM);
+            self.room = MOST_ROOM;
         }
         Poll::Ready(Ok(came))
     }

@@ -36,8 +36,7 @@ pub(super) const LINGER: Duration = Duration::from_secs(30);
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 /// How much is read at a time at first, and at least, in bytes.
 const LEAST_ROOM: usize = 4 * 1024;
-/// How much is read at a time at most, which waits in memory for a caller that does not read. Doubled up to here while reads
-/// fill the room that they have.
+/// How much is read at a time as soon as a read has filled the room that it had: what waits in memory for a caller that does not read.
 const MOST_ROOM: usize = 64 * 1024;
 
 /// A connection that serves one request after the other. Dropped before its answer ends, it is closed.
@@ -269,7 +268,7 @@ impl<B> Link<B> {
         let room = self.received.capacity() - self.received.len();
         let came = ready!(pin!(self.stream.read_buf(&mut self.received)).poll(cx))?;
         if came == room {
-            self.room = (self.room * 2).min(MOST_ROOM);
+            self.room = MOST_ROOM;
         }
         Poll::Ready(Ok(came))
     }

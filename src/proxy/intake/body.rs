@@ -28,7 +28,7 @@ pub(in crate::proxy) enum RequestBody {
     Kept {
         /// All of it, in one piece.
         data: Option<Bytes>,
-        /// What followed it. In a box, since hyper reserves room for 32 requests with each connection, and few have any.
+        /// What followed it. In a box: few have any, and every body is moved about.
         trailers: Option<Box<HeaderMap>>,
     },
 }

@@ -9,7 +9,7 @@ use crate::reason::Reason;
 
 /// Digits of a size, leading zeros included: more do not fit 64 bits.
 const MOST_DIGITS: u8 = 15;
-/// Bytes of all chunk extensions of a body; nobody uses them, and hyper reads no more.
+/// Bytes of all chunk extensions of a body; nobody uses them.
 const MOST_EXTENSION: usize = 16 * 1024 - 1;
 
 /// Follows a chunked body.
