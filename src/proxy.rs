@@ -112,6 +112,8 @@ pub struct Proxy {
     asked: asked::Memory,
     alarms: Alarms,
     no_body: Rc<Intake>,
+    /// Whether any route keeps the spelling of names.
+    keeps_spelling: bool,
     discard: mpsc::UnboundedSender<CallerBody>,
 }
 
@@ -138,6 +140,7 @@ impl Proxy {
             asked: asked::Memory::default(),
             alarms: Alarms::default(),
             no_body,
+            keeps_spelling: gateway.routes.iter().any(|route| route.settings.header_case == HeaderCase::Preserve),
             discard,
             gateway,
         }
@@ -257,7 +260,7 @@ impl Handler for Proxy {
     type Body = ReplyBody;
 
     fn wants_spelling(&self) -> bool {
-        self.gateway.routes.iter().any(|route| route.settings.header_case == HeaderCase::Preserve)
+        self.keeps_spelling
     }
 
     async fn handle(&self, info: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<ReplyBody> {

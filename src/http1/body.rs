@@ -6,8 +6,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 
-/// Most bytes of all that is neither size nor content: extensions of chunks, and the trailers.
-const MOST_BESIDE: usize = 16 * 1024;
 /// Most trailers.
 const TRAILERS: usize = 100;
 
@@ -39,7 +37,7 @@ pub(crate) enum Step {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Chunks {
     place: Place,
-    /// Bytes beside content, so far.
+    /// Bytes that may still come beside sizes and content: extensions of chunks, and the trailers.
     beside: usize,
     trailers: BytesMut,
 }
@@ -70,9 +68,11 @@ enum Place {
 }
 
 impl Decoder {
-    pub(crate) fn chunked() -> Self {
+    /// At the first byte of a chunked body, in which `beside` bytes may come that are neither size nor content: extensions of chunks,
+    /// and the trailers.
+    pub(crate) fn chunked(beside: usize) -> Self {
         let place = Place::Size { size: 0, begun: false };
-        Self::Chunked(Chunks { place, beside: 0, trailers: BytesMut::new() })
+        Self::Chunked(Chunks { place, beside, trailers: BytesMut::new() })
     }
 
     /// Whether nothing of the body is to come any more.
@@ -139,10 +139,7 @@ impl Chunks {
             (Place::Size { size, begun: true }, b'\r') | (Place::Extension { size }, b'\r') => Place::SizeEnd { size },
             (Place::Size { size, begun: true }, b';' | b' ' | b'\t') => Place::Extension { size },
             (Place::Extension { size }, _) if byte != b'\n' => {
-                self.beside += 1;
-                if self.beside > MOST_BESIDE {
-                    return Err(BadChunks);
-                }
+                self.beside = self.beside.checked_sub(1).ok_or(BadChunks)?;
                 Place::Extension { size }
             }
             (Place::SizeEnd { size: 0 }, b'\n') => Place::Trailers,
@@ -165,7 +162,7 @@ impl Chunks {
                 self.place = Place::Over;
                 return fields(&self.trailers).map(|fields| Step::Frame(Frame::trailers(fields)));
             }
-            if self.beside + self.trailers.len() > MOST_BESIDE {
+            if self.trailers.len() > self.beside {
                 return Err(BadChunks);
             }
         }
@@ -196,9 +193,11 @@ fn fields(bytes: &[u8]) -> Result<HeaderMap, BadChunks> {
 mod tests {
     use super::*;
 
+    const MOST_BESIDE: usize = 1024;
+
     /// Decodes `text` that comes in pieces of `size`: content, trailers, and what is left behind the end.
     fn decode(text: &str, size: usize) -> Result<Option<(String, HeaderMap, String)>, BadChunks> {
-        let mut decoder = Decoder::chunked();
+        let mut decoder = Decoder::chunked(MOST_BESIDE);
         let (mut content, mut trailers) = (String::new(), HeaderMap::new());
         let mut rest = text.as_bytes();
         let mut bytes = Bytes::new();

@@ -20,6 +20,9 @@ use crate::spelling::Spelling;
 /// Pieces of a body up to this length are copied behind what stands before them: cheaper than one more place to write from.
 const COPIED: usize = 1024;
 
+/// So much of head and small pieces may wait for the other side to take it; then nothing more is asked of the body.
+const WAITING: usize = 8 * 1024;
+
 /// What is still to be written of a message.
 #[derive(Debug)]
 pub(crate) struct Outgoing<B> {
@@ -132,8 +135,8 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin> O
     ) -> Poll<Result<(), Unsent>> {
         loop {
             // A body that is there already goes out together with its head.
-            let waits_for_body =
-                if self.after.is_empty() && self.piece.is_empty() { self.poll_body(cx)?.is_pending() } else { false };
+            let has_room = self.after.is_empty() && self.piece.is_empty() && self.framing.len() < WAITING;
+            let waits_for_body = has_room && self.poll_body(cx)?.is_pending();
             while self.has_bytes() {
                 ready!(self.poll_write(stream, cx));
                 if self.failed && self.fails {
@@ -387,6 +390,23 @@ mod tests {
         }
         let long = frames(vec![data("abcd")], false);
         assert!(written(long, Length::Known(3)).await.unwrap().ends_with("\r\n\r\nabc"));
+    }
+
+    #[tokio::test]
+    async fn of_a_body_no_more_is_taken_than_may_wait() {
+        let (mut ours, _theirs) = tokio::io::duplex(16);
+        let mut answer = Outgoing::answer();
+        let pieces = 100;
+        answer.begin(Some(frames((0..pieces).map(|_| data(&"x".repeat(COPIED))).collect(), true)), CHUNKED);
+        std::future::poll_fn(|cx| {
+            for _ in 0..pieces {
+                assert!(answer.poll(&mut ours, cx).is_pending());
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert!(answer.framing.len() < WAITING + 2 * COPIED, "{}", answer.framing.len());
+        assert!(answer.body.as_ref().unwrap().frames.len() > pieces - 2 * WAITING / COPIED);
     }
 
     #[tokio::test]

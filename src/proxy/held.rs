@@ -136,6 +136,8 @@ impl Body for Held {
         let pieces = self.ahead.iter().flat_map(|ahead| &ahead.pieces);
         let ahead: u64 = pieces.map(|data| data.len() as u64).sum();
         match &self.rest {
+            // What broke off must not pass as whole: whoever writes it says the length that was declared.
+            None if self.ahead.as_ref().is_some_and(|ahead| ahead.failed.is_some()) => self.declared,
             // A body that was read to its end without a declared length may still have trailers to send.
             None if self.declared.exact().is_none() => SizeHint::default(),
             None => SizeHint::with_exact(ahead),

@@ -14,7 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// The most places that a worker keeps without using them…
 const SPARE: usize = 16;
-/// …and then this part of all: what is kept is nobody else's.
+/// …and all workers together this part of all: what is kept is nobody else's, so that so many fewer requests than the limit may
+/// find themselves in the queue.
 const SPARE_PART: usize = 64;
 
 /// The places of requests in flight, shared by all workers.
@@ -24,6 +25,7 @@ pub struct Slots {
     queue: Duration,
     taken: AtomicUsize,
     waiting: AtomicUsize,
+    workers: AtomicUsize,
     freed: Notify,
 }
 
@@ -33,7 +35,8 @@ pub(super) struct Places {
     slots: Arc<Slots>,
     /// Taken, and not used.
     spare: Cell<usize>,
-    most_spare: usize,
+    /// Used.
+    used: Cell<usize>,
 }
 
 /// A place, free again when dropped.
@@ -43,7 +46,8 @@ pub(super) struct Slot(Rc<Places>);
 impl Slots {
     /// `limit` places, for each of which a request may wait as long as `queue`.
     pub fn new(limit: usize, queue: Duration) -> Self {
-        Self { limit, queue, taken: AtomicUsize::new(0), waiting: AtomicUsize::new(0), freed: Notify::new() }
+        let [taken, waiting, workers] = [const { AtomicUsize::new(0) }; 3];
+        Self { limit, queue, taken, waiting, workers, freed: Notify::new() }
     }
 
     /// Waits for a place, in the queue; whether one became free in time.
@@ -69,7 +73,7 @@ impl Slots {
 
     fn try_take(&self, count: usize) -> bool {
         let room = |taken: usize| (taken + count <= self.limit).then_some(taken + count);
-        self.taken.fetch_update(Ordering::SeqCst, Ordering::Relaxed, room).is_ok()
+        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_ok()
     }
 
     fn give_back(&self, count: usize) {
@@ -83,24 +87,35 @@ impl Slots {
 impl Places {
     /// One worker's.
     pub(super) fn new(slots: Arc<Slots>) -> Rc<Self> {
-        let most_spare = SPARE.min(slots.limit / SPARE_PART);
-        Rc::new(Self { slots, spare: Cell::new(0), most_spare })
+        slots.workers.fetch_add(1, Ordering::Relaxed);
+        Rc::new(Self { slots, spare: Cell::new(0), used: Cell::new(0) })
+    }
+
+    fn most_spare(&self) -> usize {
+        SPARE.min(self.slots.limit / (SPARE_PART * self.slots.workers.load(Ordering::Relaxed).max(1)))
+    }
+
+    fn slot(self: &Rc<Self>) -> Slot {
+        self.used.set(self.used.get() + 1);
+        Slot(Rc::clone(self))
     }
 
     /// A place, if there is one and nobody waits for it: nobody overtakes those who wait by simply coming later.
     pub(super) fn try_take(self: &Rc<Self>) -> Option<Slot> {
         let is_there = !self.slots.has_queue() && (self.take_spare() || self.slots.try_take(1));
-        is_there.then(|| Slot(Rc::clone(self)))
+        is_there.then(|| self.slot())
     }
 
     /// Waits for a place; `None` if none became free in time.
     pub(super) async fn wait(self: &Rc<Self>) -> Option<Slot> {
-        self.slots.wait().await.then(|| Slot(Rc::clone(self)))
+        self.slots.wait().await.then(|| self.slot())
     }
 
     fn take_spare(&self) -> bool {
-        if self.spare.get() == 0 && self.most_spare > 0 && self.slots.try_take(self.most_spare) {
-            self.spare.set(self.most_spare);
+        // Who serves nothing else takes one alone.
+        let more = self.most_spare();
+        if self.spare.get() == 0 && self.used.get() > 0 && more > 0 && self.slots.try_take(more) {
+            self.spare.set(more);
         }
         let left = self.spare.get().checked_sub(1);
         left.inspect(|left| self.spare.set(*left)).is_some()
@@ -109,10 +124,13 @@ impl Places {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Places { slots, spare, most_spare } = &*self.0;
-        if slots.has_queue() {
+        let places = &*self.0;
+        let Places { slots, spare, used } = places;
+        used.set(used.get().saturating_sub(1));
+        // Who serves nothing keeps nothing.
+        if slots.has_queue() || used.get() == 0 {
             slots.give_back(1 + spare.take());
-        } else if spare.get() < *most_spare {
+        } else if spare.get() < places.most_spare() {
             spare.set(spare.get() + 1);
         } else {
             slots.give_back(1);
@@ -123,6 +141,7 @@ impl Drop for Slot {
 impl Drop for Places {
     fn drop(&mut self) {
         self.slots.give_back(self.spare.get());
+        self.slots.workers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -190,28 +209,34 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_a_worker_keeps_it_gives_to_those_who_wait() {
-        let slots = Arc::new(Slots::new(SPARE_PART * 2, Duration::from_secs(1)));
+        let limit = SPARE_PART * 2 * 2;
+        let slots = Arc::new(Slots::new(limit, Duration::from_secs(1)));
+        let taken = || slots.taken.load(Ordering::SeqCst);
         let (one, other) = (Places::new(Arc::clone(&slots)), Places::new(Arc::clone(&slots)));
         let first = take(&one).await.unwrap();
-        assert_eq!(slots.taken.load(Ordering::SeqCst), 2, "one is kept for the next request");
+        assert_eq!(taken(), 1, "who serves one request keeps nothing for others");
+        let second = take(&one).await.unwrap();
+        assert_eq!((taken(), one.spare.get()), (3, 1), "one is kept for the next");
         let mut all = Vec::new();
-        while slots.taken.load(Ordering::SeqCst) < SPARE_PART * 2 {
-            all.push(take(&other).await.unwrap());
+        while let Some(slot) = other.try_take() {
+            all.push(slot);
         }
-        all.extend(std::iter::from_fn(|| other.take_spare().then(|| Slot(Rc::clone(&other)))));
+        assert_eq!((all.len(), taken()), (limit - 3, limit));
         let ends = async {
             tokio::time::sleep(Duration::from_millis(1)).await;
             drop(first);
         };
-        let ((second, third), ()) = tokio::join!(async { tokio::join!(take(&other), take(&other)) }, ends);
-        assert!(second.is_some() && third.is_some());
-        drop((all, second, third, one, other));
-        assert_eq!(slots.taken.load(Ordering::SeqCst), 0);
+        let ((third, fourth), ()) = tokio::join!(async { tokio::join!(take(&other), take(&other)) }, ends);
+        assert!(third.is_some() && fourth.is_some());
+        drop(second);
+        assert_eq!((one.spare.get(), one.used.get()), (0, 0), "who serves nothing keeps nothing");
+        drop((all, third, fourth, one, other));
+        assert_eq!(taken(), 0);
     }
 
     #[test]
     fn threads_never_take_more_than_there_are_and_lose_none() {
-        for limit in [3, 3 * SPARE_PART] {
+        for limit in [3, 3 * 4 * SPARE_PART] {
             let slots = Arc::new(Slots::new(limit, Duration::from_secs(60)));
             let used = Arc::new(AtomicUsize::new(0));
             let threads = (0..4).map(|_| {

@@ -46,7 +46,7 @@ pub trait Handler: 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static;
 
-    /// Whether requests must carry the spelling of their fields' names, which costs a little.
+    /// Whether requests must carry the spelling of their fields' names, which costs a little. Asked with every request.
     fn wants_spelling(&self) -> bool {
         false
     }

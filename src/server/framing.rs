@@ -2,10 +2,11 @@
 //!
 //! [`head`] checks a whole head, [`chunks`] and a count follow the body, and no byte behind the current request is looked at before its
 //! answer has ended. Refusals are counted and told in a document, and never stand in the middle of another answer:
-//! [`Framed::finish`] writes them when what came before is answered. Bodies are handed on as they lie in memory.
+//! [`end`] writes them when what came before is answered. Bodies are handed on as they lie in memory.
 
 mod activity;
 mod chunks;
+mod end;
 mod fields;
 mod head;
 mod message;
@@ -19,8 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 pub(super) use activity::{Activity, Busy, Watched};
 pub(super) use fields::Place;
@@ -33,13 +33,9 @@ use super::{Refusal, Settings};
 use crate::alarm::Alarm;
 use crate::reason::Reason;
 use activity::{Phase, deadline};
+use end::End;
 use head::Head;
 use message::{Judged, Message};
-
-/// How long a refused caller may pause while what it still sends is thrown away, so that it comes to read the refusal.
-const LINGER_PAUSE: Duration = Duration::from_secs(5);
-/// How long that may go on.
-const LINGER_TIME: Duration = Duration::from_secs(30);
 
 /// How long nothing must happen between two requests before the memory for serving them is given back.
 const REST: Duration = Duration::from_secs(1);
@@ -69,8 +65,9 @@ pub(super) struct Framed<S> {
     head: Option<(Head, Places)>,
     /// How much is read of a body at a time.
     room: usize,
-    /// What is still to be written of the invitation.
+    /// What is still to be written of the invitation, and whether it is on its way through the stream.
     invitation: &'static [u8],
+    inviting: bool,
     /// Whether there was a request already.
     was_opened: bool,
     /// Why no more is read, once that is so.
@@ -90,16 +87,6 @@ pub(super) enum Opened {
     Resting,
 }
 
-#[derive(Debug)]
-enum End {
-    /// Idle for too long: nothing to say.
-    Silent,
-    /// Refused, in place of an answer.
-    Refused { refusal: Refusal, is_head_method: bool },
-    /// Refused within a body; whoever reads the body gives the answer.
-    Broken(Refusal),
-}
-
 impl<S> Framed<S> {
     pub(super) fn new(stream: S, settings: Settings) -> Self {
         let activity = Activity::new();
@@ -114,6 +101,7 @@ impl<S> Framed<S> {
             head: None,
             room: LEAST_ROOM,
             invitation: b"",
+            inviting: false,
             was_opened: false,
             end: None,
         }
@@ -189,31 +177,21 @@ impl<S> Framed<S> {
         self.invitation = INVITATION;
     }
 
-    /// Takes back an invitation that was not given; whether there was one.
+    /// Takes back an invitation of which nothing was said; whether there was one.
     pub(super) fn withdraw_invitation(&mut self) -> bool {
-        !std::mem::take(&mut self.invitation).is_empty()
-    }
-
-    /// Whether all of the current request has come and was handed on.
-    pub(super) fn is_whole(&self) -> bool {
-        self.message.is_over() && self.granted == 0
-    }
-
-    /// Where answers are written.
-    pub(super) fn stream(&mut self) -> &mut Patient<S> {
-        &mut self.stream
-    }
-
-    /// Whether the caller may still be sending what nobody will read.
-    fn lingers(&self) -> bool {
-        match &self.end {
-            // Its silence is why it ends.
-            Some(End::Refused { refusal, .. }) if refusal.reason == Reason::HeadTimeout => false,
-            Some(End::Refused { .. } | End::Broken(_)) => true,
-            Some(End::Silent) => false,
-            None if self.activity.is_given_up() => false,
-            None => !self.held.is_empty() || !(self.message.is_over() || self.message.is_in_head()),
+        let is_unsaid = self.invitation.len() == INVITATION.len();
+        if is_unsaid {
+            self.invitation = b"";
         }
+        is_unsaid
+    }
+
+    /// Nobody reads the body any more: whether all of it has come, so that another request may follow.
+    pub(super) fn close_body(&mut self) -> bool {
+        if self.message.is_over() && self.granted > 0 {
+            drop(self.take(self.granted));
+        }
+        self.message.is_over()
     }
 }
 
@@ -264,14 +242,19 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         self.alarm.poll_until(deadline, cx).map(|()| Opened::Nothing)
     }
 
-    /// Ready when the caller has hung up while its whole request is here. What it sends meanwhile is held, one read of it.
+    /// Ready when the caller has hung up while nobody reads its request. What it sends meanwhile is held, one read of it; the rest
+    /// of a body that nobody wants is thrown away.
     pub(super) fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.held.is_empty() || !self.message.is_over() {
-            return Poll::Pending;
-        }
-        match ready!(self.poll_more(cx)) {
-            Ok(1..) => Poll::Pending,
-            Ok(0) | Err(_) => Poll::Ready(()),
+        loop {
+            if !self.message.is_over() {
+                self.held.clear();
+                self.granted = 0;
+            } else if !self.held.is_empty() {
+                return Poll::Pending;
+            }
+            if let Ok(0) | Err(_) = ready!(self.poll_more(cx)) {
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -313,15 +296,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         }
     }
 
+    /// Says the rest of the invitation, if there is one. Whoever writes anything else comes here first.
     fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.invitation.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         while !self.invitation.is_empty() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, self.invitation))?;
             self.invitation = self.invitation.get(written.max(1)..).unwrap_or_default();
+            self.inviting = true;
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        if self.inviting {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.inviting = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Where answers are written, once nothing else is.
+    pub(super) fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&mut Patient<S>>> {
+        ready!(self.poll_invite(cx))?;
+        Poll::Ready(Ok(&mut self.stream))
     }
 
     /// Reads once from the socket, in more room once it was too little.
@@ -335,39 +327,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             self.room = MOST_ROOM;
         }
         Poll::Ready(Ok(came))
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
-    /// Ends the connection: says why it was refused, if it was, and waits until the caller can have read that.
-    pub(super) async fn finish(mut self, document: impl FnOnce(Refusal, bool) -> Bytes) {
-        let until = Instant::now() + LINGER_TIME;
-        let lingers = self.lingers();
-        let said = match self.end {
-            Some(End::Refused { refusal, is_head_method }) => document(refusal, is_head_method),
-            _ => Bytes::new(),
-        };
-        self.held = BytesMut::new();
-        let mut stream = self.stream;
-        let said = timeout_at(until, async {
-            stream.write_all(&said).await?;
-            stream.shutdown().await
-        });
-        if matches!(said.await, Ok(Ok(()))) && lingers {
-            linger(stream, until).await;
-        }
-    }
-}
-
-/// Throws away what still comes. Closing a socket with unread bytes resets it, and the caller would lose the answer.
-async fn linger(mut stream: impl AsyncRead + Unpin, until: Instant) {
-    let mut bytes = [0; 1024];
-    loop {
-        let pause = until.min(Instant::now() + LINGER_PAUSE);
-        match timeout_at(pause, stream.read(&mut bytes)).await {
-            Ok(Ok(1..)) if Instant::now() < until => (),
-            _ => return,
-        }
     }
 }
 

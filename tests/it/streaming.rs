@@ -189,8 +189,14 @@ fn an_answer_cut_short_is_cut_short_for_the_caller_too() {
         exchange.wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nonly\r\n")?;
         Ok(After::Close)
     });
-    let bearerd = setup.start_ready();
-    for target in ["/short", "/chunks"] {
+    // Of this one all that comes has been read before the caller gets any of it.
+    upstream.on("/searched", |exchange| {
+        exchange.wire.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nonly this")?;
+        Ok(After::Close)
+    });
+    let rule = "[credentials.api.rejection]\nbody = [{ status = 403, contains = \"token_expired\" }]";
+    let bearerd = setup.section(rule).start_ready();
+    for target in ["/short", "/chunks", "/searched"] {
         let error = Request::get(target).try_send(bearerd.address()).expect_err("a whole answer");
         assert!(!matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut), "{error}");
     }

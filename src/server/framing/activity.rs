@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::super::Settings;
+
 /// What the connection is doing, told by the service and read by the stream.
 #[derive(Debug)]
 pub(in crate::server) struct Activity {

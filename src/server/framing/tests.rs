@@ -3,10 +3,12 @@ use std::cell::RefCell;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use proptest::prelude::*;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::time::Instant;
 
 use super::super::CallerBody;
 use super::super::connection::{Answer, ConnectionInfo, Handler, serve};
+use super::end::LINGER_PAUSE;
 use super::*;
 use crate::shutdown;
 

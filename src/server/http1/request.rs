@@ -73,9 +73,8 @@ impl Asked {
                 }
             }
         } else if *name == header::TE {
-            let name =
-                |coding: &[u8]| coding.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_vec();
-            self.trailers |= options(value).any(|coding| name(coding).eq_ignore_ascii_case(b"trailers"));
+            let names = options(value).filter_map(|coding| coding.split(|byte| *byte == b';').next());
+            self.trailers |= names.map(<[u8]>::trim_ascii).any(|name| name.eq_ignore_ascii_case(b"trailers"));
         } else if *name == header::EXPECT {
             // HTTP/1.0 has no interim answers.
             self.expects |= !self.is_old && value.eq_ignore_ascii_case(b"100-continue");

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::super::caller_body::BodyError;
 use super::super::framing::{Activity, BodyLength, Framed, Opened, Places};
@@ -56,7 +56,8 @@ impl<S: Duplex + 'static> Wire<S> {
         let decoder = match length {
             BodyLength::Known(0) => return CallerBody::empty(),
             BodyLength::Known(length) => Decoder::Length(length),
-            BodyLength::Chunked => Decoder::chunked(),
+            // How long trailers may be was judged before.
+            BodyLength::Chunked => Decoder::chunked(usize::MAX),
         };
         if invites {
             self.with(Framed::will_invite);
@@ -101,7 +102,7 @@ impl<S: Duplex + 'static> Wire<S> {
             self.activity.wait(cx);
             return Poll::Pending;
         }
-        Poll::Ready(self.with(|framed| framed.is_whole()).unwrap_or(false))
+        Poll::Ready(self.with(Framed::close_body).unwrap_or(false))
     }
 
     /// Where answers are written.
@@ -110,12 +111,16 @@ impl<S: Duplex + 'static> Wire<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Wire<S> {
-    fn poll_stream<T>(&self, poll: impl FnOnce(Pin<&mut Patient<S>>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        match &mut *self.framed.borrow_mut() {
-            Some(framed) => poll(Pin::new(framed.stream())),
-            None => Poll::Ready(Err(ended())),
-        }
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    fn poll_stream<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut Patient<S>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let mut framed = self.framed.borrow_mut();
+        let Some(framed) = framed.as_mut() else { return Poll::Ready(Err(ended())) };
+        let stream = ready!(framed.poll_stream(cx))?;
+        poll(Pin::new(stream), cx)
     }
 }
 
@@ -225,7 +230,7 @@ pub(super) struct Writer<'a, S>(&'a Wire<S>);
 
 impl<S: Duplex> AsyncWrite for Writer<'_, S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_stream(|stream| stream.poll_write(cx, buf))
+        self.0.poll_stream(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -233,7 +238,7 @@ impl<S: Duplex> AsyncWrite for Writer<'_, S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_stream(|stream| stream.poll_write_vectored(cx, bufs))
+        self.0.poll_stream(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -241,10 +246,10 @@ impl<S: Duplex> AsyncWrite for Writer<'_, S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_stream(|stream| stream.poll_flush(cx))
+        self.0.poll_stream(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_stream(|stream| stream.poll_shutdown(cx))
+        self.0.poll_stream(cx, |stream, cx| stream.poll_shutdown(cx))
     }
 }

@@ -17,6 +17,9 @@ pub(in crate::upstream) const LIMIT: usize = 64 * 1024;
 /// Most fields.
 const FIELDS: usize = 256;
 
+/// Most bytes of a chunked body that are neither size nor content.
+const MOST_BESIDE: usize = 16 * 1024;
+
 /// A head that is whole.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -157,7 +160,7 @@ impl Framing {
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match self.coding {
             _ if has_none => Ok(Decoder::Length(0)),
-            Some(Coding::Chunked) => Ok(Decoder::chunked()),
+            Some(Coding::Chunked) => Ok(Decoder::chunked(MOST_BESIDE)),
             Some(Coding::Identity) => Ok(Decoder::UntilClose),
             Some(Coding::Other) => Err(Malformed::Coding),
             None => Ok(self.length.map_or(Decoder::UntilClose, Decoder::Length)),
@@ -219,7 +222,7 @@ mod tests {
         check(get, "HTTP/1.1 200 OK\r\ncontent-length: 5", Ok(Decoder::Length(5)), true);
         check(get, "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\ncontent-length: 5", Ok(Decoder::Length(5)), true);
         check(get, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: x, Close", Ok(Decoder::Length(5)), false);
-        check(get, "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked", Ok(Decoder::chunked()), true);
+        check(get, "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked", Ok(Decoder::chunked(MOST_BESIDE)), true);
         check(get, "HTTP/1.1 200 OK\r\ntransfer-encoding: identity", Ok(Decoder::UntilClose), false);
         check(get, "HTTP/1.1 200 OK", Ok(Decoder::UntilClose), false);
         check(get, "HTTP/1.1 204 No Content\r\ncontent-length: 5", Ok(Decoder::Length(0)), true);
@@ -230,7 +233,7 @@ mod tests {
         check(
             get,
             "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\nconnection: keep-alive",
-            Ok(Decoder::chunked()),
+            Ok(Decoder::chunked(MOST_BESIDE)),
             false,
         );
         for bad in ["+5", "", "5, 6", "5x", "99999999999999999999"] {
