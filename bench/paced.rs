@@ -3,25 +3,24 @@
 //! `paced ADDRESS PATH CONNECTIONS RATE SECONDS` says "connected" on standard error when all connections are open, and prints one
 //! line of JSON at the end. A generator that sends a request only when the one
 //! before is answered asks less while a proxy stalls, so the stall is hardly in its percentiles; here every request that
-//! should have been sent meanwhile counts with the time that it had to wait. One thread a connection, all of them evenly
-//! staggered, so that the rate is even too. It needs the standard library only: `rustc -O paced.rs`.
+//! should have been sent meanwhile counts with the time that it had to wait. The connections are evenly staggered, so that the
+//! rate is even too. One thread serves them all: a thread for each takes so much of a small machine that half of the saturating
+//! load saturates it. It needs the standard library only: `rustc -O paced.rs`.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::error::Error;
+use std::ffi::{c_int, c_long, c_short, c_ulong, c_void};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::{Arc, Barrier};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
-use std::{env, fs, process, thread};
+use std::{env, fs, process, ptr};
 
-type Failure = Box<dyn Error + Send + Sync>;
+type Failure = Box<dyn Error>;
 
-/// What one connection saw.
-#[derive(Default)]
-struct Seen {
-    /// Microseconds from planned to answered.
-    latencies: Vec<f64>,
-    failed: u64,
-}
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Plan {
     address: String,
@@ -31,41 +30,42 @@ struct Plan {
     length: Duration,
 }
 
-fn main() {
-    if let Err(error) = run() {
-        end(&*error);
-    }
+/// One connection to the proxy.
+struct Connection {
+    stream: TcpStream,
+    /// When its next request is to be sent; of one under way, when it was to be.
+    planned: Instant,
+    /// Whether an answer is awaited.
+    asked: bool,
+    /// The part of the answer's head that has come.
+    head: Vec<u8>,
+    /// Once the head is complete: whether the status is 2xx, and the bytes of the body still to come.
+    body: Option<(bool, usize)>,
 }
 
-fn end(error: &dyn Error) -> ! {
-    eprintln!("paced: {error}");
-    process::exit(1);
+/// What all connections saw.
+#[derive(Default)]
+struct Seen {
+    /// Microseconds from planned to answered.
+    latencies: Vec<f64>,
+    failed: u64,
+}
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("paced: {error}");
+        process::exit(1);
+    }
 }
 
 fn run() -> Result<(), Failure> {
-    // The kernel may wake sleepers 50 µs late, to wake several at once; threads inherit this. Without it figures are only coarser.
+    // The kernel may wake sleepers 50 µs late, to wake several at once. Without it figures are only coarser.
     let _ = fs::write("/proc/self/timerslack_ns", "1");
-    let plan = Arc::new(Plan::from_arguments()?);
+    let plan = Plan::from_arguments()?;
     // All connections are open before the first request is sent.
-    let ready = Arc::new(Barrier::new(plan.connections as usize + 1));
-    let threads: Vec<_> = (0..plan.connections)
-        .map(|number| {
-            let (plan, ready) = (Arc::clone(&plan), Arc::clone(&ready));
-            thread::Builder::new().stack_size(64 << 10).spawn(move || {
-                // One broken connection and the rate is not the planned one any more.
-                connection(&plan, number, &ready).unwrap_or_else(|error| end(&*error))
-            })
-        })
-        .collect::<Result<_, _>>()?;
-    ready.wait();
+    let streams: Vec<_> = (0..plan.connections).map(|_| plan.connect()).collect::<Result<_, _>>()?;
     eprintln!("connected");
-    let mut all = Seen::default();
-    for thread in threads {
-        let seen = thread.join().map_err(|_| "a thread panicked")?;
-        all.latencies.extend(seen.latencies);
-        all.failed += seen.failed;
-    }
-    print(&plan, all);
+    print(&plan, load(&plan, streams)?);
     Ok(())
 }
 
@@ -83,59 +83,103 @@ impl Plan {
             length: Duration::try_from_secs_f64(seconds.parse()?)?,
         })
     }
+
+    fn connect(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(&self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    }
 }
 
-/// Sends the requests of one connection at their times, a late one at once.
-fn connection(plan: &Plan, number: u32, ready: &Barrier) -> Result<Seen, Failure> {
-    let connected = TcpStream::connect(&plan.address);
-    ready.wait();
-    let mut stream = connected?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+/// Sends the requests at their times; one whose connection still waits for an answer, as soon as that has come. With one broken
+/// connection the rate is not the planned one any more, so that ends everything.
+fn load(plan: &Plan, streams: Vec<TcpStream>) -> Result<Seen, Failure> {
     let start = Instant::now() + Duration::from_millis(20);
     let end = start + plan.length;
     let interval = Duration::from_secs_f64(f64::from(plan.connections) / plan.rate);
-    let mut planned = start + interval.mul_f64(f64::from(number) / f64::from(plan.connections));
+    let offset = |number: usize| interval.mul_f64(number as f64 / f64::from(plan.connections));
+    let mut connections: Vec<_> = streams
+        .into_iter()
+        .enumerate()
+        .map(|(number, stream)| Connection::new(stream, start + offset(number)))
+        .collect();
+    let mut polled: Vec<_> = connections.iter().map(|connection| PollFd::readable(&connection.stream)).collect();
+    let mut idle: BinaryHeap<_> =
+        connections.iter().enumerate().map(|(number, connection)| Reverse((connection.planned, number))).collect();
     let mut seen = Seen::default();
-    let mut buffer = vec![0; 16 << 10];
-    while planned < end && Instant::now() < end {
-        thread::sleep(planned.saturating_duration_since(Instant::now()));
-        stream.write_all(&plan.request)?;
-        if !answered(&mut stream, &mut buffer)? {
-            seen.failed += 1;
+    let mut buffer = vec![0; 64 << 10];
+    let mut heard = start;
+    loop {
+        let now = Instant::now();
+        while let Some(&Reverse((planned, next))) = idle.peek()
+            && planned <= now
+            && planned.max(now) < end
+        {
+            idle.pop();
+            connections[next].send(&plan.request)?;
         }
-        seen.latencies.push(planned.elapsed().as_secs_f64() * 1e6);
-        planned += interval;
+        let asked = idle.len() < connections.len();
+        // All connections stay open to the end.
+        if now >= end && !asked {
+            return Ok(seen);
+        }
+        if asked && now.saturating_duration_since(heard) > PATIENCE {
+            return Err("no answer for 20 s".into());
+        }
+        let next = idle.peek().map_or(end, |Reverse((planned, _))| end.min(*planned));
+        wait(&mut polled, if now < end { next - now } else { PATIENCE })?;
+        for (connection, number) in connections.iter_mut().zip(0..).filter(|(_, number)| polled[*number].revents != 0) {
+            heard = Instant::now();
+            if let Some(succeeded) = connection.receive(&mut buffer)? {
+                seen.latencies.push((heard - connection.planned).as_secs_f64() * 1e6);
+                seen.failed += u64::from(!succeeded);
+                connection.planned += interval;
+                idle.push(Reverse((connection.planned, number)));
+            }
+        }
     }
-    // All connections stay open to the end.
-    thread::sleep(end.saturating_duration_since(Instant::now()));
-    Ok(seen)
 }
 
-/// Reads one answer to its end; whether its status is 2xx.
-fn answered(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<bool, Failure> {
-    let mut filled = 0;
-    let head = loop {
-        let read = stream.read(&mut buffer[filled..])?;
-        if read == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        filled += read;
-        if let Some(end) = buffer[..filled].windows(4).position(|bytes| bytes == b"\r\n\r\n") {
-            break end + 4;
-        }
-    };
-    let text = std::str::from_utf8(&buffer[..head])?;
-    let succeeded = text.starts_with("HTTP/1.1 2");
-    let mut rest = content_length(text)?.saturating_sub(filled - head);
-    while rest > 0 {
-        let read = stream.read(buffer)?;
-        if read == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        rest = rest.saturating_sub(read);
+impl Connection {
+    fn new(stream: TcpStream, planned: Instant) -> Self {
+        Self { stream, planned, asked: false, head: Vec::new(), body: None }
     }
-    Ok(succeeded)
+
+    fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.asked = true;
+        // An empty socket has room for this.
+        self.stream.write_all(request)
+    }
+
+    /// Reads what has come. When the answer is complete: whether its status is 2xx.
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<bool>, Failure> {
+        let read = match self.stream.read(buffer) {
+            Ok(0) => return Err("a connection was closed".into()),
+            Ok(_) if !self.asked => return Err("an answer without a request".into()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (succeeded, rest) = match self.body {
+            Some((succeeded, rest)) => (succeeded, rest.saturating_sub(read)),
+            None => {
+                self.head.extend_from_slice(&buffer[..read]);
+                let Some(end) = self.head.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
+                let text = std::str::from_utf8(&self.head[..end])?;
+                let beyond = self.head.len() - end - 4;
+                (text.starts_with("HTTP/1.1 2"), content_length(text)?.saturating_sub(beyond))
+            }
+        };
+        if rest > 0 {
+            self.body = Some((succeeded, rest));
+            return Ok(None);
+        }
+        self.asked = false;
+        self.head.clear();
+        self.body = None;
+        Ok(Some(succeeded))
+    }
 }
 
 fn content_length(head: &str) -> Result<usize, Failure> {
@@ -159,4 +203,39 @@ fn print(plan: &Plan, mut all: Seen) {
         at(0.99),
         at(0.999)
     );
+}
+
+/// `struct pollfd` of poll(2).
+#[repr(C)]
+struct PollFd {
+    fd: c_int,
+    events: c_short,
+    revents: c_short,
+}
+
+/// `struct timespec`.
+#[repr(C)]
+struct Timespec {
+    seconds: c_long,
+    nanoseconds: c_long,
+}
+
+unsafe extern "C" {
+    fn ppoll(fds: *mut PollFd, count: c_ulong, timeout: *const Timespec, signals: *const c_void) -> c_int;
+}
+
+impl PollFd {
+    fn readable(stream: &TcpStream) -> Self {
+        const POLLIN: c_short = 1;
+        Self { fd: stream.as_raw_fd(), events: POLLIN, revents: 0 }
+    }
+}
+
+/// Waits until a connection has something to read, or the time is over.
+fn wait(polled: &mut [PollFd], timeout: Duration) -> io::Result<()> {
+    let timeout =
+        Timespec { seconds: timeout.as_secs() as c_long, nanoseconds: c_long::from(timeout.subsec_nanos() as i32) };
+    // SAFETY: both point to live values laid out as the C library has them, and the count is the slice's.
+    let ready = unsafe { ppoll(polled.as_mut_ptr(), polled.len() as c_ulong, &raw const timeout, ptr::null()) };
+    if ready >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
