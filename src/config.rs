@@ -149,7 +149,7 @@ impl Credential {
     /// Where its tokens come from if that is not the direct way, in one line without secrets.
     pub fn detour(&self) -> Option<String> {
         let proxy = self.proxy.as_ref()?;
-        let endpoint = &self.oauth.endpoint;
+        let endpoint = self.oauth.endpoint.written();
         let host = endpoint.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         // Without its query, which may hold a key.
         Some(format!("{:?} asks {host}{}{}", self.token.name, endpoint.path(), via(Some(proxy))))

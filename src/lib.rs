@@ -100,6 +100,7 @@ mod delegate;
 pub mod demo;
 pub mod guard;
 mod http1;
+pub mod jose;
 pub mod log;
 pub mod metrics;
 pub mod oauth;

@@ -23,15 +23,15 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 
 use crate::clock::Clock;
 use crate::reason::Reason;
 use crate::secret::Secret;
-use crate::upstream::Connector;
+use crate::upstream::{Connector, Origin, Ways};
 use mask::Mask;
 use material::Material;
-use send::{Answer, Body};
+use send::{Answer, Body, NoAnswer};
 
 pub use settings::Settings;
 
@@ -84,6 +84,12 @@ pub struct FetchError {
     pub message: String,
 }
 
+/// A token endpoint and the way there.
+struct Located {
+    uri: Uri,
+    connector: Connector,
+}
+
 /// How many tokens issued before are looked for in error texts: two generations of access and refresh token.
 const REMEMBERED: usize = 4;
 
@@ -91,22 +97,23 @@ const REMEMBERED: usize = 4;
 #[derive(Debug)]
 pub struct TokenEndpoint {
     settings: Arc<Settings>,
-    connector: Connector,
+    ways: Ways,
     clock: Clock,
     /// The latest tokens, so that a server that echoes one cannot put it into a log.
     issued: Mutex<Vec<Secret>>,
 }
 
 impl TokenEndpoint {
-    /// Asks as `settings` say, over connections of `connector`, which must lead to the origin of
-    /// `settings.endpoint`. `clock` is asked for the wall clock alone: for answers that speak in dates.
-    pub fn new(settings: Arc<Settings>, connector: Connector, clock: Clock) -> Self {
-        Self { settings, connector, clock, issued: Mutex::default() }
+    /// Asks as `settings` say, over connections of `ways`. `clock` is asked for the wall clock alone: for answers that speak in dates,
+    /// and for assertions, which do too.
+    pub fn new(settings: Arc<Settings>, ways: Ways, clock: Clock) -> Self {
+        Self { settings, ways, clock, issued: Mutex::default() }
     }
 
     /// How it speaks TLS; `None` where it does not.
     pub fn tls(&self) -> Option<&crate::tls::Client> {
-        self.connector.tls()
+        let is_https = self.settings.endpoint.written().scheme() == Some(&http::uri::Scheme::HTTPS);
+        is_https.then_some(self.ways.tls())
     }
 
     /// Sends one token request, with every secret read as it is now, and reads the answer. Takes at most
@@ -117,9 +124,10 @@ impl TokenEndpoint {
     pub async fn fetch(&self, grant: Grant) -> Result<Issued, FetchError> {
         let settings = &*self.settings;
         let material = Material::read(settings).await.map_err(|error| refuse::unreadable(&error))?;
-        let request = request::build(settings, self.connector.origin(), &material, &grant)
+        let located = self.located().await.map_err(|failure| refuse::unanswered(&failure))?;
+        let request = request::build(settings, (&located.uri, located.connector.origin()), &material, &grant)
             .map_err(|error| refuse::unsendable(&error))?;
-        let answer = send::exchange(&self.connector, request, settings.timeout, &self.clock)
+        let answer = send::exchange(&located.connector, request, settings.timeout, &self.clock)
             .await
             .map_err(|failure| refuse::unanswered(&failure))?;
         let result = self.judge(&answer, &material, &grant);
@@ -133,11 +141,19 @@ impl TokenEndpoint {
     /// names and values, and every byte of its secrets as they are now. `None` while a secret cannot be read.
     pub async fn fingerprint(&self) -> Option<[u8; 32]> {
         let material = Material::read(&self.settings).await.ok()?;
-        let proxy = match self.connector.proxy() {
+        let proxy = match self.ways.proxy() {
             Some(proxy) => Some(proxy.source().read().await.ok()?),
             None => None,
         };
         Some(material.fingerprint(&self.settings, proxy.as_ref()))
+    }
+
+    /// Where the token endpoint is, as far as is known now.
+    async fn located(&self) -> Result<Located, NoAnswer> {
+        let uri = self.settings.endpoint.written();
+        let origin = Origin::of(uri).map_err(|error| NoAnswer::new(Reason::TokenUnreachable, error.to_string()))?;
+        let connector = self.ways.to(&origin).map_err(|error| NoAnswer::new(Reason::TokenTls, error.to_string()))?;
+        Ok(Located { uri: uri.clone(), connector })
     }
 
     fn judge(&self, answer: &Answer, material: &Material, grant: &Grant) -> Result<Issued, FetchError> {

@@ -20,6 +20,7 @@ pub mod pool;
 mod transport;
 mod tunnel;
 mod upload;
+mod ways;
 
 pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
@@ -30,3 +31,4 @@ pub use interim::OnInterim;
 pub use origin::{Origin, Scheme};
 pub use pool::{Pool, Protocol};
 pub use transport::Transport;
+pub use ways::Ways;

@@ -24,7 +24,7 @@ use crate::server::{self, Inherited, Listener, Workers};
 use crate::shutdown::{self, Shutdown};
 use crate::tls;
 use crate::token::{Reader, Refresher};
-use crate::upstream::{Connector, HttpProxy, Origin};
+use crate::upstream::{Connector, HttpProxy, Origin, Ways};
 
 /// Starts everything, in the order in which it can fail.
 pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> Result<App, StartError> {
@@ -140,11 +140,11 @@ pub fn token_endpoint(
     settings: &Settings,
     clock: &Clock,
 ) -> Result<TokenEndpoint, StartError> {
-    let origin = Origin::of(&credential.oauth.endpoint).map_err(io::Error::other)?;
-    let proxy = credential.proxy.as_ref();
-    // The refresher counts refusals of its own, also those of a proxy.
-    let connector = connector(origin, &credential.tls, proxy, settings.timeouts.connect)?.insisting();
-    Ok(TokenEndpoint::new(Arc::new(credential.oauth.clone()), connector, clock.clone()))
+    let tls = tls::Client::load(credential.tls.clone())?;
+    let ways = Ways::new(tls, settings.timeouts.connect, credential.proxy.clone());
+    // A name that TLS cannot check is found at start and not at the first token request.
+    ways.to(&Origin::of(credential.oauth.endpoint.written()).map_err(io::Error::other)?)?;
+    Ok(TokenEndpoint::new(Arc::new(credential.oauth.clone()), ways, clock.clone()))
 }
 
 /// A connector to the upstream of a route.

@@ -9,7 +9,7 @@ use super::document::{Entry, Value};
 use super::mistake::Place;
 use super::reader::{Keys, Reader, dotted};
 use super::{client, inject, permanent, rejection, response, schedule, secret, tls, value, ways};
-use crate::oauth::settings::{ClientAuthentication, Encoding, GrantType, Param};
+use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Param};
 use crate::proxy::settings::{Inject, Rejection};
 use crate::reason::Reason;
 use crate::secret::SecretSource;
@@ -68,7 +68,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
     let use_refresh_token = oauth.as_ref().is_some_and(|oauth| oauth.use_refresh_token);
     let token = token_settings(reader, name, rejection::gap(&rejections), &inject, use_refresh_token);
     let tls = tls::read(&reader.table("tls", &tls::KEYS));
-    let origin = oauth.as_ref().and_then(|oauth| Origin::of(&oauth.endpoint).ok());
+    let origin = oauth.as_ref().and_then(|oauth| Origin::of(oauth.endpoint.written()).ok());
     let proxy = origin.and_then(|origin| ways::read(reader, &origin));
     Credential {
         name: name.to_owned(),
@@ -126,7 +126,7 @@ fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Setti
     let resource = reader.parsed_items("resource", |text| Ok(text.to_owned())).unwrap_or_default();
     let use_refresh_token = reader.boolean("use_refresh_token");
     Some(oauth::Settings {
-        endpoint: endpoint?.0,
+        endpoint: Endpoint::Given(endpoint?.0),
         method,
         encoding,
         grant: grant?,

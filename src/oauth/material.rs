@@ -6,7 +6,7 @@
 use http::HeaderName;
 use ring::digest;
 
-use super::settings::{BasicEncoding, ClientAuthentication, Encoding, GrantType, Param, Settings};
+use super::settings::{BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantType, Param, Settings};
 use crate::secret::{Secret, SecretError, SecretSource};
 
 /// The values of one token request. Lives as long as the request.
@@ -109,7 +109,11 @@ impl Material {
     pub(super) fn fingerprint(&self, settings: &Settings, proxy: Option<&Secret>) -> [u8; 32] {
         let mut digest = Fingerprint(digest::Context::new(&digest::SHA256));
         digest.add("bearerd credential 1");
-        digest.add(&settings.endpoint.to_string());
+        digest.add(&settings.endpoint.written().to_string());
+        digest.add(match settings.endpoint {
+            Endpoint::Given(_) => "endpoint",
+            Endpoint::Issuer { .. } => "issuer",
+        });
         digest.add(settings.method.as_str());
         digest.add(match settings.encoding {
             Encoding::Form => "form",
@@ -220,7 +224,7 @@ mod tests {
         };
         let all = [
             fingerprint(|_| {}).await,
-            fingerprint(|s| s.endpoint = "http://127.0.0.1/other".parse().unwrap()).await,
+            fingerprint(|s| s.endpoint = Endpoint::Given("http://127.0.0.1/other".parse().unwrap())).await,
             fingerprint(|s| s.method = http::Method::PUT).await,
             fingerprint(|s| s.encoding = Encoding::Json).await,
             fingerprint(|s| s.grant = GrantType::Password).await,

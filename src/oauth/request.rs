@@ -37,15 +37,15 @@ pub(super) enum Unsendable {
     Other(#[source] http::Error),
 }
 
-/// The whole request, ready to be sent to `origin`.
+/// The whole request, ready to be sent to `endpoint`, which is at `origin`.
 pub(super) fn build(
     settings: &Settings,
-    origin: &Origin,
+    (endpoint, origin): (&Uri, &Origin),
     material: &Material,
     grant: &Grant,
 ) -> Result<Request<Full<Bytes>>, Unsendable> {
     let encoded = encode(settings.encoding, &fields(settings, material, grant));
-    let target = target(&settings.endpoint, encoded.query.as_ref().map(|query| query.as_str()))?;
+    let target = target(endpoint, encoded.query.as_ref().map(|query| query.as_str()))?;
     let headers = headers(settings, origin, material, &encoded)?;
     let mut request = Request::new(Full::new(Bytes::from_owner(encoded.body)));
     *request.method_mut() = settings.method.clone();
@@ -190,7 +190,7 @@ fn target(endpoint: &Uri, query: Option<&str>) -> Result<Uri, Unsendable> {
 mod tests {
     use http_body_util::BodyExt;
 
-    use super::super::settings::{ClientAuthentication, Encoding, Param};
+    use super::super::settings::{ClientAuthentication, Encoding, Endpoint, Param};
     use super::super::testing::settings;
     use super::*;
     use crate::secret::{Secret, SecretSource};
@@ -203,7 +203,8 @@ mod tests {
         let mut settings = settings();
         change(&mut settings);
         let material = Material::read(&settings).await.unwrap();
-        build(&settings, &Origin::of(&settings.endpoint).unwrap(), &material, &grant)
+        let uri = settings.endpoint.written();
+        build(&settings, (uri, &Origin::of(uri).unwrap()), &material, &grant)
     }
 
     async fn body_of(grant: Grant, change: impl FnOnce(&mut Settings)) -> String {
@@ -294,7 +295,7 @@ mod tests {
     async fn a_query_is_appended_to_the_one_that_the_endpoint_has() {
         let check = async |endpoint: &str, wanted: &str| {
             let request = request_of(Grant::Configured, |s| {
-                s.endpoint = endpoint.parse().unwrap();
+                s.endpoint = Endpoint::Given(endpoint.parse().unwrap());
                 s.encoding = Encoding::Query;
             });
             let request = request.await.unwrap();
@@ -309,14 +310,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_endpoints_own_query_stays_with_every_encoding() {
-        let request = request_of(Grant::Configured, |s| s.endpoint = "http://a.localhost/t?v=1".parse().unwrap());
+        let request = request_of(Grant::Configured, |s| {
+            s.endpoint = Endpoint::Given("http://a.localhost/t?v=1".parse().unwrap())
+        });
         assert_eq!(request.await.unwrap().uri().to_string(), "/t?v=1");
     }
 
     #[tokio::test]
     async fn headers_say_what_is_wanted_and_configured_ones_win() {
         let request = request_of(Grant::Configured, |s| {
-            s.endpoint = "http://a.localhost:81/t".parse().unwrap();
+            s.endpoint = Endpoint::Given("http://a.localhost:81/t".parse().unwrap());
             s.headers = vec![
                 (HeaderName::from_static("x-api-key"), inline("kéy")),
                 (header::ACCEPT, inline("application/vnd.x+json")),

@@ -9,8 +9,8 @@ use crate::secret::SecretSource;
 /// Everything that one credential's token requests need.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Absolute `http` or `https` URI of the token endpoint, without fragment.
-    pub endpoint: Uri,
+    /// Where tokens are asked for.
+    pub endpoint: Endpoint,
     /// `POST` unless configured.
     pub method: Method,
     /// How the fields travel.
@@ -43,6 +43,31 @@ pub struct Settings {
     pub token_is_b64: bool,
     /// From the start of connecting to the last byte of the answer.
     pub timeout: Duration,
+}
+
+/// Where the token endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Absolute `http` or `https` URI of the token endpoint, without fragment.
+    Given(Uri),
+    /// The authorization server's metadata say (RFC 8414, OpenID Connect Discovery).
+    Issuer {
+        /// The issuer identifier, byte for byte as the server must name itself.
+        identifier: String,
+        /// The same as a URI.
+        uri: Uri,
+        /// Whether a token endpoint beyond this machine may be plain http.
+        allow_plain_http: bool,
+    },
+}
+
+impl Endpoint {
+    /// What the configuration says: the token endpoint, or the issuer.
+    pub fn written(&self) -> &Uri {
+        match self {
+            Self::Given(uri) | Self::Issuer { uri, .. } => uri,
+        }
+    }
 }
 
 /// How the fields of a token request travel.

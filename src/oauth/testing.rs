@@ -6,16 +6,16 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::settings::{ClientAuthentication, Encoding, GrantType, ResponseShape, Settings};
+use super::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, ResponseShape, Settings};
 use super::{FetchError, Grant, Issued, TokenEndpoint};
 use crate::clock::Clock;
 use crate::tls::{self, ClientSettings};
-use crate::upstream::{Connector, Origin};
+use crate::upstream::Ways;
 
 /// The smallest credential: client credentials without a client.
 pub(super) fn settings() -> Settings {
     Settings {
-        endpoint: "http://127.0.0.1/token".parse().unwrap(),
+        endpoint: Endpoint::Given("http://127.0.0.1/token".parse().unwrap()),
         method: http::Method::POST,
         encoding: Encoding::Form,
         grant: GrantType::ClientCredentials,
@@ -92,7 +92,7 @@ impl Scripted {
     /// A token endpoint of the code under test that asks this one.
     pub(super) fn endpoint(&self, change: impl FnOnce(&mut Settings)) -> TokenEndpoint {
         let mut settings = settings();
-        settings.endpoint = format!("http://127.0.0.1:{}/token", self.port).parse().unwrap();
+        settings.endpoint = Endpoint::Given(format!("http://127.0.0.1:{}/token", self.port).parse().unwrap());
         change(&mut settings);
         endpoint(settings)
     }
@@ -103,10 +103,9 @@ impl Scripted {
 }
 
 pub(super) fn endpoint(settings: Settings) -> TokenEndpoint {
-    let origin = Origin::of(&settings.endpoint).unwrap();
     let tls = tls::Client::load(ClientSettings::default()).unwrap();
-    let connector = Connector::new(origin, tls, Duration::from_secs(20)).unwrap();
-    TokenEndpoint::new(Arc::new(settings), connector, Clock::boot())
+    let ways = Ways::new(tls, Duration::from_secs(20), None);
+    TokenEndpoint::new(Arc::new(settings), ways, Clock::boot())
 }
 
 async fn answer(mut stream: TcpStream, script: &[Step], seen: &Mutex<Vec<String>>) {

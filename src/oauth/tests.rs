@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 
-use super::settings::{BasicEncoding, ClientAuthentication, Encoding, GrantType, Param, PermanentRule};
+use super::settings::{BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantType, Param, PermanentRule};
 use super::testing::{Scripted, Step, endpoint, http, settings};
 use super::*;
 use crate::secret::SecretSource;
@@ -286,7 +286,7 @@ async fn connections_that_break_are_unreachable_endpoints() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let mut nobody = settings();
-    nobody.endpoint = format!("http://127.0.0.1:{port}/token?secret=canary").parse().unwrap();
+    nobody.endpoint = Endpoint::Given(format!("http://127.0.0.1:{port}/token?secret=canary").parse().unwrap());
     let error = endpoint(nobody).fetch(Grant::Configured).await.unwrap_err();
     assert_eq!((error.class, error.reason), (Class::Transient, Reason::TokenUnreachable));
     assert!(error.message.contains("refused"), "{error}");
@@ -310,7 +310,7 @@ async fn tls_failures_have_a_code_of_their_own_and_say_why() {
             }
         });
         let mut https = settings();
-        https.endpoint = format!("https://127.0.0.1:{port}/token").parse().unwrap();
+        https.endpoint = Endpoint::Given(format!("https://127.0.0.1:{port}/token").parse().unwrap());
         let error = endpoint(https).fetch(Grant::Configured).await.unwrap_err();
         assert_eq!((error.class, error.reason), (Class::Transient, Reason::TokenTls), "{error}");
         assert!(error.message.contains(words), "{error}");
@@ -518,7 +518,7 @@ async fn a_get_with_a_query_has_no_body() {
 async fn dropping_a_fetch_closes_its_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut silent = settings();
-    silent.endpoint = format!("http://{}/token", listener.local_addr().unwrap()).parse().unwrap();
+    silent.endpoint = Endpoint::Given(format!("http://{}/token", listener.local_addr().unwrap()).parse().unwrap());
     let endpoint = endpoint(silent);
     let accepted = tokio::select! {
         _ = endpoint.fetch(Grant::Configured) => panic!("nobody answers"),
