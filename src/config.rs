@@ -6,6 +6,7 @@
 
 mod accounts;
 mod admin;
+mod assertion;
 mod callers;
 mod client;
 mod context;
@@ -13,6 +14,7 @@ mod credential;
 mod document;
 mod environment;
 mod fields;
+mod grant;
 mod inject;
 mod limits;
 mod listen;

@@ -90,11 +90,21 @@ pub fn sha256_base64url(text: &str) -> String {
     base64url(digest::digest(&digest::SHA256, text.as_bytes()))
 }
 
-/// `x5t#S256` of the first certificate in a PEM text (RFC 7515 §4.1.8).
+/// Names of a certificate in the header of a JWT (RFC 7515 §4.1.7 and §4.1.8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thumbprints {
+    /// `x5t`: by SHA-1, which names and protects nothing.
+    pub sha1: String,
+    /// `x5t#S256`.
+    pub sha256: String,
+}
+
+/// The names of the first certificate in a PEM text.
 ///
 /// # Errors
 /// [`KeyError::NoCertificate`] if there is none.
-pub fn certificate_thumbprint(pem: &str) -> Result<String, KeyError> {
+pub fn certificate_thumbprints(pem: &str) -> Result<Thumbprints, KeyError> {
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::NoCertificate)?;
-    Ok(base64url(digest::digest(&digest::SHA256, &certificate)))
+    let print = |algorithm| base64url(digest::digest(algorithm, &certificate));
+    Ok(Thumbprints { sha1: print(&digest::SHA1_FOR_LEGACY_USE_ONLY), sha256: print(&digest::SHA256) })
 }

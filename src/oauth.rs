@@ -5,6 +5,8 @@
 //! retries or publication: that is [`crate::token`]. Redirects are never followed.
 
 mod answer;
+mod assertion;
+mod discovery;
 mod encode;
 mod lifetime;
 mod mask;
@@ -29,11 +31,13 @@ use crate::clock::Clock;
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::upstream::{Connector, Origin, Ways};
+use discovery::{Discovery, Means, Metadata};
 use mask::Mask;
 use material::Material;
 use send::{Answer, Body, NoAnswer};
 
 pub use settings::Settings;
+use settings::{ClientAuthentication, Endpoint, GrantProof};
 
 /// Which way to ask.
 #[derive(Clone, Debug)]
@@ -88,6 +92,18 @@ pub struct FetchError {
 struct Located {
     uri: Uri,
     connector: Connector,
+    metadata: Option<Arc<Metadata>>,
+}
+
+impl Located {
+    /// Sends id and secret as the server takes them, where nobody has written how.
+    fn adapt(&self, settings: &Settings, material: &mut Material) {
+        let Some(methods) = self.metadata.as_ref().and_then(|metadata| metadata.methods.as_ref()) else { return };
+        let takes = |name: &str| methods.iter().any(|method| method == name);
+        if settings.adapts && !takes("client_secret_basic") && takes("client_secret_post") {
+            material.client.post();
+        }
+    }
 }
 
 /// How many tokens issued before are looked for in error texts: two generations of access and refresh token.
@@ -99,6 +115,7 @@ pub struct TokenEndpoint {
     settings: Arc<Settings>,
     ways: Ways,
     clock: Clock,
+    discovery: Option<Discovery>,
     /// The latest tokens, so that a server that echoes one cannot put it into a log.
     issued: Mutex<Vec<Secret>>,
 }
@@ -107,7 +124,13 @@ impl TokenEndpoint {
     /// Asks as `settings` say, over connections of `ways`. `clock` is asked for the wall clock alone: for answers that speak in dates,
     /// and for assertions, which do too.
     pub fn new(settings: Arc<Settings>, ways: Ways, clock: Clock) -> Self {
-        Self { settings, ways, clock, issued: Mutex::default() }
+        let discovery = match &settings.endpoint {
+            Endpoint::Given(_) => None,
+            Endpoint::Issuer { identifier, allow_plain_http, .. } => {
+                Some(Discovery::new(identifier.clone(), *allow_plain_http))
+            }
+        };
+        Self { settings, ways, clock, discovery, issued: Mutex::default() }
     }
 
     /// How it speaks TLS; `None` where it does not.
@@ -123,18 +146,40 @@ impl TokenEndpoint {
     /// [`FetchError`], classed. A secret that cannot be read or sent is [`Reason::SecretUnreadable`], and nothing was sent.
     pub async fn fetch(&self, grant: Grant) -> Result<Issued, FetchError> {
         let settings = &*self.settings;
-        let material = Material::read(settings).await.map_err(|error| refuse::unreadable(&error))?;
+        let mut material = Material::read(settings).await.map_err(|error| refuse::unreadable(&error))?;
         let located = self.located().await.map_err(|failure| refuse::unanswered(&failure))?;
-        let request = request::build(settings, (&located.uri, located.connector.origin()), &material, &grant)
+        located.adapt(settings, &mut material);
+        let result = self.ask(&located, &material, &grant).await;
+        match (&result, &self.discovery) {
+            (Ok(issued), _) => self.remember(issued),
+            (Err(_), Some(discovery)) => discovery.doubt(self.clock.now()),
+            (Err(_), None) => {}
+        }
+        result
+    }
+
+    async fn ask(&self, located: &Located, material: &Material, grant: &Grant) -> Result<Issued, FetchError> {
+        let settings = &*self.settings;
+        let place = (&located.uri, located.connector.origin());
+        let request = request::build(settings, place, material, grant, self.clock.wall())
             .map_err(|error| refuse::unsendable(&error))?;
         let answer = send::exchange(&located.connector, request, settings.timeout, &self.clock)
             .await
             .map_err(|failure| refuse::unanswered(&failure))?;
-        let result = self.judge(&answer, &material, &grant);
-        if let Ok(issued) = &result {
-            self.remember(issued);
+        self.judge(&answer, material, grant)
+    }
+
+    /// The refresh token that was configured as the only credential, as it is now; `None` where the grant is another.
+    ///
+    /// # Errors
+    /// [`FetchError`] if it cannot be read.
+    pub async fn first_refresh_token(&self) -> Result<Option<Secret>, FetchError> {
+        match &self.settings.proof {
+            GrantProof::RefreshToken(source) => {
+                source.read().await.map(Some).map_err(|error| refuse::unreadable(&error))
+            }
+            _ => Ok(None),
         }
-        result
     }
 
     /// A digest over everything that identifies this way to get tokens: endpoint, the proxy on the way, method, field
@@ -150,10 +195,20 @@ impl TokenEndpoint {
 
     /// Where the token endpoint is, as far as is known now.
     async fn located(&self) -> Result<Located, NoAnswer> {
-        let uri = self.settings.endpoint.written();
-        let origin = Origin::of(uri).map_err(|error| NoAnswer::new(Reason::TokenUnreachable, error.to_string()))?;
-        let connector = self.ways.to(&origin).map_err(|error| NoAnswer::new(Reason::TokenTls, error.to_string()))?;
-        Ok(Located { uri: uri.clone(), connector })
+        let Self { settings, ways, clock, .. } = self;
+        let (uri, metadata) = match &self.discovery {
+            None => (settings.endpoint.written().clone(), None),
+            Some(discovery) => {
+                let means = Means { ways, clock, limit: settings.timeout };
+                let metadata = discovery.metadata(means).await?;
+                let by_certificate = matches!(settings.client, ClientAuthentication::Certificate { .. });
+                let alias = metadata.mtls_token_endpoint.as_ref().filter(|_| by_certificate);
+                (alias.unwrap_or(&metadata.token_endpoint).clone(), Some(metadata))
+            }
+        };
+        let origin = Origin::of(&uri).map_err(|error| NoAnswer::new(Reason::TokenUnreachable, error.to_string()))?;
+        let connector = ways.to(&origin).map_err(|error| NoAnswer::new(Reason::TokenTls, error.to_string()))?;
+        Ok(Located { uri, connector, metadata })
     }
 
     fn judge(&self, answer: &Answer, material: &Material, grant: &Grant) -> Result<Issued, FetchError> {

@@ -4,11 +4,13 @@
 //! [`Reader`] and nothing more: it can read the current token, wait for the first one, and report what the
 //! upstream thought of it; it can never fetch. Refuses to hand out a token past its expiry.
 
+mod disk;
 mod gap;
 mod latch;
 mod publish;
 mod reader;
 mod refresher;
+mod rotation;
 mod schedule;
 pub mod settings;
 mod shared;
@@ -122,6 +124,11 @@ pub trait Source {
     /// One token request.
     fn fetch(&self, grant: oauth::Grant) -> impl Future<Output = Result<oauth::Issued, oauth::FetchError>>;
 
+    /// The refresh token that was configured as the only credential, as it is now; `None` where the grant is another.
+    fn first_refresh_token(&self) -> impl Future<Output = Result<Option<Secret>, oauth::FetchError>> {
+        async { Ok(None) }
+    }
+
     /// A digest over every byte that identifies this way to get tokens: the configuration of the token request and its
     /// secrets as they are now (RELIABILITY: a latch ends when the bytes of a secret change). `None` while a secret cannot be read.
     fn fingerprint(&self) -> impl Future<Output = Option<[u8; 32]>>;
@@ -130,6 +137,10 @@ pub trait Source {
 impl Source for oauth::TokenEndpoint {
     async fn fetch(&self, grant: oauth::Grant) -> Result<oauth::Issued, oauth::FetchError> {
         self.fetch(grant).await
+    }
+
+    async fn first_refresh_token(&self) -> Result<Option<Secret>, oauth::FetchError> {
+        self.first_refresh_token().await
     }
 
     async fn fingerprint(&self) -> Option<[u8; 32]> {

@@ -8,11 +8,12 @@ use http::{Method, Uri};
 use super::document::{Entry, Value};
 use super::mistake::Place;
 use super::reader::{Keys, Reader, dotted};
-use super::{client, inject, permanent, rejection, response, schedule, secret, tls, value, ways};
+use super::{client, grant, inject, permanent, rejection, response, schedule, secret, tls, value, ways};
 use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Param};
 use crate::proxy::settings::{Inject, Rejection};
 use crate::reason::Reason;
 use crate::secret::SecretSource;
+use crate::tls::Identity;
 use crate::upstream::{Origin, Scheme};
 use crate::{oauth, token};
 
@@ -20,11 +21,20 @@ pub(super) const KEYS: Keys = Keys {
     name: "[credentials.NAME]",
     obeyed: &[
         "token_endpoint",
+        "issuer",
         "allow_plain_http",
         "grant_type",
+        "refresh_token",
+        "assertion",
+        "subject_token",
+        "subject_token_type",
+        "actor_token",
+        "actor_token_type",
+        "requested_token_type",
         "client_id",
         "client_secret",
         "client_authentication",
+        "client_assertion",
         "basic_encoding",
         "username",
         "password",
@@ -46,7 +56,7 @@ pub(super) const KEYS: Keys = Keys {
         "tls",
         "proxy",
     ],
-    later: &["issuer"],
+    later: &[],
     protective: &[],
 };
 
@@ -58,6 +68,15 @@ pub(super) struct Credential {
     pub(super) settings: Option<super::Credential>,
     pub(super) rejection: Rejection,
     pub(super) inject: Inject,
+}
+
+impl Credential {
+    /// The certificate that its tokens are bound to.
+    pub(super) fn bound_to(&self) -> Option<&Identity> {
+        let settings = self.settings.as_ref()?;
+        let by_certificate = matches!(settings.oauth.client, ClientAuthentication::Certificate { .. });
+        settings.tls.identity.as_ref().filter(|_| by_certificate)
+    }
 }
 
 /// One entry of `credentials`.
@@ -74,7 +93,11 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
         name: name.to_owned(),
         place: reader.place().clone(),
         settings: oauth.map(|oauth| super::Credential {
-            token: token::Settings { use_refresh_token: oauth.use_refresh_token, ..token },
+            token: token::Settings {
+                use_refresh_token: oauth.use_refresh_token,
+                lives_by_refresh_token: oauth.grant == GrantType::RefreshToken,
+                ..token
+            },
             oauth,
             tls,
             proxy,
@@ -102,12 +125,14 @@ fn token_settings(
         // `read` copies the answer of `oauth_settings`, which knows the grant.
         scheme: inject.scheme.clone(),
         use_refresh_token,
+        lives_by_refresh_token: false,
     }
 }
 
 fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Settings> {
-    let endpoint = server_url(reader, "token_endpoint", "https://login.example.com/oauth/token");
-    let grant = grant(reader);
+    let endpoint = endpoint(reader);
+    let grant = grant::read(reader);
+    let proof = grant.and_then(|grant| grant::proof(reader, grant));
     let client = client::read(reader);
     let encodings = &[
         ("form", Encoding::Form),
@@ -125,12 +150,18 @@ fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Setti
     let permanent = reader.tables("permanent", &permanent::KEYS);
     let resource = reader.parsed_items("resource", |text| Ok(text.to_owned())).unwrap_or_default();
     let use_refresh_token = reader.boolean("use_refresh_token");
+    if grant == Some(GrantType::RefreshToken) && use_refresh_token == Some(false) {
+        let message = "cannot be false with grant_type = \"refresh_token\", which lives by it";
+        reader.reject("use_refresh_token", Reason::ConfigContradiction, message);
+    }
     Some(oauth::Settings {
-        endpoint: Endpoint::Given(endpoint?.0),
+        endpoint: endpoint?,
         method,
         encoding,
         grant: grant?,
+        proof: proof?,
         client: client?,
+        adapts: reader.has("issuer") && !reader.has("client_authentication"),
         username,
         password,
         scope: reader.text("scope").map(str::to_owned),
@@ -145,6 +176,25 @@ fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Setti
         token_is_b64: true,
         timeout,
     })
+}
+
+/// The token endpoint, or who tells where it is.
+fn endpoint(reader: &Reader<'_>) -> Option<Endpoint> {
+    if !reader.has("issuer") {
+        return server_url(reader, "token_endpoint", "https://login.example.com/oauth/token")
+            .map(|(uri, _)| Endpoint::Given(uri));
+    }
+    if reader.has("token_endpoint") {
+        let message = "says where the token endpoint is, and so does token_endpoint: remove one of them";
+        reader.reject("issuer", Reason::ConfigContradiction, message);
+    }
+    let (uri, _) = server_url(reader, "issuer", "https://login.example.com")?;
+    if uri.query().is_some() {
+        // RFC 8414 §2.
+        reader.wrong("issuer", "must have no query");
+    }
+    let allow_plain_http = reader.boolean("allow_plain_http").unwrap_or(false);
+    Some(Endpoint::Issuer { identifier: reader.text("issuer")?.to_owned(), uri, allow_plain_http })
 }
 
 /// A required URL of a server, with the fence against plain http.
@@ -167,37 +217,6 @@ pub(super) fn server_url(reader: &Reader<'_>, key: &str, example: &str) -> Optio
         reader.reject(key, Reason::ConfigPlainHttp, message);
     }
     Some((uri, origin))
-}
-
-/// What is written, else inferred: `password` if there is one, else `client_credentials`.
-fn grant(reader: &Reader<'_>) -> Option<GrantType> {
-    const KNOWN: &[(&str, GrantType)] = &[
-        ("client_credentials", GrantType::ClientCredentials),
-        ("password", GrantType::Password),
-        ("none", GrantType::None),
-    ];
-    const LATER: &[&str] = &[
-        "refresh_token",
-        "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        "urn:ietf:params:oauth:grant-type:token-exchange",
-        "jwt-bearer",
-        "token-exchange",
-    ];
-    let grant = match reader.has("grant_type") {
-        true => reader.choice("grant_type", KNOWN, LATER)?,
-        false if reader.has("password") => GrantType::Password,
-        false => GrantType::ClientCredentials,
-    };
-    if grant == GrantType::Password {
-        let why = "is required by the grant \"password\"";
-        if !reader.has("username") {
-            reader.missing("username", why, "NAME");
-        }
-        if !reader.has("password") {
-            secret::missing(reader, "password", why);
-        }
-    }
-    Some(grant)
 }
 
 fn method(reader: &Reader<'_>, encoding: Encoding) -> Method {
@@ -238,7 +257,12 @@ fn params(
 fn taken(field: &str, grant: Option<GrantType>, client: Option<&ClientAuthentication>) -> Option<String> {
     let is_own_key = matches!(field, "username" | "password" | "scope" | "audience" | "resource" | "client_secret");
     let in_body = match client {
-        Some(ClientAuthentication::Public { .. } | ClientAuthentication::Post { .. }) => true,
+        Some(
+            ClientAuthentication::Public { .. }
+            | ClientAuthentication::Post { .. }
+            | ClientAuthentication::Certificate { .. },
+        ) => true,
+        Some(ClientAuthentication::Jwt(jwt)) => jwt.id.is_some(),
         // Some servers want the id in the body too, beside HTTP Basic.
         Some(ClientAuthentication::Basic { .. } | ClientAuthentication::Anonymous) | None => false,
     };
@@ -247,6 +271,15 @@ fn taken(field: &str, grant: Option<GrantType>, client: Option<&ClientAuthentica
         "client_id" if in_body => Some("is sent already, as client_id says".to_owned()),
         "grant_type" if grant != Some(GrantType::None) => {
             Some("is sent already, as grant_type says; grant_type = \"none\" leaves it out".to_owned())
+        }
+        "assertion" if grant == Some(GrantType::JwtBearer) => Some("is sent already, as assertion says".to_owned()),
+        "client_assertion" | "client_assertion_type" if matches!(client, Some(ClientAuthentication::Jwt(_))) => {
+            Some("is sent already, as client_assertion says".to_owned())
+        }
+        "subject_token" | "subject_token_type" | "actor_token" | "actor_token_type" | "requested_token_type"
+            if grant == Some(GrantType::TokenExchange) =>
+        {
+            Some(format!("has a key of its own: write {field} beside params, not in it"))
         }
         "refresh_token" => Some("is sent by bearerd when a server has given it one".to_owned()),
         _ => None,

@@ -36,6 +36,8 @@ impl Files {
         write("client_secret", "hunter2\n");
         write("caller_key", "hunter5\n");
         write("api_key", "hunter3\n");
+        write("refresh_token", "hunter6\n");
+        write("jwt", "a.b.c\n");
         Self(directory)
     }
 

@@ -78,7 +78,9 @@ pub(super) fn read(
     }
     let listeners = listen::read(reader, "listen").unwrap_or_default();
     let upstream = upstream(reader);
-    let tls = tls::read(&reader.table("tls", &tls::KEYS));
+    let mut tls = tls::read(&reader.table("tls", &tls::KEYS));
+    // A token that is bound to a certificate is of use with that one alone (RFC 8705 §3).
+    tls.identity = tls.identity.or_else(|| credential.and_then(Credential::bound_to).cloned());
     let proxy = upstream.as_ref().and_then(|(_, origin)| ways::read(reader, origin));
     let host = reader.parsed("host", value::host);
     let path = reader.parsed("path", value::route_path).unwrap_or_else(|| "/".to_owned());

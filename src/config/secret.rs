@@ -4,7 +4,7 @@
 //! first request. No message shows a value.
 
 use super::context::Context;
-use super::document::{Node, Value};
+use super::document::{Node, Table, Value};
 use super::mistake::Place;
 use super::reader::Reader;
 use super::words;
@@ -15,6 +15,11 @@ const KINDS: &[&str] = &["file", "env", "systemd"];
 
 /// Where a secret stands in the examples of messages.
 const FORMS: &str = "a string, { file = \"…\" }, { env = \"NAME\" } or { systemd = \"NAME\" }";
+
+/// Whether a table is a secret reference, as opposed to a table of keys.
+pub(super) fn is_reference(table: &Table) -> bool {
+    table.entries.iter().any(|entry| KINDS.contains(&&*entry.key) || entry.key == "command")
+}
 
 /// The secret at `key`.
 pub(super) fn read(reader: &Reader<'_>, key: &str) -> Option<SecretSource> {

@@ -294,10 +294,6 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     let credential = |line: &str, key: &str| {
         check_credential(line, "F004", &format!("credentials.api.{key}"), "not supported yet");
     };
-    credential("issuer = \"https://x\"", "issuer");
-    credential("grant_type = \"refresh_token\"", "grant_type");
-    credential("grant_type = \"urn:ietf:params:oauth:grant-type:jwt-bearer\"", "grant_type");
-    credential("client_authentication = \"private_key_jwt\"", "client_authentication");
     credential("username = { command = [\"x\"] }", "username");
 }
 

@@ -62,6 +62,16 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
     Ok(Issued { access_token: token, lifetime, refresh_token, scope })
 }
 
+/// A JSON document that means one thing.
+///
+/// # Errors
+/// What is wrong with it, without any of its text.
+pub(super) fn document(body: &[u8]) -> Result<Value, String> {
+    text(body).and_then(parse).map_err(|defect| match defect {
+        Defect::NotUnderstood(why) | Defect::NoToken { why, .. } => why,
+    })
+}
+
 fn text(body: &[u8]) -> Result<&str, Defect> {
     let not_understood = |why: &str| Defect::NotUnderstood(why.to_owned());
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);

@@ -6,13 +6,15 @@
 use http::HeaderName;
 use ring::digest;
 
-use super::settings::{BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantType, Param, Settings};
+use super::assertion::AssertionMaterial;
+use super::settings::{BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantProof, Param, Settings};
 use crate::secret::{Secret, SecretError, SecretSource};
 
 /// The values of one token request. Lives as long as the request.
 #[derive(Debug)]
 pub(super) struct Material {
     pub(super) client: Client,
+    pub(super) proof: Proof,
     pub(super) username: Option<Secret>,
     pub(super) password: Option<Secret>,
     pub(super) params: Vec<(String, Value)>,
@@ -31,6 +33,36 @@ pub(super) enum Client {
     Public { id: Secret },
     Basic { id: Secret, secret: Secret, encoding: BasicEncoding },
     Post { id: Secret, secret: Secret },
+    Jwt { id: Option<Secret>, assertion: AssertionMaterial, assertion_type: String },
+}
+
+impl Client {
+    /// Sends the secret in the body and not in a header.
+    pub(super) fn post(&mut self) {
+        if let Self::Basic { id, secret, .. } = self {
+            *self = Self::Post { id: id.clone(), secret: secret.clone() };
+        }
+    }
+
+    /// `client_id`, if there is one.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Public { id } | Self::Basic { id, .. } | Self::Post { id, .. } => Some(id.expose()),
+            Self::Jwt { id, .. } => id.as_ref().map(Secret::expose),
+        }
+    }
+}
+
+/// What the grant is made with.
+#[derive(Debug)]
+pub(super) enum Proof {
+    Fields,
+    /// The first refresh token. It is sent as `Grant::Refresh` alone.
+    RefreshToken(Secret),
+    Assertion(AssertionMaterial),
+    /// RFC 8693, by the names of the fields.
+    Exchange(Vec<(&'static str, Secret)>),
 }
 
 /// A value of `params`.
@@ -45,6 +77,7 @@ impl Material {
     pub(super) async fn read(settings: &Settings) -> Result<Self, SecretError> {
         let mut material = Self {
             client: Client::Anonymous,
+            proof: Proof::Fields,
             username: None,
             password: None,
             params: Vec::new(),
@@ -53,6 +86,7 @@ impl Material {
             doubtful: Vec::new(),
         };
         material.client = material.read_client(&settings.client).await?;
+        material.proof = material.read_proof(&settings.proof).await?;
         if let Some(source) = &settings.username {
             let name = source.read().await?;
             // A user name in the configuration itself is no secret, and messages that show it are the better ones.
@@ -83,7 +117,9 @@ impl Material {
     async fn read_client(&mut self, client: &ClientAuthentication) -> Result<Client, SecretError> {
         Ok(match client {
             ClientAuthentication::Anonymous => Client::Anonymous,
-            ClientAuthentication::Public { id } => Client::Public { id: id.read().await? },
+            ClientAuthentication::Public { id } | ClientAuthentication::Certificate { id } => {
+                Client::Public { id: id.read().await? }
+            }
             ClientAuthentication::Basic { id, secret, encoding } => {
                 let (id, secret) = (id.read().await?, secret.read().await?);
                 self.guarded.push(secret.clone());
@@ -94,7 +130,43 @@ impl Material {
                 self.guarded.push(secret.clone());
                 Client::Post { id, secret }
             }
+            ClientAuthentication::Jwt(jwt) => {
+                let id = match &jwt.id {
+                    Some(id) => Some(id.read().await?),
+                    None => None,
+                };
+                let assertion = AssertionMaterial::read(&jwt.assertion, &mut self.guarded).await?;
+                Client::Jwt { id, assertion, assertion_type: jwt.assertion_type.clone() }
+            }
         })
+    }
+
+    async fn read_proof(&mut self, proof: &GrantProof) -> Result<Proof, SecretError> {
+        let exchange = match proof {
+            GrantProof::Fields => return Ok(Proof::Fields),
+            GrantProof::RefreshToken(source) => {
+                let token = source.read().await?;
+                self.guarded.push(token.clone());
+                return Ok(Proof::RefreshToken(token));
+            }
+            GrantProof::Assertion(assertion) => {
+                return Ok(Proof::Assertion(AssertionMaterial::read(assertion, &mut self.guarded).await?));
+            }
+            GrantProof::Exchange(exchange) => exchange,
+        };
+        let subject = exchange.subject.read().await?;
+        self.guarded.push(subject.clone());
+        let mut fields =
+            vec![("subject_token", subject), ("subject_token_type", Secret::new(exchange.subject_type.as_str()))];
+        if let Some((actor, actor_type)) = &exchange.actor {
+            let actor = actor.read().await?;
+            self.guarded.push(actor.clone());
+            fields.extend([("actor_token", actor), ("actor_token_type", Secret::new(actor_type.as_str()))]);
+        }
+        if let Some(requested) = &exchange.requested_type {
+            fields.push(("requested_token_type", Secret::new(requested.as_str())));
+        }
+        Ok(Proof::Exchange(fields))
     }
 
     async fn read_either(&mut self, source: &SecretSource) -> Result<Secret, SecretError> {
@@ -121,12 +193,9 @@ impl Material {
             Encoding::Multipart => "multipart",
             Encoding::Query => "query",
         });
-        digest.add(match settings.grant {
-            GrantType::ClientCredentials => "client_credentials",
-            GrantType::Password => "password",
-            GrantType::None => "",
-        });
+        digest.add(settings.grant.wire().unwrap_or_default());
         self.add_client(&mut digest);
+        self.add_proof(&mut digest);
         digest.add_optional(self.username.as_ref().map(Secret::expose));
         digest.add_optional(self.password.as_ref().map(Secret::expose));
         digest.add_optional(settings.scope.as_deref());
@@ -173,19 +242,47 @@ impl Material {
                 digest.add(id.expose());
                 digest.add(secret.expose());
             }
+            Client::Jwt { id, assertion, assertion_type } => {
+                digest.add("jwt");
+                digest.add_optional(id.as_ref().map(Secret::expose));
+                assertion.add_to(digest);
+                digest.add(assertion_type);
+            }
+        }
+    }
+
+    fn add_proof(&self, digest: &mut Fingerprint) {
+        match &self.proof {
+            Proof::Fields => {}
+            Proof::RefreshToken(token) => {
+                digest.add("refresh token");
+                digest.add(token.expose());
+            }
+            Proof::Assertion(assertion) => {
+                digest.add("assertion");
+                assertion.add_to(digest);
+            }
+            Proof::Exchange(fields) => {
+                digest.add_count(fields.len());
+                for (name, value) in fields {
+                    digest.add(name);
+                    digest.add(value.expose());
+                }
+            }
         }
     }
 }
 
-struct Fingerprint(digest::Context);
+/// A digest in the making.
+pub(super) struct Fingerprint(digest::Context);
 
 impl Fingerprint {
-    fn add(&mut self, piece: &str) {
+    pub(super) fn add(&mut self, piece: &str) {
         self.add_count(piece.len());
         self.0.update(piece.as_bytes());
     }
 
-    fn add_optional(&mut self, piece: Option<&str>) {
+    pub(super) fn add_optional(&mut self, piece: Option<&str>) {
         self.add_count(usize::from(piece.is_some()));
         if let Some(piece) = piece {
             self.add(piece);
@@ -205,6 +302,7 @@ impl Fingerprint {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::GrantType;
     use super::super::testing::settings;
     use super::*;
 

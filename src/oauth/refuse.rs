@@ -13,7 +13,7 @@ use super::message::{self, Told, told};
 use super::request::Unsendable;
 use super::retry_after::retry_after;
 use super::send::{Answer, Body, NoAnswer};
-use super::settings::{PermanentRule, ResponseShape, Settings};
+use super::settings::{GrantType, PermanentRule, ResponseShape, Settings};
 use super::{Class, FetchError};
 use crate::reason::Reason;
 use crate::secret::SecretError;
@@ -116,7 +116,13 @@ pub(super) fn refused(answer: &Answer, settings: &Settings, mask: &Mask) -> Fetc
         Told::Described(_) | Told::Titled(..) => "",
     };
     let evidence = Evidence { status: answer.status, code: code.as_deref(), texts: [&body, line] };
-    failure(classify(evidence, &settings.permanent), answer, &Said::of(mask, &told))
+    let (class, reason) = classify(evidence, &settings.permanent);
+    let reason = match code.as_deref() {
+        // There is no other way to a token (RFC 6749 §5.2).
+        Some("invalid_grant") if settings.grant == GrantType::RefreshToken => Reason::TokenSpent,
+        _ => reason,
+    };
+    failure((class, reason), answer, &Said::of(mask, &told))
 }
 
 /// RFC 6749 has no redirects here; following one would send the secret to whoever is named. The target is told

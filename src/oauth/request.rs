@@ -3,6 +3,8 @@
 //! Owns the grants (RFC 6749 §4, §6) and client authentication (§2.3). A field is never sent twice: the key that is
 //! made for it wins over `params`. Values that cannot stand in a header are an error, never a panic.
 
+use std::time::SystemTime;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -13,12 +15,16 @@ use http_body_util::Full;
 use zeroize::Zeroizing;
 
 use super::Grant;
+use super::assertion::Usual;
 use super::encode::{Encoded, Field, FieldValue, encode};
-use super::material::{Client, Material, Value};
-use super::settings::{BasicEncoding, GrantType, Settings};
+use super::material::{Client, Material, Proof, Value};
+use super::settings::{BasicEncoding, Settings};
+use crate::jose::KeyError;
+use crate::secret::Secret;
 use crate::upstream::Origin;
 
-const USER_AGENT: &str = concat!("bearerd/", env!("CARGO_PKG_VERSION"));
+/// What we call ourselves.
+pub(super) const USER_AGENT: &str = concat!("bearerd/", env!("CARGO_PKG_VERSION"));
 
 /// A request that cannot be written down as HTTP. Never shows the value.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +35,9 @@ pub(super) enum Unsendable {
     /// Base64 is always a legal header value; kept for completeness of the error path.
     #[error("client id and secret cannot be sent in a header")]
     Authorization,
+    /// What should sign an assertion is no key, or no certificate.
+    #[error("what {0} is signed with {1}")]
+    Assertion(&'static str, #[source] KeyError),
     /// The query is longer than any URI.
     #[error("the query of the token request is too long or not a legal URI; use another encoding")]
     Query,
@@ -43,8 +52,10 @@ pub(super) fn build(
     (endpoint, origin): (&Uri, &Origin),
     material: &Material,
     grant: &Grant,
+    now: SystemTime,
 ) -> Result<Request<Full<Bytes>>, Unsendable> {
-    let encoded = encode(settings.encoding, &fields(settings, material, grant));
+    let proofs = Proofs::make(endpoint, material, grant, now)?;
+    let encoded = encode(settings.encoding, &fields(settings, material, grant, &proofs));
     let target = target(endpoint, encoded.query.as_ref().map(|query| query.as_str()))?;
     let headers = headers(settings, origin, material, &encoded)?;
     let mut request = Request::new(Full::new(Bytes::from_owner(encoded.body)));
@@ -68,15 +79,45 @@ pub(super) fn form_encoded(text: &str) -> Zeroizing<String> {
     Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect())
 }
 
-fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant) -> Vec<Field<'a>> {
+/// The assertions of one request.
+struct Proofs {
+    client: Option<Secret>,
+    grant: Option<Secret>,
+}
+
+impl Proofs {
+    fn make(endpoint: &Uri, material: &Material, grant: &Grant, now: SystemTime) -> Result<Self, Unsendable> {
+        let audience = endpoint.to_string();
+        let usual = Usual { audience: &audience, issuer: None, subject: None, now };
+        let mut proofs = Self { client: None, grant: None };
+        if let Client::Jwt { id, assertion, .. } = &material.client {
+            let id = id.as_ref().map(Secret::expose);
+            let token = assertion.token(Usual { issuer: id, subject: id, ..usual });
+            proofs.client = Some(token.map_err(|error| Unsendable::Assertion("client_assertion", error))?);
+        }
+        if let (Proof::Assertion(assertion), Grant::Configured) = (&material.proof, grant) {
+            let token = assertion.token(Usual { issuer: material.client.id(), ..usual });
+            proofs.grant = Some(token.map_err(|error| Unsendable::Assertion("assertion", error))?);
+        }
+        Ok(proofs)
+    }
+}
+
+fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant, proofs: &'a Proofs) -> Vec<Field<'a>> {
     let mut fields: Vec<Field<'a>> = Vec::new();
     let mut add = |name: &'a str, value: &'a str| fields.push(Field { name, value: FieldValue::Text(value) });
     match grant {
-        Grant::Configured => match settings.grant {
-            GrantType::ClientCredentials => add("grant_type", "client_credentials"),
-            GrantType::Password => add("grant_type", "password"),
-            GrantType::None => {}
-        },
+        Grant::Configured => {
+            if let Some(grant) = settings.grant.wire() {
+                add("grant_type", grant);
+            }
+            if let Some(assertion) = &proofs.grant {
+                add("assertion", assertion.expose());
+            }
+            if let Proof::Exchange(exchanged) = &material.proof {
+                exchanged.iter().for_each(|(name, value)| add(name, value.expose()));
+            }
+        }
         Grant::Refresh(token) => {
             add("grant_type", "refresh_token");
             add("refresh_token", token.expose());
@@ -87,6 +128,15 @@ fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant) 
         Client::Post { id, secret } => {
             add("client_id", id.expose());
             add("client_secret", secret.expose());
+        }
+        Client::Jwt { id, assertion_type, .. } => {
+            if let Some(id) = id {
+                add("client_id", id.expose());
+            }
+            if let Some(assertion) = &proofs.client {
+                add("client_assertion_type", assertion_type);
+                add("client_assertion", assertion.expose());
+            }
         }
         // Nothing of it in the body: RFC 6749 §2.3 forbids two methods in one request.
         Client::Basic { .. } | Client::Anonymous => {}
@@ -190,7 +240,10 @@ fn target(endpoint: &Uri, query: Option<&str>) -> Result<Uri, Unsendable> {
 mod tests {
     use http_body_util::BodyExt;
 
-    use super::super::settings::{ClientAuthentication, Encoding, Endpoint, Param};
+    use super::super::settings::{
+        Assertion, AssertionKey, ClientAuthentication, Encoding, Endpoint, Exchange, GrantProof, GrantType,
+        JwtAuthentication, Param, Signer,
+    };
     use super::super::testing::settings;
     use super::*;
     use crate::secret::{Secret, SecretSource};
@@ -204,7 +257,7 @@ mod tests {
         change(&mut settings);
         let material = Material::read(&settings).await.unwrap();
         let uri = settings.endpoint.written();
-        build(&settings, (uri, &Origin::of(uri).unwrap()), &material, &grant)
+        build(&settings, (uri, &Origin::of(uri).unwrap()), &material, &grant, SystemTime::UNIX_EPOCH)
     }
 
     async fn body_of(grant: Grant, change: impl FnOnce(&mut Settings)) -> String {
@@ -265,6 +318,71 @@ mod tests {
         let wanted = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
         assert_eq!(authorization(BasicEncoding::Form).await, wanted("i%3Ad:s+%C3%A4"));
         assert_eq!(authorization(BasicEncoding::Raw).await, wanted("i:d:s ä"));
+    }
+
+    #[tokio::test]
+    async fn an_assertion_stands_beside_the_id_and_says_what_kind_it_is() {
+        let by_jwt = |id: Option<&str>| {
+            let id = id.map(inline);
+            let assertion = Assertion::Given(inline("a.b.c"));
+            let assertion_type = "urn:x".to_owned();
+            move |s: &mut Settings| {
+                s.client = ClientAuthentication::Jwt(Box::new(JwtAuthentication { id, assertion, assertion_type }));
+            }
+        };
+        let rest = "client_assertion_type=urn%3Ax&client_assertion=a.b.c";
+        check(&format!("grant_type=client_credentials&client_id=i&{rest}"), by_jwt(Some("i"))).await;
+        check(&format!("grant_type=client_credentials&{rest}"), by_jwt(None)).await;
+        let refreshed = body_of(Grant::Refresh(Secret::new("r")), by_jwt(Some("i"))).await;
+        assert_eq!(refreshed, format!("grant_type=refresh_token&refresh_token=r&client_id=i&{rest}"));
+    }
+
+    #[tokio::test]
+    async fn the_other_grants_send_what_their_rfcs_say() {
+        check("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=a.b.c", |s| {
+            s.grant = GrantType::JwtBearer;
+            s.proof = GrantProof::Assertion(Assertion::Given(inline("a.b.c")));
+        })
+        .await;
+        let exchange = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=s\
+            &subject_token_type=urn%3As&actor_token=a&actor_token_type=urn%3Aa&requested_token_type=urn%3Ar&audience=x";
+        check(exchange, |s| {
+            s.grant = GrantType::TokenExchange;
+            s.audience = Some("x".to_owned());
+            s.proof = GrantProof::Exchange(Box::new(Exchange {
+                subject: inline("s"),
+                subject_type: "urn:s".to_owned(),
+                actor: Some((inline("a"), "urn:a".to_owned())),
+                requested_type: Some("urn:r".to_owned()),
+            }));
+        })
+        .await;
+        check("grant_type=client_credentials&client_id=i", |s| {
+            s.client = ClientAuthentication::Certificate { id: inline("i") };
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_sign_is_an_error_that_names_it_and_sends_nothing() {
+        let request = request_of(Grant::Configured, |s| {
+            s.grant = GrantType::JwtBearer;
+            let key = AssertionKey::Private(inline("hunter2"));
+            let signer = Signer {
+                key,
+                algorithm: None,
+                key_id: None,
+                certificate: None,
+                issuer: None,
+                subject: None,
+                audience: None,
+                lifetime: std::time::Duration::from_secs(60),
+                claims: serde_json::Map::new(),
+            };
+            s.proof = GrantProof::Assertion(Assertion::Signed(Box::new(signer)));
+        });
+        let error = request.await.unwrap_err().to_string();
+        assert!(error.contains("what assertion is signed with is neither a private key") && !error.contains("hunter2"));
     }
 
     #[tokio::test]

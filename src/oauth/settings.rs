@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::{HeaderName, Method, Uri};
+use serde_json::{Map, Value};
 
+use crate::jose::Algorithm;
 use crate::secret::SecretSource;
 
 /// Everything that one credential's token requests need.
@@ -17,8 +19,12 @@ pub struct Settings {
     pub encoding: Encoding,
     /// What `grant_type` says.
     pub grant: GrantType,
+    /// What the grant is made with, where that is more than fields of their own.
+    pub proof: GrantProof,
     /// How the client proves who it is.
     pub client: ClientAuthentication,
+    /// Whether the issuer's metadata may correct that: id and secret in the body where it takes them in no header.
+    pub adapts: bool,
     /// Sent as `username` whenever set.
     pub username: Option<SecretSource>,
     /// Sent as `password` whenever set.
@@ -90,8 +96,95 @@ pub enum GrantType {
     ClientCredentials,
     /// RFC 6749 §4.3.
     Password,
+    /// RFC 6749 §6, with a refresh token that a person gave: the only credential, rotated ever after.
+    RefreshToken,
+    /// RFC 7523 §2.1.
+    JwtBearer,
+    /// RFC 8693 §2.1.
+    TokenExchange,
     /// The field is left out.
     None,
+}
+
+impl GrantType {
+    /// The value of `grant_type`; `None` leaves the field out.
+    pub fn wire(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::Password => "password",
+            Self::RefreshToken => "refresh_token",
+            Self::JwtBearer => "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+            Self::None => return None,
+        })
+    }
+}
+
+/// What a grant is made with.
+#[derive(Clone, Debug)]
+pub enum GrantProof {
+    /// Fields of their own, or nothing.
+    Fields,
+    /// The first refresh token. Those that follow are the refresher's.
+    RefreshToken(SecretSource),
+    /// `assertion` (RFC 7523 §2.1).
+    Assertion(Assertion),
+    /// RFC 8693 §2.1.
+    Exchange(Box<Exchange>),
+}
+
+/// The tokens of a token exchange (RFC 8693 §2.1).
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// `subject_token`.
+    pub subject: SecretSource,
+    /// `subject_token_type`, a URN of §3.
+    pub subject_type: String,
+    /// `actor_token` and `actor_token_type`.
+    pub actor: Option<(SecretSource, String)>,
+    /// `requested_token_type`.
+    pub requested_type: Option<String>,
+}
+
+/// A JWT that proves something (RFC 7521).
+#[derive(Clone, Debug)]
+pub enum Assertion {
+    /// Somebody else made it; read anew for each token request.
+    Given(SecretSource),
+    /// Signed for each token request.
+    Signed(Box<Signer>),
+}
+
+/// How to sign an assertion (RFC 7523 §3).
+#[derive(Clone, Debug)]
+pub struct Signer {
+    /// With what.
+    pub key: AssertionKey,
+    /// `alg`; what is usual for the key if left out.
+    pub algorithm: Option<Algorithm>,
+    /// `kid`; that of the JWK if left out.
+    pub key_id: Option<String>,
+    /// A PEM text whose first certificate is named by `x5t#S256` and `x5t`.
+    pub certificate: Option<SecretSource>,
+    /// `iss`; the client id if left out.
+    pub issuer: Option<SecretSource>,
+    /// `sub`; the issuer if left out and a client proves itself.
+    pub subject: Option<SecretSource>,
+    /// `aud`; the token endpoint if left out.
+    pub audience: Option<String>,
+    /// From `iat` to `exp`.
+    pub lifetime: Duration,
+    /// More claims. They win over those above.
+    pub claims: Map<String, Value>,
+}
+
+/// The key of an assertion.
+#[derive(Clone, Debug)]
+pub enum AssertionKey {
+    /// A private key in PEM or as a JWK.
+    Private(SecretSource),
+    /// The client secret (`client_secret_jwt`).
+    Shared(SecretSource),
 }
 
 /// Client authentication (RFC 6749 §2.3).
@@ -120,6 +213,24 @@ pub enum ClientAuthentication {
         /// `client_secret`.
         secret: SecretSource,
     },
+    /// `client_secret_jwt` and `private_key_jwt` (OpenID Connect Core §9), or an assertion that somebody else made.
+    Jwt(Box<JwtAuthentication>),
+    /// `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705 §2): the id in the body, the proof in the TLS handshake.
+    Certificate {
+        /// `client_id`.
+        id: SecretSource,
+    },
+}
+
+/// How a client proves itself by a JWT (RFC 7523 §2.2).
+#[derive(Clone, Debug)]
+pub struct JwtAuthentication {
+    /// `client_id`: sent beside the assertion, and its issuer and subject.
+    pub id: Option<SecretSource>,
+    /// `client_assertion`.
+    pub assertion: Assertion,
+    /// `client_assertion_type`.
+    pub assertion_type: String,
 }
 
 /// What happens to id and secret before Base64.
@@ -137,7 +248,7 @@ pub enum Param {
     /// Text, possibly secret.
     Text(SecretSource),
     /// A number or boolean, which keeps its type in a JSON body and is written out elsewhere.
-    Json(serde_json::Value),
+    Json(Value),
 }
 
 /// Where the members of an answer are: JSON Pointers (RFC 6901); `""` is the whole answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, ResponseShape, Settings};
+use super::settings::{ClientAuthentication, Encoding, Endpoint, GrantProof, GrantType, ResponseShape, Settings};
 use super::{FetchError, Grant, Issued, TokenEndpoint};
 use crate::clock::Clock;
 use crate::tls::{self, ClientSettings};
@@ -19,7 +19,9 @@ pub(super) fn settings() -> Settings {
         method: http::Method::POST,
         encoding: Encoding::Form,
         grant: GrantType::ClientCredentials,
+        proof: GrantProof::Fields,
         client: ClientAuthentication::Anonymous,
+        adapts: false,
         username: None,
         password: None,
         scope: None,

@@ -5,21 +5,19 @@
 //! file holds no secret and nothing that could be tried against one: only a keyed hash of what the token request was
 //! made of. A file that cannot be understood counts as none. All methods but `digest` block on the disk.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::disk;
 use crate::reason::Reason;
 
 const MAGIC: &str = "bearerd latch 1";
 const KEY_LENGTH: usize = 32;
-const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// A keyed hash of a fingerprint: comparable, and of no use without the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +53,7 @@ impl Latch {
         if let Some(directory) = directory {
             match shared_key(directory) {
                 Ok(key) => {
-                    let name = format!("latch-{}", utf8_percent_encode(credential, NAME));
+                    let name = disk::file_name("latch-", credential);
                     return Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), path: Some(directory.join(name)) };
                 }
                 Err(error) => tracing::warn!(
@@ -97,16 +95,13 @@ impl Latch {
     /// What the system says of the directory or the disk.
     pub(super) fn store(&self, record: &Record) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let directory = path.parent().unwrap_or(Path::new("."));
-        let draft = write_draft(directory, print(record).as_bytes())?;
-        fs::rename(&draft, path).inspect_err(|_| remove(&draft))?;
-        File::open(directory)?.sync_all()
+        disk::replace(path, print(record).as_bytes())
     }
 
     /// Forgets.
     pub(super) fn clear(&self) {
         if let Some(path) = &self.path {
-            remove(path);
+            disk::remove(path);
         }
     }
 }
@@ -116,12 +111,12 @@ impl Latch {
 fn shared_key(directory: &Path) -> io::Result<Vec<u8>> {
     let path = directory.join("latch-key");
     if !path.exists() {
-        let draft = write_draft(directory, &random_key()?)?;
+        let draft = disk::write_draft(directory, &random_key()?)?;
         let linked = fs::hard_link(&draft, &path);
-        remove(&draft);
+        disk::remove(&draft);
         match linked {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => File::open(directory)?.sync_all()?,
+            _ => disk::sync_directory(directory)?,
         }
     }
     let key = fs::read(&path)?;
@@ -132,22 +127,6 @@ fn random_key() -> io::Result<[u8; KEY_LENGTH]> {
     let mut key = [0; KEY_LENGTH];
     SystemRandom::new().fill(&mut key).map_err(|_| io::Error::other("no randomness"))?;
     Ok(key)
-}
-
-fn write_draft(directory: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    let draft = directory.join(format!(".latch-{:016x}", fastrand::u64(..)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(content).and_then(|()| file.sync_all()).inspect_err(|_| remove(&draft))?;
-    Ok(draft)
-}
-
-/// A file that is already gone is as good as removed.
-fn remove(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(%error, path = %path.display(), "file cannot be removed");
-    }
 }
 
 fn print(record: &Record) -> String {

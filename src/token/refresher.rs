@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::latch::{Digest, Latch, Record};
 use super::publish::{Publisher, notice_expiry, notice_expiry_in_time, report_useless_token, unnoticed_expiry};
+use super::rotation::Rotation;
 use super::schedule::{
     Circumstances, FLOOR, History, LONGEST_LIFE, Next, SECRET_POLL, SECRET_SETTLES, ask_again_after, floor_after,
     is_short, renew_after,
@@ -37,6 +38,8 @@ pub struct Refresher<S> {
     latch: Latch,
     history: History,
     refresh_token: Option<Secret>,
+    /// The refresh token where that is the only credential.
+    rotation: Rotation,
     /// When the last token request was sent.
     last_sent: Option<Moment>,
     floor: Duration,
@@ -68,6 +71,7 @@ impl<S: Source> Refresher<S> {
         let refresher = Self {
             source,
             publisher: Publisher::new(shared.clone()),
+            rotation: Rotation::new(state_directory.as_deref(), &shared.settings.name),
             state_directory,
             latch: Latch::open(None, ""),
             history: History::default(),
@@ -151,6 +155,9 @@ impl<S: Source> Refresher<S> {
     /// A refresh token is sent once, whatever becomes of it: a server that rotates them takes a second use for theft and
     /// revokes everything (RFC 9700 §4.14.2). If no other comes with the answer it stays in use (RFC 6749 §6).
     async fn request_by_any_grant(&mut self) -> Result<Sent, FetchError> {
+        if self.shared.settings.lives_by_refresh_token {
+            return self.request_in_turn().await;
+        }
         if let Some(token) = self.refresh_token.take() {
             match self.request(Grant::Refresh(token.clone())).await {
                 Ok(sent) => {
@@ -166,6 +173,36 @@ impl<S: Source> Refresher<S> {
             }
         }
         self.request(Grant::Configured).await
+    }
+
+    /// With the refresh token that is all there is. Whatever comes is on disk before anybody sees the access token.
+    async fn request_in_turn(&mut self) -> Result<Sent, FetchError> {
+        let state_lost =
+            |why: &dyn std::fmt::Display| failure(Class::Transient, Reason::TokenStateLost, &why.to_string());
+        let Some(first) = self.source.first_refresh_token().await? else {
+            return Err(failure(Class::Transient, Reason::SecretUnreadable, "there is no refresh token"));
+        };
+        let turn = self.rotation.turn(&first, self.shared.clock.wall()).await.map_err(|error| state_lost(&error))?;
+        let unanswered = turn.unanswered;
+        let outcome = self.request(Grant::Refresh(turn.token().clone())).await;
+        let kept = match &outcome {
+            Ok(sent) => self.rotation.answered(turn, sent.issued.refresh_token.as_ref()).await,
+            // An answer, and not the one that makes it another: it is as good as before.
+            Err(error) if error.status.is_some() => self.rotation.answered(turn, None).await,
+            // Nobody knows whether it was used.
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = kept {
+            let (credential, code) = (&self.shared.settings.name, Reason::TokenStateLost);
+            tracing::error!(credential, %code, %error, "refresh token is in memory alone: a crash now would lose it");
+        }
+        outcome.map_err(|error| match (error.reason, unanswered) {
+            (Reason::TokenSpent, Some(since)) => {
+                let since = humantime::format_rfc3339_seconds(since);
+                FetchError { message: format!("{}; its use at {since} was not answered", error.message), ..error }
+            }
+            _ => error,
+        })
     }
 
     async fn request(&mut self, grant: Grant) -> Result<Sent, FetchError> {
@@ -199,7 +236,7 @@ impl<S: Source> Refresher<S> {
         self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));
         let after = if again { ask_again_after } else { renew_after };
         let renew_at = at + after(lifetime, settings.early, fastrand::f64()).max(self.floor);
-        if settings.use_refresh_token {
+        if settings.use_refresh_token && !settings.lives_by_refresh_token {
             self.refresh_token = issued.refresh_token.or(self.refresh_token.take());
         } else {
             self.refresh_token = None;

@@ -19,6 +19,8 @@ pub struct Settings {
     pub gap: Duration,
     /// Whether a refresh token that came is used (RFC 6749 §6).
     pub use_refresh_token: bool,
+    /// Whether a refresh token is all there is: the grant `refresh_token`.
+    pub lives_by_refresh_token: bool,
     /// Scheme of the header that carries the token; empty for the bare token.
     pub scheme: String,
 }

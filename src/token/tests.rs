@@ -157,6 +157,7 @@ fn settings() -> Settings {
         lockout: false,
         gap: seconds(600),
         use_refresh_token: true,
+        lives_by_refresh_token: false,
         scheme: "Bearer".to_owned(),
     }
 }

@@ -300,3 +300,56 @@ pub(super) const PROXY_REFUSED: Page = Page {
     ],
     shows: HELD,
 };
+
+pub(super) const ISSUER: Page = Page {
+    meaning: "The credential has an issuer instead of a token_endpoint, and the document in which the issuer says where its token \
+        endpoint is could not be read or may not be believed. Nothing secret was sent. Documents that were read once go on serving; \
+        bearerd tries again by itself.",
+    causes: &[
+        "issuer is not written exactly as the server names itself: a slash at the end, http for https, another path.",
+        "The server has no such document: it does not do discovery, or has it for another path (a tenant, a realm).",
+        "The document names a token endpoint that is plain http or no URL.",
+        "Somebody answers in the server's place: a gateway's error page, a proxy.",
+    ],
+    cures: &[
+        "Read the document: curl https://ISSUER/.well-known/openid-configuration, and copy its \"issuer\" into the configuration.",
+        "Write token_endpoint instead of issuer, from the server's own documentation.",
+        "Correct the host names in the server's own settings if it names an address that only it can reach.",
+    ],
+    shows: RETRIED,
+};
+
+pub(super) const SPENT: Page = Page {
+    meaning: "The credential's grant is refresh_token, and the server does not take the refresh token any more. There is no other \
+        way to a token: a person must authorise bearerd again. Whether a use of it was left without an answer is said in the message.",
+    causes: &[
+        "The refresh token has expired, or was not used for longer than the server allows.",
+        "Somebody revoked it, or the account's password was changed.",
+        "It was used elsewhere too: servers that rotate refresh tokens take a second use for theft and revoke everything.",
+        "The answer to its last use was lost (a crash, a broken connection), so that its successor never arrived.",
+        "state_directory is not kept over restarts, so that a restart began with the first refresh token again.",
+    ],
+    cures: &[
+        "Put a new refresh token, from where the first came from, in place of the old one; bearerd notices by itself.",
+        "Keep state_directory on storage that survives restarts, and give each refresh token to one installation alone.",
+        "If the server can be told so, let it take the last refresh token again for some seconds (a reuse interval).",
+    ],
+    shows: HELD,
+};
+
+pub(super) const STATE_LOST: Page = Page {
+    meaning: "The grant is refresh_token, and what must be on disk before a refresh token is used (or after it was replaced) cannot be \
+        written to state_directory, or another process holds it. Using the token all the same could lose it for good at the next \
+        crash, so bearerd waits and tries again.",
+    causes: &[
+        "state_directory is full, read-only, or belongs to another user.",
+        "Another bearerd with the same state_directory renews the same credential just now and does not come to an end.",
+        "The file of the refresh token was damaged by somebody.",
+    ],
+    cures: &[
+        "Look at the message: it has what the system says, and the path.",
+        "Make state_directory writable for the user that bearerd runs as (systemd: StateDirectory=bearerd).",
+        "If the file is damaged, move it away and give a new refresh token.",
+    ],
+    shows: RETRIED,
+};
