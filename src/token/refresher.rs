@@ -86,12 +86,20 @@ impl<S: Source> Refresher<S> {
         (refresher, Reader::new(shared))
     }
 
-    /// Fetches, publishes and renews until shutdown. A panic in a token request is one more way for it to fail.
+    /// Fetches, publishes and renews until shutdown. A panic in a token request is one more way for it to fail. A refresh token
+    /// that is the only credential and is being used at that moment is waited for: its successor may come with the answer.
     pub async fn run(mut self, mut shutdown: Shutdown) {
+        let shared = Arc::clone(&self.shared);
+        let mut live = pin!(self.live());
         tokio::select! {
             biased;
             () = shutdown.fired() => {}
-            never = self.live() => match never {},
+            never = &mut live => match never {},
+        }
+        tokio::select! {
+            biased;
+            () = shared.turn_ended() => {}
+            never = live => match never {},
         }
     }
 
@@ -183,6 +191,7 @@ impl<S: Source> Refresher<S> {
             return Err(failure(Class::Transient, Reason::SecretUnreadable, "there is no refresh token"));
         };
         let turn = self.rotation.turn(&first, self.shared.clock.wall()).await.map_err(|error| state_lost(&error))?;
+        self.shared.in_turn.send_replace(true);
         let unanswered = turn.unanswered;
         let outcome = self.request(Grant::Refresh(turn.token().clone())).await;
         let kept = match &outcome {
@@ -192,6 +201,7 @@ impl<S: Source> Refresher<S> {
             // Nobody knows whether it was used.
             Err(_) => Ok(()),
         };
+        self.shared.in_turn.send_replace(false);
         if let Err(error) = kept {
             let (credential, code) = (&self.shared.settings.name, Reason::TokenStateLost);
             tracing::error!(credential, %code, %error, "refresh token is in memory alone: a crash now would lose it");

@@ -33,6 +33,8 @@ pub(super) struct Shared {
     snapshot: ArcSwap<Snapshot>,
     /// The number of the token request that somebody needs, whatever the schedule says.
     wanted: AtomicU64,
+    /// Whether a refresh token that is the only credential is being used.
+    pub(super) in_turn: watch::Sender<bool>,
 }
 
 /// Everything that changes, at one moment.
@@ -94,6 +96,7 @@ impl Shared {
             expiry_noticed: AtomicBool::new(true),
             snapshot: ArcSwap::from_pointee(snapshot),
             wanted: AtomicU64::new(0),
+            in_turn: watch::Sender::new(false),
         }
     }
 
@@ -113,6 +116,12 @@ impl Shared {
         change(&mut snapshot);
         self.snapshot.store(Arc::new(snapshot));
         self.bell.send_replace(());
+    }
+
+    /// Waits until no refresh token is being used that is the only credential.
+    pub(super) async fn turn_ended(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.in_turn.subscribe().wait_for(|in_turn| !in_turn).await;
     }
 
     /// Asks for the token request after the `settled`th. Asking late is harmless: the number has passed by then.

@@ -29,6 +29,7 @@ mod floods;
 mod foreign;
 mod forwarding;
 mod framing;
+mod grants;
 mod grpc;
 mod http2;
 mod inherited;
