@@ -83,6 +83,7 @@ macro_rules! settings {
 settings! {
     SIDECAR Text "upstream" "URL" ["routes.*.upstream"] "The API to forward to: origin and base path";
     SIDECAR Text "token-endpoint" "URL" ["credentials.*.token_endpoint"] "Where tokens are asked for";
+    SIDECAR Text "issuer" "URL" ["credentials.*.issuer"] "Who says where tokens are asked for, instead of --token-endpoint";
     SIDECAR Text "client-id" "ID" ["credentials.*.client_id"] "Client identifier";
     SIDECAR SecretFile "client-secret-file" "FILE" ["credentials.*.client_secret"]
         "File with the client secret, read again at every token request";
@@ -104,9 +105,19 @@ settings! {
     LISTEN Boolean "keep-host" "BOOL" ["routes.*.keep_host"] "Forward the caller's Host";
 
     TOKEN Text "grant-type" "GRANT" ["credentials.*.grant_type"]
-        "client_credentials, password or none [default: by what is given]";
+        "client_credentials, password, refresh_token, jwt-bearer, token-exchange or none [default: by what is given]";
+    TOKEN SecretFile "refresh-token-file" "FILE" ["credentials.*.refresh_token"]
+        "File with the refresh token that is the only credential";
+    TOKEN SecretFile "assertion-file" "FILE" ["credentials.*.assertion"] "File with the JWT of the grant jwt-bearer";
+    TOKEN SecretFile "subject-token-file" "FILE" ["credentials.*.subject_token"] "File with the token to exchange";
     TOKEN Text "client-authentication" "METHOD" ["credentials.*.client_authentication"]
-        "client_secret_basic, client_secret_post or none [default: by what is given]";
+        "client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth or none \
+         [default: by what is given]";
+    TOKEN SecretFile "client-assertion-file" "FILE" ["credentials.*.client_assertion"]
+        "File with a JWT that proves the client, read again at every token request";
+    TOKEN SecretFile "client-key-file" "FILE" ["credentials.*.client_assertion.key"]
+        "File with a private key (PEM or JWK) to sign such JWTs with";
+    TOKEN Text "client-key-id" "ID" ["credentials.*.client_assertion.key_id"] "The key's id (kid) in their header";
     TOKEN Text "basic-encoding" "ENCODING" ["credentials.*.basic_encoding"]
         "form (RFC 6749) or raw, for client_secret_basic [default: form]";
     TOKEN Text "encoding" "ENCODING" ["credentials.*.encoding"] "form, json, multipart or query [default: form]";
@@ -135,6 +146,9 @@ settings! {
         "PEM file of the authorities to trust instead of the platform's";
     PROCESS Text "upstream-ca-file" "FILE" ["routes.*.tls.ca"] "The same for the upstream alone";
     PROCESS Text "token-endpoint-ca-file" "FILE" ["credentials.*.tls.ca"] "The same for the token endpoint alone";
+    PROCESS Text "certificate-file" "FILE" ["routes.*.tls.certificate", "credentials.*.tls.certificate"]
+        "PEM file of the client certificate to show (mTLS)";
+    PROCESS Text "certificate-key-file" "FILE" ["routes.*.tls.key", "credentials.*.tls.key"] "Its private key";
     PROCESS Boolean "allow-plain-http" "BOOL" ["routes.*.allow_plain_http", "credentials.*.allow_plain_http"]
         "Allow plain http beyond this machine";
     PROCESS Text "state-directory" "DIRECTORY" ["state_directory"] "Where what must survive a restart is kept";

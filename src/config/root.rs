@@ -55,6 +55,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let limits = limits::read(&reader.table("limits", &limits::KEYS));
     let workers = workers(&reader);
     let state_directory = state_directory(&reader);
+    warn_of_lost_refresh_tokens(&reader, &credentials);
     let log = log::read(&reader.table("log", &log::KEYS));
     check_unused(context, &credentials, &routes);
     Some(Settings {
@@ -192,6 +193,22 @@ fn state_directory(reader: &Reader<'_>) -> Option<PathBuf> {
         }
     }
     Some(directory)
+}
+
+/// Servers that rotate refresh tokens take each of them once.
+fn warn_of_lost_refresh_tokens(reader: &Reader<'_>, credentials: &[credential::Credential]) {
+    let lives_by_one = |credential: &&credential::Credential| {
+        credential.settings.as_ref().is_some_and(|settings| settings.token.lives_by_refresh_token)
+    };
+    if reader.has("state_directory") {
+        return;
+    }
+    for credential in credentials.iter().filter(lives_by_one) {
+        let message = "without state_directory a refresh token that the server rotates is lost at the next restart; at the \
+                       top: state_directory = \"/var/lib/bearerd\"";
+        let key = format!("credentials.{}.refresh_token", credential.name);
+        reader.context().warning(credential.place.clone(), Reason::ConfigMissing, key, message);
+    }
 }
 
 fn check_unused(context: &Context<'_>, credentials: &[credential::Credential], routes: &[route::Route]) {

@@ -18,7 +18,7 @@ use super::Grant;
 use super::assertion::Usual;
 use super::encode::{Encoded, Field, FieldValue, encode};
 use super::material::{Client, Material, Proof, Value};
-use super::settings::{BasicEncoding, Settings};
+use super::settings::{BasicEncoding, GrantType, Settings};
 use crate::jose::KeyError;
 use crate::secret::Secret;
 use crate::upstream::Origin;
@@ -148,9 +148,11 @@ fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant, 
                 add(name, value.expose());
             }
         }
-        if let Some(scope) = &settings.scope {
-            add("scope", scope);
-        }
+    }
+    if let Some(scope) = &settings.scope
+        && (matches!(grant, Grant::Configured) || settings.grant == GrantType::RefreshToken)
+    {
+        add("scope", scope);
     }
     if let Some(audience) = &settings.audience {
         add("audience", audience);
@@ -398,6 +400,12 @@ mod tests {
         });
         let wanted = "grant_type=refresh_token&refresh_token=r%26t&client_id=i&client_secret=s&audience=aud";
         assert_eq!(body.await, wanted);
+        // Where it replaces nothing, the scope is what is asked for.
+        let body = body_of(Grant::Refresh(Secret::new("r")), |s| {
+            s.grant = GrantType::RefreshToken;
+            s.scope = Some("a".to_owned());
+        });
+        assert_eq!(body.await, "grant_type=refresh_token&refresh_token=r&scope=a");
     }
 
     #[tokio::test]
