@@ -6,6 +6,7 @@
 
 mod disk;
 mod gap;
+mod in_turn;
 mod latch;
 mod publish;
 mod reader;

@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::answer;
 use super::request::USER_AGENT;
@@ -59,6 +60,7 @@ struct Known {
 pub(super) struct Means<'a> {
     pub(super) ways: &'a Ways,
     pub(super) clock: &'a Clock,
+    /// For all of them together.
     pub(super) limit: Duration,
 }
 
@@ -110,8 +112,10 @@ impl Discovery {
     /// Asks for one document after the other until one is there.
     async fn read(&self, means: Means<'_>) -> Result<(Metadata, Duration), NoAnswer> {
         let mut failure = None;
+        let begun = Instant::now();
         for location in locations(&self.identifier) {
-            match self.read_one(&location, means).await {
+            let left = Means { limit: means.limit.saturating_sub(begun.elapsed()), ..means };
+            match self.read_one(&location, left).await {
                 Ok(found) => return Ok(found),
                 // The first place is the one that most servers have; its failure is what a person should see.
                 Err(Miss::Absent(error)) => failure = failure.or(Some(error)),

@@ -31,15 +31,15 @@ use crate::shutdown::Shutdown;
 /// The write half: the background task of one credential, and the only owner of its state.
 #[derive(Debug)]
 pub struct Refresher<S> {
-    source: S,
-    shared: Arc<Shared>,
+    pub(super) source: S,
+    pub(super) shared: Arc<Shared>,
     publisher: Publisher,
     state_directory: Option<PathBuf>,
     latch: Latch,
     history: History,
     refresh_token: Option<Secret>,
     /// The refresh token where that is the only credential.
-    rotation: Rotation,
+    pub(super) rotation: Rotation,
     /// When the last token request was sent.
     last_sent: Option<Moment>,
     floor: Duration,
@@ -52,8 +52,8 @@ pub struct Refresher<S> {
 }
 
 /// A token and the moment its request was sent, from which its lifetime counts.
-struct Sent {
-    issued: Issued,
+pub(super) struct Sent {
+    pub(super) issued: Issued,
     at: Moment,
     wall: std::time::SystemTime,
 }
@@ -183,39 +183,7 @@ impl<S: Source> Refresher<S> {
         self.request(Grant::Configured).await
     }
 
-    /// With the refresh token that is all there is. Whatever comes is on disk before anybody sees the access token.
-    async fn request_in_turn(&mut self) -> Result<Sent, FetchError> {
-        let state_lost =
-            |why: &dyn std::fmt::Display| failure(Class::Transient, Reason::TokenStateLost, &why.to_string());
-        let Some(first) = self.source.first_refresh_token().await? else {
-            return Err(failure(Class::Transient, Reason::SecretUnreadable, "there is no refresh token"));
-        };
-        let turn = self.rotation.turn(&first, self.shared.clock.wall()).await.map_err(|error| state_lost(&error))?;
-        self.shared.in_turn.send_replace(true);
-        let unanswered = turn.unanswered;
-        let outcome = self.request(Grant::Refresh(turn.token().clone())).await;
-        let kept = match &outcome {
-            Ok(sent) => self.rotation.answered(turn, sent.issued.refresh_token.as_ref()).await,
-            // An answer, and not the one that makes it another: it is as good as before.
-            Err(error) if error.status.is_some() => self.rotation.answered(turn, None).await,
-            // Nobody knows whether it was used.
-            Err(_) => Ok(()),
-        };
-        self.shared.in_turn.send_replace(false);
-        if let Err(error) = kept {
-            let (credential, code) = (&self.shared.settings.name, Reason::TokenStateLost);
-            tracing::error!(credential, %code, %error, "refresh token is in memory alone: a crash now would lose it");
-        }
-        outcome.map_err(|error| match (error.reason, unanswered) {
-            (Reason::TokenSpent, Some(since)) => {
-                let since = humantime::format_rfc3339_seconds(since);
-                FetchError { message: format!("{}; its use at {since} was not answered", error.message), ..error }
-            }
-            _ => error,
-        })
-    }
-
-    async fn request(&mut self, grant: Grant) -> Result<Sent, FetchError> {
+    pub(super) async fn request(&mut self, grant: Grant) -> Result<Sent, FetchError> {
         if let Some(last) = self.last_sent {
             self.shared.clock.sleep_until(last + self.floor).await;
         }
@@ -382,7 +350,7 @@ impl<S: Source> Refresher<S> {
     }
 }
 
-fn failure(class: Class, reason: Reason, why: &str) -> FetchError {
+pub(super) fn failure(class: Class, reason: Reason, why: &str) -> FetchError {
     let message = format!("{}: {why}", reason.title());
     FetchError { class, reason, status: None, retry_after: None, message }
 }
