@@ -300,6 +300,7 @@ fn build(mut table: Table, path: &Path, sources: &Sources) -> Result<Settings, M
     let whole = if sources.file.is_some() { document::whole(path) } else { Place::CommandLine };
     let context = Context::new(&sources.environment, base, sources.ignore_unknown_keys);
     overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some());
+    context.secret_variables.replace(secret::variables(&table));
     let settings = root::read(&context, &table, &whole);
     let (mistakes, mut warnings) = context.finish();
     match settings {
@@ -325,8 +326,10 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, Mistake> {
     let mistake =
         |reason, message: String| Mistake { place: document::whole(path), reason, key: String::new(), message };
     let unreadable = |error: std::io::Error| mistake(Reason::ConfigUnreadable, format!("cannot be read: {error}"));
-    let mut bytes = Zeroizing::new(Vec::new());
     let file = std::fs::File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_or(0, |found| found.len()).min(LARGEST_FILE);
+    // In one piece, since a buffer that grows leaves copies behind, and some people write secrets here.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 64));
     file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(mistake(Reason::ConfigUnreadable, "is larger than 4 MiB, which no configuration is".to_owned()));

@@ -1,18 +1,24 @@
 //! Values that nobody may read by accident.
 //!
-//! Owns the type of every secret and token in the process and the one method that reads it,
-//! [`Secret::expose`]: a search for that name finds every use. Refuses to print: `Debug` shows
-//! `[secret]`, there is no `Display`, and the memory is wiped when the last copy is dropped.
+//! Owns the type of every secret and token in the process, the places where secrets live, and the one method that reads one,
+//! [`Secret::expose`]: a search for that name finds every use. Refuses to print: `Debug` shows `[secret]`, there is no `Display`,
+//! and the memory is wiped when the last copy is dropped, as is every buffer on the way from its place to here.
+
+mod command;
+mod file;
+mod json;
+mod said;
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-/// The longest secret in a file, in bytes. Keys and service accounts' tokens take a few KiB.
+pub use command::{Command, CommandError};
+pub use json::PointerError;
+
+/// The longest secret in a file or of a command, in bytes. Keys and service accounts' tokens take a few KiB.
 const LONGEST: usize = 64 * 1024;
 
 /// A secret text: a client secret, a password, a token.
@@ -25,6 +31,11 @@ impl Secret {
     /// Takes ownership of the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Arc::new(Zeroizing::new(text.into())))
+    }
+
+    /// Takes ownership of a text that is wiped already when it is dropped.
+    fn wiped(text: Zeroizing<String>) -> Self {
+        Self(Arc::new(text))
     }
 
     /// The text itself, for the one place that sends it.
@@ -54,6 +65,26 @@ pub enum SecretSource {
     /// A file, read again at each use; one trailing newline is trimmed. A systemd credential is a file
     /// below `$CREDENTIALS_DIRECTORY`.
     File(PathBuf),
+    /// What a command prints, run again at each use; one trailing newline is trimmed.
+    Command(Command),
+    /// A member of what one of the others holds, which is JSON.
+    Member {
+        /// The place of the JSON text.
+        of: Box<SecretSource>,
+        /// Which member: a JSON Pointer (RFC 6901).
+        pointer: String,
+    },
+}
+
+tokio::task_local! {
+    /// Set while somebody only looks whether something has changed.
+    static GLANCE: ();
+}
+
+/// Reads secrets to see whether they have changed: whatever `reading` reads, no command is run that ran within the last
+/// [`Command::REST`]. Files are read as ever, which costs next to nothing.
+pub async fn glance<F: Future>(reading: F) -> F::Output {
+    GLANCE.scope((), reading).await
 }
 
 impl SecretSource {
@@ -62,11 +93,20 @@ impl SecretSource {
         Self::Inline(Secret::new(text))
     }
 
+    /// Whether it may hold something else the next time that it is read.
+    pub fn may_change(&self) -> bool {
+        match self {
+            Self::Inline(_) | Self::Env { .. } => false,
+            Self::File(_) | Self::Command(_) => true,
+            Self::Member { of, .. } => of.may_change(),
+        }
+    }
+
     /// Reads the secret as it is now.
     ///
     /// # Errors
-    /// [`SecretError`] if a file cannot be read, is empty, too long, no file at all, or not UTF-8. The error names the path and
-    /// never shows content.
+    /// [`SecretError`] if a file or a command's output cannot be had, is empty, too long, or not UTF-8, or has no such member.
+    /// The error names the place and never shows content.
     pub async fn read(&self) -> Result<Secret, SecretError> {
         match self {
             Self::Inline(value) | Self::Env { value, .. } => Ok(value.clone()),
@@ -74,21 +114,47 @@ impl SecretSource {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking({
                     let path = path.clone();
-                    move || read_file(path)
+                    move || file::read(path)
                 });
                 read.await.unwrap_or(Err(SecretError::Interrupted(path)))
             }
+            Self::Command(command) => {
+                let is_glance = GLANCE.try_with(|()| ()).is_ok();
+                let output = if is_glance { command.known_output().await } else { command.output().await };
+                output.map_err(|error| SecretError::command(command, error))
+            }
+            Self::Member { of, pointer } => self.member(&Box::pin(of.read()).await?, pointer),
         }
     }
 
-    /// Reads the secret without a runtime: for `check` and for start-up.
+    /// Reads the secret without a runtime: for `check` and for start-up. A command is run once for all who ask within
+    /// [`Command::REST`].
     ///
     /// # Errors
     /// As [`SecretSource::read`].
     pub fn read_now(&self) -> Result<Secret, SecretError> {
         match self {
             Self::Inline(value) | Self::Env { value, .. } => Ok(value.clone()),
-            Self::File(path) => read_file(path.clone()),
+            Self::File(path) => file::read(path.clone()),
+            Self::Command(command) => command.output_now().map_err(|error| SecretError::command(command, error)),
+            Self::Member { of, pointer } => self.member(&of.read_now()?, pointer),
+        }
+    }
+
+    fn member(&self, text: &Secret, pointer: &str) -> Result<Secret, SecretError> {
+        json::member(text.expose(), pointer)
+            .map(Secret::wiped)
+            .map_err(|error| SecretError::Member { place: self.place(), error })
+    }
+
+    /// Where it is, for messages: `the secret file /run/secrets/key`.
+    fn place(&self) -> String {
+        match self {
+            Self::Inline(_) => "the configuration".to_owned(),
+            Self::Env { name, .. } => format!("the environment variable {name:?}"),
+            Self::File(path) => format!("the secret file {}", path.display()),
+            Self::Command(command) => format!("the output of the command {}", command.name()),
+            Self::Member { of, .. } => of.place(),
         }
     }
 }
@@ -126,39 +192,33 @@ pub enum SecretError {
     /// The reading task was cancelled at shutdown.
     #[error("reading the secret file {0} was interrupted")]
     Interrupted(PathBuf),
+    /// The command brought no secret.
+    #[error("the command {program} {error}")]
+    Command {
+        /// The program, without its arguments.
+        program: String,
+        /// What went wrong.
+        error: CommandError,
+    },
+    /// A `pointer` leads to no secret.
+    #[error("{place} {error}")]
+    Member {
+        /// Where the JSON is.
+        place: String,
+        /// What is wrong with it.
+        error: PointerError,
+    },
 }
 
-fn read_file(path: PathBuf) -> Result<Secret, SecretError> {
-    // Looked at before it is opened: to open a pipe may wait for ever.
-    match std::fs::metadata(&path) {
-        Ok(found) if found.is_file() => (),
-        Ok(found) if found.is_dir() => return Err(SecretError::NotFile { path, kind: "directory" }),
-        Ok(_) => return Err(SecretError::NotFile { path, kind: "pipe or device" }),
-        Err(source) => return Err(SecretError::Unreadable { path, source }),
+impl SecretError {
+    fn command(command: &Command, error: CommandError) -> Self {
+        Self::Command { program: command.name(), error }
     }
-    let bytes = match read_at_most(&path, LONGEST + 1) {
-        Ok(bytes) if bytes.len() <= LONGEST => Zeroizing::new(bytes),
-        Ok(_) => return Err(SecretError::TooLong(path)),
-        Err(source) => return Err(SecretError::Unreadable { path, source }),
-    };
-    let Ok(text) = std::str::from_utf8(&bytes) else {
-        return Err(SecretError::NotText(path));
-    };
-    // Editors and `echo` end files with a newline that is not part of the secret; one, not all.
-    let text = text.strip_suffix('\n').map_or(text, |t| t.strip_suffix('\r').unwrap_or(t));
-    if text.is_empty() {
-        return Err(SecretError::Empty(path));
-    }
-    Ok(Secret::new(text))
 }
 
-fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let length = usize::try_from(file.metadata()?.len()).unwrap_or(limit).min(limit);
-    // In one piece, since a buffer that grows leaves copies behind.
-    let mut bytes = Vec::with_capacity(length + 1);
-    file.take(limit as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// Editors and `echo` end texts with a newline that is not part of the secret; one, not all.
+fn without_newline(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
 }
 
 #[cfg(test)]
@@ -169,49 +229,5 @@ mod tests {
     fn debug_output_never_shows_the_secret() {
         let source = SecretSource::inline("hunter2");
         assert!(!format!("{source:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn exactly_one_trailing_newline_is_trimmed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let check = |content: &str, wanted: &str| {
-            std::fs::write(&path, content).unwrap();
-            let read = SecretSource::File(path.clone()).read_now().unwrap();
-            assert_eq!(read.expose(), wanted, "file content {content:?}");
-        };
-        check("abc", "abc");
-        check("abc\n", "abc");
-        check("abc\r\n", "abc");
-        check("abc\n\n", "abc\n");
-        check(" abc ", " abc ");
-    }
-
-    #[test]
-    fn what_is_no_file_of_a_secrets_size_is_refused_and_never_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let check = |path: &Path, wanted: &str| {
-            let error = SecretSource::File(path.to_owned()).read_now().unwrap_err().to_string();
-            assert!(error.contains(wanted) && error.contains(&*path.to_string_lossy()), "{error}");
-        };
-        check(dir.path(), "is a directory, not a file");
-        check(Path::new("/dev/zero"), "is a pipe or device, not a file");
-        let (pipe, _writer) = std::io::pipe().unwrap();
-        let number = std::os::fd::AsRawFd::as_raw_fd(&pipe);
-        check(Path::new(&format!("/proc/self/fd/{number}")), "is a pipe or device, not a file");
-        let long = dir.path().join("long");
-        std::fs::write(&long, vec![b'x'; LONGEST]).unwrap();
-        assert!(SecretSource::File(long.clone()).read_now().is_ok());
-        std::fs::write(&long, vec![b'x'; LONGEST + 1]).unwrap();
-        check(&long, "larger than 64 KiB");
-    }
-
-    #[test]
-    fn an_empty_file_is_an_error_that_names_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        std::fs::write(&path, "\n").unwrap();
-        let error = SecretSource::File(path.clone()).read_now().unwrap_err();
-        assert!(error.to_string().contains(&*path.to_string_lossy()));
     }
 }

@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::clock::Moment;
 use crate::oauth;
 use crate::reason::Reason;
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 
 pub use reader::{Pass, Reader, RequestHash, Verdict};
 pub use refresher::Refresher;
@@ -133,6 +133,11 @@ pub trait Source {
     /// A digest over every byte that identifies this way to get tokens: the configuration of the token request and its
     /// secrets as they are now (RELIABILITY: a latch ends when the bytes of a secret change). `None` while a secret cannot be read.
     fn fingerprint(&self) -> impl Future<Output = Option<[u8; 32]>>;
+
+    /// The same, for who looks every few seconds whether it has changed: what is costly to read may be a little old.
+    fn glance(&self) -> impl Future<Output = Option<[u8; 32]>> {
+        self.fingerprint()
+    }
 }
 
 impl Source for oauth::TokenEndpoint {
@@ -146,6 +151,10 @@ impl Source for oauth::TokenEndpoint {
 
     async fn fingerprint(&self) -> Option<[u8; 32]> {
         self.fingerprint().await
+    }
+
+    async fn glance(&self) -> Option<[u8; 32]> {
+        secret::glance(self.fingerprint()).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! What all tables of one load share: where mistakes go, and what references mean.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::mistake::{Mistake, Place};
 use crate::reason::Reason;
+use crate::secret::Command;
 use crate::upstream::HttpProxy;
 
 /// What all tables of one load share: where mistakes go, and what references mean.
@@ -18,12 +20,24 @@ pub(super) struct Context<'e> {
     ignore_unknown_keys: bool,
     /// Every proxy once, however often it is named.
     pub(super) proxies: RefCell<Vec<HttpProxy>>,
+    /// Every command once, so that it runs once for all who need its output.
+    pub(super) commands: RefCell<Vec<Command>>,
+    /// The variables that hold secrets.
+    pub(super) secret_variables: RefCell<BTreeSet<String>>,
 }
 
 impl<'e> Context<'e> {
     pub(super) fn new(environment: &'e Environment, base: PathBuf, ignore_unknown_keys: bool) -> Self {
-        let (mistakes, warnings, proxies) = (RefCell::default(), RefCell::default(), RefCell::default());
-        Self { mistakes, warnings, environment, base, ignore_unknown_keys, proxies }
+        Self {
+            mistakes: RefCell::default(),
+            warnings: RefCell::default(),
+            environment,
+            base,
+            ignore_unknown_keys,
+            proxies: RefCell::default(),
+            commands: RefCell::default(),
+            secret_variables: RefCell::default(),
+        }
     }
 
     pub(super) fn mistake(&self, place: Place, reason: Reason, key: impl Into<String>, message: impl Into<String>) {

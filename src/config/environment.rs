@@ -2,7 +2,7 @@
 //!
 //! Owns the captured variables, so that nothing below `cli` ever asks the system for one. Values count as secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -50,5 +50,43 @@ impl Environment {
     pub(super) fn credentials_directory(&self) -> Option<PathBuf> {
         let value = self.value("CREDENTIALS_DIRECTORY")??;
         Some(PathBuf::from(value.expose()))
+    }
+
+    /// What a command that hands out a secret gets: everything but what is ours, what `secrets` names, and what the service manager
+    /// says to this process alone.
+    pub(super) fn for_commands(&self, secrets: &BTreeSet<String>) -> Vec<(String, Secret)> {
+        let is_ours = |name: &str| {
+            name.starts_with("BEARERD_")
+                || name.starts_with("LISTEN_")
+                || name.starts_with("WATCHDOG_")
+                || name == "NOTIFY_SOCKET"
+                || secrets.contains(name)
+        };
+        let pass = |(name, value): (&String, &Option<Secret>)| Some((name.clone(), value.clone()?));
+        self.0.iter().filter(|(name, _)| !is_ours(name)).filter_map(pass).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_get_the_ordinary_variables_and_no_secret() {
+        let names = [
+            "PATH",
+            "HOME",
+            "HTTPS_PROXY",
+            "CREDENTIALS_DIRECTORY",
+            "BEARERD_PASSWORD",
+            "API_PASSWORD",
+            "LISTEN_FDS",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+        ];
+        let environment = Environment::new(names.map(|name| (name.into(), "x".into())));
+        let passed = environment.for_commands(&BTreeSet::from(["API_PASSWORD".to_owned()]));
+        let passed: Vec<_> = passed.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(passed, ["CREDENTIALS_DIRECTORY", "HOME", "HTTPS_PROXY", "PATH"]);
     }
 }

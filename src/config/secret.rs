@@ -1,24 +1,41 @@
-//! Secret references: `"text"`, `{ file = "…" }`, `{ env = "NAME" }`, `{ systemd = "NAME" }`.
+//! Secret references: `"text"`, `{ file = "…" }`, `{ env = "NAME" }`, `{ systemd = "NAME" }`, `{ command = ["…"] }`, each but the first
+//! with a `pointer` into it if it is JSON.
 //!
 //! Every secret is read once while the configuration is checked, so that a missing one is found at start and not at the
 //! first request. No message shows a value.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::context::Context;
 use super::document::{Node, Table, Value};
 use super::mistake::Place;
-use super::reader::Reader;
-use super::words;
+use super::reader::{Keys, Reader};
+use super::value;
 use crate::reason::Reason;
-use crate::secret::{Secret, SecretSource};
+use crate::secret::{Command, Secret, SecretSource};
 
-const KINDS: &[&str] = &["file", "env", "systemd"];
+pub(super) const KEYS: Keys = Keys {
+    name: "{ file = \"…\" }",
+    obeyed: &["file", "env", "systemd", "command", "timeout", "pointer"],
+    later: &[],
+    protective: &[],
+};
+
+const KINDS: &[&str] = &["file", "env", "systemd", "command"];
 
 /// Where a secret stands in the examples of messages.
-const FORMS: &str = "a string, { file = \"…\" }, { env = \"NAME\" } or { systemd = \"NAME\" }";
+const FORMS: &str = "a string, { file = \"…\" }, { env = \"NAME\" }, { systemd = \"NAME\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
+
+/// How long a command may take unless its `timeout` says.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A longer one would make the start of bearerd wait for it.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Whether a table is a secret reference, as opposed to a table of keys.
 pub(super) fn is_reference(table: &Table) -> bool {
-    table.entries.iter().any(|entry| KINDS.contains(&&*entry.key) || entry.key == "command")
+    table.entries.iter().any(|entry| KINDS.contains(&&*entry.key))
 }
 
 /// The secret at `key`.
@@ -51,18 +68,12 @@ pub(super) fn missing(reader: &Reader<'_>, key: &str, why: &str) {
 pub(super) fn from_node(context: &Context<'_>, node: &Node, path: &str) -> Option<SecretSource> {
     match &node.value {
         Value::Text(text) => Some(SecretSource::inline(text.as_str())),
-        Value::Table(table) => match table.entries.as_slice() {
-            [entry] => {
-                let source = reference(context, &entry.key, &entry.node, &entry.key_place, path)?;
-                check_readable(context, &source, &node.place, path);
-                Some(source)
-            }
-            _ => {
-                let message = format!("must be one of: {FORMS}");
-                context.mistake(node.place.clone(), Reason::ConfigWrongValue, path, message);
-                None
-            }
-        },
+        Value::Table(table) => {
+            let reader = Reader::of_node(context, node, node.place.clone(), path.to_owned(), &KEYS);
+            let source = reference(&reader, table)?;
+            check_readable(context, &source, &node.place, path);
+            Some(source)
+        }
         _ => {
             let message = format!("must be {FORMS}, not {}", node.kind());
             context.mistake(node.place.clone(), Reason::ConfigWrongValue, path, message);
@@ -71,26 +82,117 @@ pub(super) fn from_node(context: &Context<'_>, node: &Node, path: &str) -> Optio
     }
 }
 
-fn reference(context: &Context<'_>, kind: &str, node: &Node, key_place: &Place, path: &str) -> Option<SecretSource> {
-    let mistake = |place: &Place, reason, message: String| context.mistake(place.clone(), reason, path, message);
-    if kind == "command" {
-        mistake(key_place, Reason::ConfigNotYet, "secrets from a command are not supported yet".to_owned());
-        return None;
-    }
-    if !KINDS.contains(&kind) {
-        let near = words::did_you_mean(kind, KINDS);
-        mistake(key_place, Reason::ConfigUnknownKey, format!("a secret comes from {}{near}", words::one_of(KINDS)));
-        return None;
-    }
-    let Some(text) = node.as_text().filter(|text| !text.is_empty()) else {
-        mistake(&node.place, Reason::ConfigWrongValue, format!("{kind} must be a string that is not empty"));
-        return None;
+fn reference(reader: &Reader<'_>, table: &Table) -> Option<SecretSource> {
+    let mistake = |reason, message: String| {
+        reader.context().mistake(reader.place().clone(), reason, reader.path(), message);
     };
-    match kind {
-        "file" => Some(SecretSource::File(context.resolve(text, &node.place))),
-        "env" => from_environment(context, text).map_err(|m| mistake(&node.place, Reason::ConfigSecret, m)).ok(),
-        _ => from_systemd(context, text).map_err(|m| mistake(&node.place, Reason::ConfigSecret, m)).ok(),
+    let written: Vec<_> = KINDS.iter().copied().filter(|kind| reader.has(kind)).collect();
+    let kind = match written.as_slice() {
+        [kind] => *kind,
+        [] => {
+            let is_told = table.entries.iter().any(|entry| !KEYS.obeyed.contains(&entry.key.as_str()));
+            if !is_told || reader.context().ignore_unknown_keys() {
+                mistake(Reason::ConfigWrongValue, format!("must be one of: {FORMS}"));
+            }
+            return None;
+        }
+        several => {
+            let message = format!("comes from one place alone, but {} are written", several.join(" and "));
+            mistake(Reason::ConfigContradiction, message);
+            return None;
+        }
+    };
+    let pointer = reader.has("pointer").then(|| reader.parsed("pointer", value::json_pointer));
+    let timeout = timeout(reader, kind);
+    let source = match kind {
+        "command" => command(reader, timeout?),
+        kind => from_name(reader, kind),
+    };
+    match pointer {
+        None => source,
+        Some(pointer) => Some(SecretSource::Member { of: Box::new(source?), pointer: pointer? }),
     }
+}
+
+fn from_name(reader: &Reader<'_>, kind: &str) -> Option<SecretSource> {
+    let text = reader.non_empty(kind)?;
+    let context = reader.context();
+    let source = match kind {
+        "file" => Ok(SecretSource::File(context.resolve(&text, &reader.node(kind)?.place))),
+        "env" => from_environment(context, &text),
+        _ => from_systemd(context, &text),
+    };
+    let place = &reader.node(kind)?.place;
+    source.map_err(|message| context.mistake(place.clone(), Reason::ConfigSecret, reader.path(), message)).ok()
+}
+
+fn timeout(reader: &Reader<'_>, kind: &str) -> Option<Duration> {
+    if !reader.has("timeout") {
+        return Some(TIMEOUT);
+    }
+    if kind != "command" {
+        reader.reject("timeout", Reason::ConfigContradiction, format!("is for commands alone, not for {kind}"));
+    }
+    let timeout = reader.positive_duration("timeout")?;
+    if timeout > LONGEST_TIMEOUT {
+        reader.wrong("timeout", "must be at most 2m: bearerd waits for the command when it starts");
+    }
+    Some(timeout)
+}
+
+/// The same command in several places is run once for all of them.
+fn command(reader: &Reader<'_>, timeout: Duration) -> Option<SecretSource> {
+    let node = reader.node("command")?;
+    let wrong = |message: &str| {
+        reader.wrong("command", message);
+        None
+    };
+    let Value::List(items) = &node.value else {
+        return wrong("must be a list, [\"PROGRAM\", \"ARGUMENT\", …]: it is run without a shell");
+    };
+    let words: Option<Vec<_>> = items.iter().map(Node::as_text).collect();
+    let Some((program, arguments)) = words.as_deref().and_then(<[_]>::split_first) else {
+        return wrong("must be a list of strings, of which the first is the program");
+    };
+    if program.is_empty() || words.iter().flatten().any(|word| word.contains('\0')) {
+        return wrong("must begin with a program, and no argument may hold a zero byte");
+    }
+    let context = reader.context();
+    // As in a shell: a name without a slash is looked for in PATH.
+    let program = if program.contains('/') { context.resolve(program, &node.place) } else { PathBuf::from(program) };
+    let arguments = arguments.iter().copied().map(Secret::new).collect();
+    let environment = context.environment.for_commands(&context.secret_variables.borrow());
+    let new = Command::new(program, arguments, timeout, environment);
+    let mut known = context.commands.borrow_mut();
+    let command = known.iter().find(|command| **command == new).cloned().unwrap_or_else(|| {
+        known.push(new.clone());
+        new
+    });
+    Some(SecretSource::Command(command))
+}
+
+/// The names of all variables that a configuration reads secrets from: no command gets to see them.
+pub(super) fn variables(table: &Table) -> BTreeSet<String> {
+    fn walk(table: &Table, found: &mut BTreeSet<String>) {
+        for entry in &table.entries {
+            if let ("env", Some(name)) = (entry.key.as_str(), entry.node.as_text()) {
+                found.insert(name.to_owned());
+            }
+            walk_node(&entry.node, found);
+        }
+    }
+
+    fn walk_node(node: &Node, found: &mut BTreeSet<String>) {
+        match &node.value {
+            Value::Table(table) => walk(table, found),
+            Value::List(items) => items.iter().for_each(|item| walk_node(item, found)),
+            _ => {}
+        }
+    }
+
+    let mut found = BTreeSet::new();
+    walk(table, &mut found);
+    found
 }
 
 /// Variables that Kubernetes fills from a Secret carry its final newline, as files do.
@@ -125,5 +227,135 @@ fn from_systemd(context: &Context<'_>, name: &str) -> Result<SecretSource, Strin
 fn check_readable(context: &Context<'_>, source: &SecretSource, place: &Place, path: &str) {
     if let Err(error) = source.read_now() {
         context.mistake(place.clone(), Reason::ConfigSecret, path, crate::log::chain(&error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Environment, Settings, Sources, load_text};
+    use super::*;
+    use crate::oauth::settings::Param;
+
+    /// A configuration whose credential has these params, and a file `key.json` beside it.
+    fn load(directory: &Path, params: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        std::fs::write(directory.join("key.json"), r#"{"private_key":"hunter2","id":7}"#).unwrap();
+        let text = format!(
+            "[routes.a]\nupstream = \"https://a.example\"\n[credentials.a]\ntoken_endpoint = \"https://a.example/t\"\n\
+             params = {{ {params} }}\n"
+        );
+        let environment = Environment::new(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        let path = directory.join("b.toml");
+        let sources = Sources { file: Some(path.clone()), environment, ..Sources::default() };
+        load_text(&text, &path, &sources).map_err(|mistakes| mistakes.to_string())
+    }
+
+    fn secret_of(settings: &Settings, index: usize) -> SecretSource {
+        let Some((_, Param::Text(source))) = settings.credentials[0].oauth.params.get(index) else {
+            panic!("no such param")
+        };
+        source.clone()
+    }
+
+    #[test]
+    fn every_place_gives_its_secret_and_a_pointer_gives_a_member_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let variables = [
+            ("PATH", "/usr/bin:/bin"),
+            ("JSON", "{\"a\":[\"hunter3\"]}"),
+            ("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap()),
+        ];
+        let check = |reference: &str, wanted: &str| {
+            let settings = load(directory.path(), &format!("x = {reference}"), &variables).unwrap();
+            assert_eq!(secret_of(&settings, 0).read_now().unwrap().expose(), wanted, "{reference}");
+        };
+        check("{ file = \"key.json\", pointer = \"/private_key\" }", "hunter2");
+        check("{ systemd = \"key.json\", pointer = \"/id\" }", "7");
+        check("{ env = \"JSON\", pointer = \"/a/0\" }", "hunter3");
+        check("{ command = [\"printf\", \"%s\", \"a b;$HOME\"], timeout = \"30s\" }", "a b;$HOME");
+        check("{ command = [\"echo\", '{\"k\":\"v\"}'], pointer = \"/k\" }", "v");
+        // A program with a slash is relative to the file, as every path is.
+        std::os::unix::fs::symlink("/bin/echo", directory.path().join("say")).unwrap();
+        check("{ command = [\"./say\", \"hi\"] }", "hi");
+    }
+
+    #[test]
+    fn a_command_is_run_once_for_a_whole_configuration_and_sees_no_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = "env > seen.$$; echo '{\"id\":\"i\",\"secret\":\"s\"}'";
+        std::fs::write(directory.path().join("script"), format!("#!/bin/sh\ncd \"$(dirname \"$0\")\"\n{script}\n"))
+            .unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(directory.path().join("script"), mode).unwrap();
+        let variables =
+            [("PATH", "/usr/bin:/bin"), ("HOME", "/h"), ("MINE", "hunter4"), ("BEARERD_PASSWORD", "hunter5")];
+        let member = |name: &str| format!("{{ command = [\"./script\"], pointer = \"/{name}\" }}");
+        let params = format!("a = {}, b = {}, c = {{ env = \"MINE\" }}", member("id"), member("secret"));
+        let settings = load(
+            directory.path(),
+            &format!("{params} }}\nusername = \"u\"\nheaders = {{ x-a = {}", member("id")),
+            &variables,
+        );
+        let settings = settings.unwrap();
+        assert_eq!(secret_of(&settings, 1).read_now().unwrap().expose(), "s");
+        let files = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        let seen: Vec<_> = files.filter(|path| path.to_string_lossy().contains("seen.")).collect();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        let seen = std::fs::read_to_string(&seen[0]).unwrap();
+        assert!(seen.contains("HOME=/h") && !seen.contains("hunter"), "{seen}");
+    }
+
+    #[test]
+    fn what_is_no_reference_is_said_with_what_would_be_right() {
+        let directory = tempfile::tempdir().unwrap();
+        let check = |reference: &str, wanted: &str| {
+            let variables = [("PATH", "/usr/bin:/bin"), ("E", "x")];
+            let mistakes = load(directory.path(), &format!("x = {reference}"), &variables).expect_err(reference);
+            assert!(mistakes.contains(wanted) && !mistakes.contains("hunter"), "{wanted:?}: {mistakes}");
+            assert!(mistakes.contains("\n1 mistake;"), "{mistakes}");
+        };
+        check("{}", "F005 credentials.a.params.x: must be one of: a string, { file =");
+        check("{ pointer = \"/a\" }", "F005 credentials.a.params.x: must be one of");
+        check("{ fil = \"x\" }", "F003 credentials.a.params.x.fil: unknown key; did you mean \"file\"?");
+        check(
+            "{ file = \"x\", env = \"E\" }",
+            "F007 credentials.a.params.x: comes from one place alone, but file and env are",
+        );
+        check("{ file = \"\" }", "F005 credentials.a.params.x.file: must not be empty");
+        check("{ env = \"E\", timeout = \"1s\" }", "F007 credentials.a.params.x.timeout: is for commands alone");
+        check("{ command = \"vault read x\" }", "F005 credentials.a.params.x.command: must be a list");
+        check("{ command = [] }", "F005 credentials.a.params.x.command: must be a list of strings");
+        check("{ command = [\"echo\", 1] }", "F005 credentials.a.params.x.command: must be a list of strings");
+        check("{ command = [\"\"] }", "F005 credentials.a.params.x.command: must begin with a program");
+        check(
+            "{ command = [\"echo\", \"x\"], timeout = 5 }",
+            "F005 credentials.a.params.x.timeout: must be a string with a unit",
+        );
+        check(
+            "{ command = [\"echo\", \"x\"], timeout = \"3m\" }",
+            "F005 credentials.a.params.x.timeout: must be at most 2m",
+        );
+        check(
+            "{ command = [\"no-such-program\", \"hunter6\"] }",
+            "F010 credentials.a.params.x: the command no-such-program does not exist",
+        );
+        check(
+            "{ command = [\"sh\", \"-c\", \"echo denied >&2; exit 4\"] }",
+            "the command sh failed (exit status: 4) and said: \"denied\"",
+        );
+        check(
+            "{ command = [\"sleep\", \"60\"], timeout = \"50ms\" }",
+            "the command sleep did not end within 50ms and was killed",
+        );
+        check(
+            "{ file = \"key.json\", pointer = \"private_key\" }",
+            "pointer: must be a JSON Pointer, which begins with a slash: \"/private_key\"",
+        );
+        check("{ file = \"key.json\", pointer = \"/key\" }", "key.json has no /key; there are: private_key, id");
+        check(
+            "{ env = \"E\", pointer = \"/key\" }",
+            "the environment variable \"E\" is not JSON, which `pointer` needs",
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `routes.*.headers`: fields that a route sets or removes on their way to the upstream.
 //!
 //! Applied after stripping and before the token is set, so that neither a caller nor a rule can stand in the token's place. A value
-//! may be a secret in a file: it is read again while bearerd runs, and what cannot be read or sent leaves the old value in use.
+//! may be a secret in a file or of a command: it is read again while bearerd runs, and what cannot be read or sent leaves the old value in use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use super::headers;
 use super::route::Route;
 use super::settings::FieldRules;
 use crate::log::chain;
-use crate::secret::SecretSource;
+use crate::secret::{self, SecretSource};
 
-/// How often files with values are read.
+/// How often values are read.
 const POLL: Duration = Duration::from_secs(2);
 
 /// The rules of one route, with the values as they are now. Shared by all workers.
@@ -69,12 +69,12 @@ pub fn field_value(text: &str) -> Result<HeaderValue, http::header::InvalidHeade
     Ok(value)
 }
 
-/// Reads values from files again, for ever. Returns at once if there are none.
+/// Reads values that may change again, for ever. Returns at once if there are none.
 pub async fn follow(routes: Vec<Arc<Route>>) {
     let fields: Vec<(&Route, &Field)> = routes
         .iter()
         .flat_map(|route| route.rules.set.iter().map(move |field| (&**route, field)))
-        .filter(|(_, field)| !matches!(field.source, SecretSource::Inline(_) | SecretSource::Env { .. }))
+        .filter(|(_, field)| field.source.may_change())
         .collect();
     let mut complained = vec![false; fields.len()];
     while !fields.is_empty() {
@@ -92,7 +92,7 @@ pub async fn follow(routes: Vec<Arc<Route>>) {
 
 impl Field {
     async fn refresh(&self) -> Result<(), String> {
-        let text = self.source.read().await.map_err(|error| chain(&error))?;
+        let text = secret::glance(self.source.read()).await.map_err(|error| chain(&error))?;
         let value = field_value(text.expose()).map_err(|_| "holds characters that no header field can".to_owned())?;
         if value != **self.value.load() {
             self.value.store(Arc::new(value));

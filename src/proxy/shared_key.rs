@@ -1,6 +1,6 @@
 //! The key that callers share with bearerd (`callers.key`).
 //!
-//! Owns its comparison, in constant time, and its renewal when its file changes. Keeps a digest alone: the key itself is needed
+//! Owns its comparison, in constant time, and its renewal when its file or its command's output changes. Keeps a digest alone: the key itself is needed
 //! by nobody.
 
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use arc_swap::ArcSwap;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
-use crate::secret::{Secret, SecretError, SecretSource};
+use crate::secret::{self, Secret, SecretError, SecretSource};
 use crate::shutdown::Shutdown;
 
-/// Between two looks at the file.
+/// Between two looks at where it is kept.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A shared key. Clones see the same one.
@@ -39,9 +39,9 @@ impl SharedKey {
         guess.as_ref().ct_eq(self.digest.load().as_slice()).into()
     }
 
-    /// Looks whether the file holds another key. Returns whether it does.
+    /// Looks whether there is another key now. Returns whether it does.
     async fn renew(&self) -> Result<bool, SecretError> {
-        let new = digest_of(&self.source.read().await?);
+        let new = digest_of(&secret::glance(self.source.read()).await?);
         let is_other = **self.digest.load() != new;
         if is_other {
             self.digest.store(Arc::new(new));
@@ -49,10 +49,10 @@ impl SharedKey {
         Ok(is_other)
     }
 
-    /// Reads the key again whenever its file has changed, until shutdown. While the file cannot be read the last key holds.
+    /// Reads the key again for ever, until shutdown. While it cannot be read the last key holds.
     pub async fn follow(self, mut shutdown: Shutdown) {
         let mut is_told = false;
-        if !matches!(self.source, SecretSource::File(_)) {
+        if !self.source.may_change() {
             return;
         }
         loop {

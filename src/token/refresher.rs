@@ -277,9 +277,14 @@ impl<S: Source> Refresher<S> {
     }
 
     async fn secret_has_changed(&self) -> bool {
-        let Some(digest) = self.digest().await.filter(|digest| Some(*digest) != self.refused) else { return false };
+        let Some(digest) = self.glance().await.filter(|digest| Some(*digest) != self.refused) else { return false };
         self.shared.clock.sleep_until(self.shared.clock.now() + SECRET_SETTLES).await;
-        self.digest().await == Some(digest)
+        self.glance().await == Some(digest)
+    }
+
+    async fn glance(&self) -> Option<Digest> {
+        let fingerprint = caught(self.source.glance()).await.flatten()?;
+        Some(self.latch.digest(&fingerprint))
     }
 
     async fn digest(&self) -> Option<Digest> {

@@ -16,7 +16,8 @@ use crate::oauth::{Class, FetchError};
 pub(crate) const FLOOR: Duration = Duration::from_secs(1);
 /// Longer lives are cut to this: an endpoint that says 10^18 seconds must not overflow anything.
 pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// How often a waiting or latched credential looks whether its secrets have changed.
+/// How often a waiting or latched credential looks whether its secrets have changed. Commands are not run that often:
+/// [`crate::secret::Command::REST`].
 pub(crate) const SECRET_POLL: Duration = Duration::from_secs(2);
 /// A changed secret must stay the same for so long: a file that is being written is not a new secret.
 pub(crate) const SECRET_SETTLES: Duration = Duration::from_millis(500);

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::origin::{Origin, OriginError};
 use crate::backoff::doubling;
-use crate::secret::{Secret, SecretError, SecretSource};
+use crate::secret::{self, Secret, SecretError, SecretSource};
 use crate::tls::{self, ClientSettings, TlsError};
 
 /// The first pause after a refused login; each further one doubles.
@@ -90,7 +90,7 @@ pub enum ProxyError {
 }
 
 impl HttpProxy {
-    /// The proxy whose URL `source` holds; a file is read again for each connection.
+    /// The proxy whose URL `source` holds; a file is read again for each connection, a command run again at most every 30 s.
     ///
     /// # Errors
     /// [`ProxyError`] if the URL cannot be read, or is none.
@@ -112,10 +112,11 @@ impl HttpProxy {
 
     /// Where it is now.
     pub(super) async fn address(&self) -> Result<Address, ProxyError> {
-        match &self.0.source {
-            SecretSource::Inline(_) | SecretSource::Env { .. } => Ok(self.0.first.clone()),
-            source => Ok(parse(source.read().await?.expose())?),
+        if !self.0.source.may_change() {
+            return Ok(self.0.first.clone());
         }
+        // A command is not run for every connection.
+        Ok(parse(secret::glance(self.0.source.read()).await?.expose())?)
     }
 
     /// TLS to the proxy itself, with the platform's authorities.

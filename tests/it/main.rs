@@ -43,6 +43,7 @@ mod rejection;
 mod renewal;
 mod replay;
 mod routes;
+mod secrets;
 mod streaming;
 mod timeouts;
 mod tls;
