@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-pub use assemble::{token_endpoint, upstream};
+pub use assemble::{token_endpoint, upstream, ways};
 pub use run::run;
 
 use crate::clock::Clock;

@@ -110,6 +110,9 @@ struct AdminArgs {
 struct ExplainArgs {
     /// A code such as T021; left out, all are listed
     code: Option<String>,
+    /// Print the pages of all codes as one Markdown document
+    #[arg(long, conflicts_with = "code")]
+    markdown: bool,
 }
 
 /// Everything the binary does: reads the command line and runs a verb.
@@ -133,7 +136,7 @@ pub fn main(
         Verb::Demo(args) => demo::run(args),
         Verb::Healthcheck(args) => healthcheck::run(&args.into()),
         Verb::Retry(args) => retry::run(&retry::Args { name: args.name, admin: args.admin.address }),
-        Verb::Explain(args) => explain::run(&explain::Args { code: args.code }),
+        Verb::Explain(args) => explain::run(&explain::Args { code: args.code, markdown: args.markdown }),
     }
 }
 

@@ -12,6 +12,7 @@ mod lifetime;
 mod mask;
 mod material;
 mod message;
+mod observe;
 mod refuse;
 mod request;
 mod retry_after;
@@ -36,6 +37,7 @@ use mask::Mask;
 use material::Material;
 use send::{Answer, Body, NoAnswer};
 
+pub use observe::{Content, Seen};
 pub use settings::Settings;
 use settings::{ClientAuthentication, Endpoint, GrantProof};
 
@@ -166,6 +168,7 @@ impl TokenEndpoint {
         let answer = send::exchange(&located.connector, request, settings.timeout, &self.clock)
             .await
             .map_err(|failure| refuse::unanswered(&failure))?;
+        observe::note(&answer, &located.uri, settings);
         self.judge(&answer, material, grant)
     }
 

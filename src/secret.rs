@@ -13,7 +13,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
+use bytes::Bytes;
+use http::header::{HeaderValue, InvalidHeaderValue};
+use zeroize::{Zeroize as _, Zeroizing};
 
 pub use command::{Command, CommandError};
 pub use json::PointerError;
@@ -213,6 +215,28 @@ pub enum SecretError {
 impl SecretError {
     fn command(command: &Command, error: CommandError) -> Self {
         Self::Command { program: command.name(), error }
+    }
+}
+
+/// The pieces as the value of a header field that nothing prints, in memory that is wiped when its last copy is dropped.
+///
+/// # Errors
+/// If no header field can hold them.
+pub fn header_value(pieces: &[&str]) -> Result<HeaderValue, InvalidHeaderValue> {
+    let text = Zeroizing::new(pieces.concat().into_bytes());
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text))?;
+    // Keeps it out of `Debug` and out of HPACK's tables (RFC 7541 §7.1.3).
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Wipes every text in a JSON value.
+pub fn wipe(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => text.zeroize(),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(wipe),
+        serde_json::Value::Object(members) => members.values_mut().for_each(wipe),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
     }
 }
 

@@ -22,7 +22,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 
-pub use certificate::{CallerName, caller_names};
+pub use certificate::{CallerName, Summary, caller_names, summary};
 pub use client::ClientSettings;
 pub use explain::{cause, explain, explain_caller};
 pub use files::Role;

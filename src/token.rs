@@ -25,7 +25,6 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
-use zeroize::Zeroizing;
 
 use crate::clock::Moment;
 use crate::oauth;
@@ -160,9 +159,5 @@ impl Source for oauth::TokenEndpoint {
 
 fn header_value(scheme: &str, token: &Secret) -> Result<HeaderValue, InvalidHeaderValue> {
     let separator = if scheme.is_empty() { "" } else { " " };
-    let text = Zeroizing::new([scheme, separator, token.expose()].concat());
-    let mut value = HeaderValue::from_str(&text)?;
-    // Keeps it out of `Debug` and out of HPACK's tables (RFC 7541 §7.1.3).
-    value.set_sensitive(true);
-    Ok(value)
+    secret::header_value(&[scheme, separator, token.expose()])
 }

@@ -140,11 +140,19 @@ pub fn token_endpoint(
     settings: &Settings,
     clock: &Clock,
 ) -> Result<TokenEndpoint, StartError> {
-    let tls = tls::Client::load(credential.tls.clone())?;
-    let ways = Ways::new(tls, settings.timeouts.connect, credential.proxy.clone());
+    let ways = ways(credential, settings)?;
     // A name that TLS cannot check is found at start and not at the first token request.
     ways.to(&Origin::of(credential.oauth.endpoint.written()).map_err(io::Error::other)?)?;
     Ok(TokenEndpoint::new(Arc::new(credential.oauth.clone()), ways, clock.clone()))
+}
+
+/// How a credential's servers are reached.
+///
+/// # Errors
+/// [`StartError`] if a TLS file cannot be used.
+pub fn ways(credential: &Credential, settings: &Settings) -> Result<Ways, StartError> {
+    let tls = tls::Client::load(credential.tls.clone())?;
+    Ok(Ways::new(tls, settings.timeouts.connect, credential.proxy.clone()))
 }
 
 /// A connector to the upstream of a route.

@@ -1,4 +1,4 @@
-//! `bearerd explain CODE`: the page of a reason code.
+//! `bearerd explain CODE`: the page of a reason code; all of them as one document.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,10 +16,16 @@ const INDENT: usize = 2;
 pub struct Args {
     /// A code, in either case; without one, all are listed.
     pub code: Option<String>,
+    /// All pages, as `docs/reason-codes.md` holds them.
+    pub markdown: bool,
 }
 
 /// Prints the page, or the list. 0, or 2 if there is no such code.
 pub fn run(args: &Args) -> ExitCode {
+    if args.markdown {
+        let _ = write!(io::stdout(), "{}", markdown());
+        return ExitCode::SUCCESS;
+    }
     match text(args.code.as_deref()) {
         Ok(text) => {
             let _ = write!(io::stdout(), "{text}");
@@ -76,13 +82,67 @@ fn section(text: &mut String, title: &str, paragraphs: &[&str], bullet: &str) {
     }
 }
 
+/// The codes by their letters.
+const GROUPS: [(&str, &str); 4] = [("T", "Tokens"), ("U", "Upstreams"), ("C", "Callers"), ("F", "Configuration")];
+
+fn of_group(letter: &str) -> impl Iterator<Item = &'static Reason> {
+    Reason::ALL.iter().filter(move |reason| reason.code().starts_with(letter))
+}
+
+/// All pages as one document, each under an anchor that is its code in lower case.
+fn markdown() -> String {
+    let mut text = String::from(
+        "# Reason codes\n\n\
+         <!-- Made by `bearerd explain --markdown` from src/reason/pages; a test holds it against them. -->\n\n\
+         Every failure that users can meet has a stable code: the same in the log line, the metric label, the status page and the \n\
+         problem document. `bearerd explain CODE` prints its page, without a network.\n",
+    )
+    .replace(" \n", "\n");
+    for (letter, title) in GROUPS {
+        let _ = write!(text, "\n| {title} | |\n|---|---|\n");
+        for reason in of_group(letter) {
+            let anchor = reason.code().to_lowercase();
+            let _ = writeln!(text, "| [{reason}](#{anchor}) | {} |", escaped(reason.title()));
+        }
+    }
+    for (letter, title) in GROUPS {
+        let _ = write!(text, "\n## {title}\n");
+        of_group(letter).for_each(|reason| section_of(&mut text, *reason));
+    }
+    text
+}
+
+fn section_of(text: &mut String, reason: Reason) {
+    let page = reason.page();
+    let (anchor, title) = (reason.code().to_lowercase(), escaped(reason.title()));
+    let _ = write!(text, "\n<a id=\"{anchor}\"></a>\n\n### {reason} {title}\n\n{}\n", escaped(page.meaning));
+    for (title, items) in [("Likely causes", page.causes), ("What to do", page.cures)] {
+        let _ = write!(text, "\n{title}:\n\n");
+        for item in items {
+            let _ = writeln!(text, "- {}", escaped(item));
+        }
+    }
+    let _ = write!(text, "\nWhere it shows: {}\n", escaped(page.shows));
+}
+
+/// A text that Markdown leaves as it is.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
 /// Every code with its title, by letter.
 fn list() -> String {
     let mut text = String::new();
-    let groups = [("T", "Tokens"), ("U", "Upstreams"), ("C", "Callers"), ("F", "Configuration")];
-    for (letter, title) in groups {
+    for (letter, title) in GROUPS {
         let _ = writeln!(text, "{title}");
-        for reason in Reason::ALL.iter().filter(|reason| reason.code().starts_with(letter)) {
+        for reason in of_group(letter) {
             let _ = writeln!(text, "  {reason}  {}", reason.title());
         }
         text.push('\n');
@@ -120,6 +180,19 @@ mod tests {
                 assert!(line.chars().count() <= WIDTH || is_one_word, "{reason}: {line:?}");
                 assert_eq!(line.trim_end(), line, "{reason}");
             }
+        }
+    }
+
+    #[test]
+    fn the_document_in_docs_is_what_explain_makes_of_the_pages_now() {
+        let kept = include_str!("../../docs/reason-codes.md");
+        assert!(
+            kept == markdown(),
+            "it is stale; write it anew: cargo run -- explain --markdown >docs/reason-codes.md"
+        );
+        for reason in Reason::ALL {
+            let anchor = format!("<a id=\"{}\"></a>\n\n### {reason} ", reason.code().to_lowercase());
+            assert_eq!(kept.matches(&anchor).count(), 1, "{reason}");
         }
     }
 

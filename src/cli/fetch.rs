@@ -1,27 +1,27 @@
-//! `check --fetch` and `--probe`: one token request for each credential, one GET for each route.
+//! `check --fetch` and `--probe`: one token request for each credential, step by step, and one GET for each route.
 //!
-//! Shows of a token its lifetime, its scope and, if it is a JWT, its claims: never the token, never its signature.
+//! Says in one screen what works and what does not: name, connection, TLS, the answer, the token; and on failure what most likely
+//! cures it. Never tries a second time in another way: each try may count against an account. Shows no token and no secret.
+
+mod cure;
+mod probe;
+mod screen;
+mod token;
+mod way;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::uri::PathAndQuery;
-use http::{Request, StatusCode};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
+use http::Uri;
 
 use crate::app::{self, StartError};
 use crate::clock::Clock;
-use crate::config::{Route, Settings};
-use crate::log::chain;
-use crate::oauth::{Class, FetchError, Grant, Issued};
+use crate::config::{Credential, Settings};
+use crate::oauth::settings::{ClientAuthentication, Endpoint, GrantType};
+use crate::oauth::{Class, FetchError, Grant, Seen};
 use crate::secret::Secret;
+use cure::{Case, cures, skew};
+use screen::{Mark, say, title};
+use way::{failure, milliseconds, walk};
 
 /// How it went, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +46,7 @@ pub(super) fn run(settings: &Settings, probe: Option<&str>) -> Result<Outcome, S
             for route in &settings.routes {
                 let token = route.route.credential.as_ref().and_then(|name| tokens.get(name));
                 if let Some(token) = token {
-                    outcome = outcome.max(probe_one(route, token, path).await?);
+                    outcome = outcome.max(probe::one(route, token, path).await?);
                 }
             }
         }
@@ -59,14 +59,13 @@ async fn fetch_all(settings: &Settings) -> Result<(Outcome, BTreeMap<String, Sec
     let mut outcome = Outcome::Well;
     let mut tokens = BTreeMap::new();
     for credential in &settings.credentials {
-        let name = &credential.token.name;
-        match app::token_endpoint(credential, settings, &clock)?.fetch(Grant::Configured).await {
-            Ok(issued) => {
-                say(&describe(name, &issued));
-                tokens.insert(name.clone(), issued.access_token);
+        title(&heading(credential));
+        match fetch_one(credential, settings, &clock).await? {
+            Ok(Some(token)) => {
+                tokens.insert(credential.token.name.clone(), token);
             }
+            Ok(None) => {}
             Err(error) => {
-                say(&describe_failure(name, &error));
                 let is_refusal = matches!(error.class, Class::Permanent | Class::Refused);
                 outcome = outcome.max(if is_refusal { Outcome::Refused } else { Outcome::Failed });
             }
@@ -75,180 +74,105 @@ async fn fetch_all(settings: &Settings) -> Result<(Outcome, BTreeMap<String, Sec
     Ok((outcome, tokens))
 }
 
-fn say(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
-}
-
-fn describe(name: &str, issued: &Issued) -> String {
-    let lifetime = Duration::from_secs(issued.lifetime.as_secs());
-    let mut text = format!("credentials.{name}: a token for {}", humantime::format_duration(lifetime));
-    if let Some(scope) = &issued.scope {
-        let _ = write!(text, ", scope \"{}\"", printable(scope));
+/// All steps of one credential. `Ok(None)` if nothing was asked for, and for good reason.
+async fn fetch_one(
+    credential: &Credential,
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<Result<Option<Secret>, FetchError>, StartError> {
+    let endpoint = app::token_endpoint(credential, settings, clock)?;
+    let ways = app::ways(credential, settings)?;
+    let written = credential.oauth.endpoint.written();
+    if let Err(error) = walk(&ways, written).await {
+        return Ok(Err(failed(credential, error, None, written)));
     }
-    if issued.refresh_token.is_some() {
-        text.push_str(", with a refresh token");
-    }
-    match claims(&issued.access_token) {
-        Some(claims) => {
-            for (claim, value) in &claims {
-                let _ =
-                    write!(text, "\n  {}: {}{}", printable(claim), printable(&value.to_string()), date(claim, value));
-            }
-        }
-        None => text.push_str(", opaque (no JWT)"),
-    }
-    text
-}
-
-fn describe_failure(name: &str, error: &FetchError) -> String {
-    format!("credentials.{name}: {} {}", error.reason, error.message)
-}
-
-/// The payload of a JWT (RFC 7519 §3). Nothing is verified: only the API can say whether it accepts the token.
-fn claims(token: &Secret) -> Option<serde_json::Map<String, serde_json::Value>> {
-    let mut parts = token.expose().split('.');
-    let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    if parts.next().is_some() {
-        return None;
-    }
-    serde_json::from_slice(&payload).ok()
-}
-
-/// Seconds since the epoch, readable (RFC 7519 §2, NumericDate).
-fn date(claim: &str, value: &serde_json::Value) -> String {
-    if !matches!(claim, "exp" | "iat" | "nbf" | "auth_time" | "updated_at") {
-        return String::new();
-    }
-    let date = value.as_i64().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    date.map_or_else(String::new, |date| format!(" ({date})"))
-}
-
-/// A server's text, without what could act on a terminal.
-fn printable(text: &str) -> String {
-    let hides = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if hides(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
-}
-
-async fn probe_one(route: &Route, token: &Secret, path: &str) -> Result<Outcome, StartError> {
-    let connector = app::upstream(route)?;
-    let within = route.route.timeouts.response_head.unwrap_or(Duration::from_secs(60));
-    let name = &route.route.name;
-    let target = target(route, path);
-    let shown = format!("routes.{name}: GET {}{}", route.route.origin, target.path());
-    let answer = tokio::time::timeout(within, send(&connector, route, token, target)).await;
-    let status = match answer {
-        Ok(Ok(status)) => status,
-        Ok(Err(problem)) => {
-            say(&format!("{shown} failed: {problem}"));
-            return Ok(Outcome::Failed);
-        }
-        Err(_) => {
-            say(&format!("{shown} failed: no answer within {}", humantime::format_duration(within)));
-            return Ok(Outcome::Failed);
+    let place = match endpoint.whereabouts().await {
+        Ok(place) => place,
+        Err(error) => {
+            say(Mark::Failed, "issuer", &failure(&error));
+            return Ok(Err(failed(credential, error, None, written)));
         }
     };
-    let is_rejection = route.route.rejection.status.contains(&status.as_u16());
-    let remark = if is_rejection { ": it rejected a fresh token" } else { "" };
-    say(&format!("{shown} → {status}{remark}"));
-    Ok(if is_rejection || status.is_server_error() { Outcome::Failed } else { Outcome::Well })
-}
-
-/// The upstream's path for a path below the route's own.
-fn target(route: &Route, path: &str) -> PathAndQuery {
-    let base = route.route.upstream.path().trim_end_matches('/');
-    let kept = if route.route.strip_path { "" } else { route.route.path.trim_end_matches('/') };
-    // All three parts have been checked to be paths.
-    PathAndQuery::try_from(format!("{base}{kept}{path}")).unwrap_or_else(|_| PathAndQuery::from_static("/"))
-}
-
-async fn send(
-    connector: &crate::upstream::Connector,
-    route: &Route,
-    token: &Secret,
-    target: PathAndQuery,
-) -> Result<StatusCode, String> {
-    let stream = connector.connect().await.map_err(|error| chain(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
-    let request = request(route, token, target).map_err(|error| chain(&error))?;
-    let answer = async {
-        let answer = sender.send_request(request).await.map_err(|error| chain(&error))?;
-        Ok(answer.status())
-    };
-    let mut answer = std::pin::pin!(answer);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        biased;
-        answer = &mut answer => return answer,
-        // The connection may end before the answer is looked at.
-        _ = &mut connection => {}
-    }
-    answer.await
-}
-
-fn request(route: &Route, token: &Secret, target: PathAndQuery) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let inject = &route.route.inject;
-    let value = match inject.scheme.as_str() {
-        "" => token.expose().to_owned(),
-        scheme => format!("{scheme} {}", token.expose()),
-    };
-    let mut value = HeaderValue::try_from(value)?;
-    value.set_sensitive(true);
-    Request::get(http::Uri::from(target))
-        .header(header::HOST, route.route.origin.authority().as_str())
-        .header(header::ACCEPT, "*/*")
-        .header(header::USER_AGENT, concat!("bearerd/", env!("CARGO_PKG_VERSION")))
-        .header(inject.header.clone(), value)
-        .body(Empty::new())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn issued(token: &str) -> Issued {
-        Issued {
-            access_token: Secret::new(token),
-            lifetime: Duration::from_millis(3_599_400),
-            refresh_token: None,
-            scope: Some("a b\u{1b}[2J".to_owned()),
+    if place != *written {
+        say(Mark::Done, "issuer", &format!("its metadata name {}", screen::printable(&without_query(&place))));
+        if place.authority() != written.authority()
+            && let Err(error) = walk(&ways, &place).await
+        {
+            return Ok(Err(failed(credential, error, None, &place)));
         }
     }
-
-    #[test]
-    fn claims_are_shown_and_the_token_is_not() {
-        let payload = URL_SAFE_NO_PAD.encode(r#"{"iss":"https://login.example.com","exp":1656576038}"#);
-        let token = format!("aGVhZGVy.{payload}.c2lnbmF0dXJl");
-        let text = describe("api", &issued(&token));
-        assert_eq!(
-            text,
-            "credentials.api: a token for 59m 59s, scope \"a b\\u{1b}[2J\"\n  \
-             exp: 1656576038 (2022-06-30T08:00:38Z)\n  iss: \"https://login.example.com\""
-        );
-        assert!(!text.contains(&payload) && !text.contains("c2lnbmF0dXJl"));
+    if credential.oauth.grant == GrantType::RefreshToken {
+        let why = "not asked for a token: a refresh token may be good for one use alone, and that is bearerd run's";
+        say(Mark::Plain, "answer", why);
+        return Ok(Ok(None));
     }
-
-    #[test]
-    fn an_opaque_token_is_called_so() {
-        for token in ["sk-418e41", "a.b.c", "a..c", "a.e30.c.d"] {
-            let text = describe("api", &issued(token));
-            assert!(text.ends_with("opaque (no JWT)") && !text.contains(token), "{text}");
+    let (result, seen) = endpoint.fetch_observed(Grant::Configured).await;
+    if let Some(skew) = seen.as_ref().and_then(|seen| seen.ahead).and_then(skew) {
+        say(Mark::Odd, "clock", &format!("this machine's is {skew} the server's"));
+    }
+    let issued = match result {
+        Ok(issued) => issued,
+        Err(error) => {
+            let took = seen.as_ref().map(|seen| format!(", after {}", milliseconds(seen.took))).unwrap_or_default();
+            let label = if error.reason == crate::reason::Reason::SecretUnreadable { "secret" } else { "answer" };
+            say(Mark::Failed, label, &format!("{}{took}", failure(&error)));
+            return Ok(Err(failed(credential, error, seen.as_ref(), &place)));
         }
+    };
+    if let Some(seen) = &seen {
+        say(Mark::Done, "answer", &format!("{} after {}", seen.status.as_u16(), milliseconds(seen.took)));
     }
+    for (mark, label, text) in token::lines(&issued, seen.as_ref(), &credential.oauth, clock.wall()) {
+        say(mark, label, &text);
+    }
+    Ok(Ok(Some(issued.access_token)))
+}
 
-    #[test]
-    fn a_probed_path_stands_below_the_upstream() {
-        let check = |route: &str, wanted: &str| {
-            let text = format!("[routes.a]\ncredential = \"none\"\n{route}");
-            let settings = crate::config::load_str(&text, std::path::Path::new("b.toml")).unwrap();
-            assert_eq!(target(&settings.routes[0], "/x?y").as_str(), wanted, "{route}");
-        };
-        check("upstream = \"https://a.example\"", "/x?y");
-        check("upstream = \"https://a.example/v2/\"", "/v2/x?y");
-        check("upstream = \"https://a.example/v2\"\npath = \"/b\"", "/v2/x?y");
-        check("upstream = \"https://a.example/v2\"\npath = \"/b\"\nstrip_path = false", "/v2/b/x?y");
+/// Shows what may help.
+fn failed(credential: &Credential, error: FetchError, seen: Option<&Seen>, endpoint: &Uri) -> FetchError {
+    let case = Case {
+        name: &credential.token.name,
+        settings: &credential.oauth,
+        lockout: credential.token.lockout,
+        has_proxy: credential.proxy.is_some(),
+        error: &error,
+        seen,
+        endpoint,
+    };
+    for (index, cure) in cures(&case).iter().enumerate() {
+        say(Mark::Cure, if index == 0 { "cure" } else { "" }, cure);
     }
+    error
+}
+
+/// `credentials.api: client_credentials with client_secret_basic at https://login.example.com/oauth/token`.
+fn heading(credential: &Credential) -> String {
+    let oauth = &credential.oauth;
+    let grant = match oauth.grant {
+        GrantType::ClientCredentials => "client_credentials",
+        GrantType::Password => "password",
+        GrantType::RefreshToken => "refresh_token",
+        GrantType::JwtBearer => "jwt-bearer",
+        GrantType::TokenExchange => "token-exchange",
+        GrantType::None => "no grant_type",
+    };
+    let client = match &oauth.client {
+        ClientAuthentication::Anonymous => "without a client",
+        ClientAuthentication::Public { .. } => "by client_id alone",
+        ClientAuthentication::Basic { .. } => "by client_secret_basic",
+        ClientAuthentication::Post { .. } => "by client_secret_post",
+        ClientAuthentication::Jwt(_) => "by an assertion",
+        ClientAuthentication::Certificate { .. } => "by a certificate",
+    };
+    let place = match &oauth.endpoint {
+        Endpoint::Given(uri) => without_query(uri),
+        Endpoint::Issuer { identifier, .. } => format!("issuer {identifier}"),
+    };
+    format!("credentials.{}: {grant}, {client}, at {place}", credential.token.name)
+}
+
+/// A query may hold a key.
+fn without_query(uri: &Uri) -> String {
+    let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    format!("{}://{authority}{}", uri.scheme_str().unwrap_or_default(), uri.path())
 }

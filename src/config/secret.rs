@@ -159,7 +159,11 @@ fn command(reader: &Reader<'_>, timeout: Duration) -> Option<SecretSource> {
     }
     let context = reader.context();
     // As in a shell: a name without a slash is looked for in PATH.
-    let program = if program.contains('/') { context.resolve(program, &node.place) } else { PathBuf::from(program) };
+    let program = if program.contains('/') {
+        context.resolve(program.trim_start_matches("./"), &node.place)
+    } else {
+        PathBuf::from(program)
+    };
     let arguments = arguments.iter().copied().map(Secret::new).collect();
     let environment = context.environment.for_commands(&context.secret_variables.borrow());
     let new = Command::new(program, arguments, timeout, environment);

@@ -17,7 +17,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use sec1::der::Decode as _;
 use serde_json::{Map, Value, json};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{Algorithm, base64url};
 use crate::secret::Secret;
@@ -98,19 +98,24 @@ impl SigningKey {
             let value: Value = serde_json::from_str(text).map_err(|_| KeyError::Unknown)?;
             return from_jwk(value, algorithm);
         }
-        match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
-            Ok(PrivateKeyDer::Pkcs8(der)) => from_pkcs8(der.secret_pkcs8_der(), algorithm),
-            Ok(PrivateKeyDer::Pkcs1(der)) => {
-                let key = rsa::KeyPair::from_der(der.secret_pkcs1_der()).map_err(|_| KeyError::Unusable(NOT_RSA))?;
-                of_rsa(key, algorithm)
-            }
-            Ok(PrivateKeyDer::Sec1(der)) => from_sec1(der.secret_sec1_der(), algorithm),
-            _ if text.contains("ENCRYPTED") => Err(KeyError::Encrypted),
+        let mut der = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
+            Ok(der) => der,
+            _ if text.contains("ENCRYPTED") => return Err(KeyError::Encrypted),
             _ if text.contains("-----BEGIN PUBLIC KEY") || text.contains("-----BEGIN CERTIFICATE") => {
-                Err(KeyError::Public)
+                return Err(KeyError::Public);
             }
+            _ => return Err(KeyError::Unknown),
+        };
+        let key = match &der {
+            PrivateKeyDer::Pkcs8(der) => from_pkcs8(der.secret_pkcs8_der(), algorithm),
+            PrivateKeyDer::Pkcs1(der) => rsa::KeyPair::from_der(der.secret_pkcs1_der())
+                .map_err(|_| KeyError::Unusable(NOT_RSA))
+                .and_then(|key| of_rsa(key, algorithm)),
+            PrivateKeyDer::Sec1(der) => from_sec1(der.secret_sec1_der(), algorithm),
             _ => Err(KeyError::Unknown),
-        }
+        };
+        der.zeroize();
+        key
     }
 
     /// A key that both sides share, used as the bytes of the text (`client_secret_jwt`, OpenID Connect Core §10.1). `algorithm` must be

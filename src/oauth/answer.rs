@@ -59,6 +59,8 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
     let refresh_token = take_text(&mut answer, &shape.refresh_token).ok();
     let refresh_token =
         refresh_token.filter(|token| settings.use_refresh_token && token.expose().len() <= LONGEST_TOKEN);
+    // An identity token, or a refresh token that is not used.
+    crate::secret::wipe(&mut answer);
     Ok(Issued { access_token: token, lifetime, refresh_token, scope })
 }
 

@@ -62,7 +62,7 @@ pub(super) fn encode(encoding: Encoding, fields: &[Field<'_>]) -> Encoded {
         Encoding::Form => Encoded {
             query: None,
             content_type: Some("application/x-www-form-urlencoded".to_owned()),
-            body: Zeroizing::new(form(fields).into_bytes()),
+            body: form(fields),
         },
         Encoding::Json => {
             Encoded { query: None, content_type: Some("application/json".to_owned()), body: json(fields) }
@@ -79,19 +79,27 @@ pub(super) fn encode(encoding: Encoding, fields: &[Field<'_>]) -> Encoded {
     }
 }
 
-fn form(fields: &[Field<'_>]) -> String {
-    let mut serializer = form_urlencoded::Serializer::new(String::new());
+/// Room for whatever the fields become, since a buffer that grows leaves copies of what it held behind: a byte is written as three in
+/// a form, as six in JSON, and everything around a value is short.
+fn room(fields: &[Field<'_>], most: usize) -> usize {
+    let around = 128;
+    fields.iter().map(|field| most * (field.name.len() + field.value.with_text(str::len)) + around).sum::<usize>()
+        + around
+}
+
+fn form(fields: &[Field<'_>]) -> Zeroizing<Vec<u8>> {
+    let mut serializer = form_urlencoded::Serializer::new(String::with_capacity(room(fields, 3)));
     for field in fields {
         field.value.with_text(|text| {
             serializer.append_pair(field.name, text);
         });
     }
-    serializer.finish()
+    Zeroizing::new(serializer.finish().into_bytes())
 }
 
 /// As `form`, but a space is `%20`: every server reads that as a space, and not every one reads `+` so in a query.
 fn query(fields: &[Field<'_>]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::new());
+    let mut text = Zeroizing::new(String::with_capacity(room(fields, 3)));
     for field in fields {
         if !text.is_empty() {
             text.push('&');
@@ -130,13 +138,17 @@ fn json(fields: &[Field<'_>]) -> Zeroizing<Vec<u8>> {
             None => object.0.push((field.name, vec![field.value])),
         }
     }
+    let mut body = Zeroizing::new(Vec::with_capacity(room(fields, 6)));
     // Text, numbers and booleans under text names always serialize.
-    Zeroizing::new(serde_json::to_vec(&object).unwrap_or_default())
+    if serde_json::to_writer(&mut *body, &object).is_err() {
+        body.clear();
+    }
+    body
 }
 
 /// RFC 7578. Names are escaped as browsers do it (§4.2 leaves it open).
 fn multipart(fields: &[Field<'_>], boundary: &str) -> Zeroizing<Vec<u8>> {
-    let mut body = Zeroizing::new(Vec::new());
+    let mut body = Zeroizing::new(Vec::with_capacity(room(fields, 3) + fields.len() * boundary.len()));
     for field in fields {
         let name = field.name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
         let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
@@ -159,7 +171,22 @@ fn random_boundary() -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_buffer_with_secrets_ever_grows(values in proptest::collection::vec("[\\x00-\\x7f]{0,40}|\\PC{0,20}", 0..5)) {
+            let pairs: Vec<_> = values.iter().map(|value| (value.as_str(), value.as_str())).collect();
+            let fields = fields(&pairs);
+            for encoding in [Encoding::Form, Encoding::Json, Encoding::Multipart, Encoding::Query] {
+                let encoded = encode(encoding, &fields);
+                let room = if encoding == Encoding::Json { room(&fields, 6) } else { room(&fields, 3) };
+                prop_assert!(encoded.body.len() <= room && encoded.query.is_none_or(|query| query.len() <= room));
+            }
+        }
+    }
 
     fn fields<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<Field<'a>> {
         pairs.iter().map(|&(name, value)| Field { name, value: FieldValue::Text(value) }).collect()

@@ -20,6 +20,7 @@ use super::encode::{Encoded, Field, FieldValue, encode};
 use super::material::{Client, Material, Proof, Value};
 use super::settings::{BasicEncoding, GrantType, Settings};
 use crate::jose::KeyError;
+use crate::secret;
 use crate::secret::Secret;
 use crate::upstream::Origin;
 
@@ -69,14 +70,17 @@ pub(super) fn build(
 pub(super) fn basic_pair(id: &str, secret: &str, encoding: BasicEncoding) -> Zeroizing<String> {
     let pair = match encoding {
         // RFC 6749 §2.3.1: both are form-encoded first, so that a colon in the id cannot move the boundary.
-        BasicEncoding::Form => Zeroizing::new(format!("{}:{}", *form_encoded(id), *form_encoded(secret))),
-        BasicEncoding::Raw => Zeroizing::new(format!("{id}:{secret}")),
+        BasicEncoding::Form => Zeroizing::new([&*form_encoded(id), ":", &*form_encoded(secret)].concat()),
+        BasicEncoding::Raw => Zeroizing::new([id, ":", secret].concat()),
     };
     Zeroizing::new(STANDARD.encode(pair.as_bytes()))
 }
 
 pub(super) fn form_encoded(text: &str) -> Zeroizing<String> {
-    Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect())
+    // In one piece: what grows leaves copies behind.
+    let mut encoded = Zeroizing::new(String::with_capacity(3 * text.len()));
+    encoded.extend(form_urlencoded::byte_serialize(text.as_bytes()));
+    encoded
 }
 
 /// The assertions of one request.
@@ -194,18 +198,14 @@ fn headers(
     }
     if let Client::Basic { id, secret, encoding } = &material.client {
         let pair = basic_pair(id.expose(), secret.expose(), *encoding);
-        let text = Zeroizing::new(format!("Basic {}", *pair));
-        let mut value = HeaderValue::from_str(&text).map_err(|_| Unsendable::Authorization)?;
-        value.set_sensitive(true);
+        let value = secret::header_value(&["Basic ", &pair]).map_err(|_| Unsendable::Authorization)?;
         headers.insert(header::AUTHORIZATION, value);
     }
     for (name, secret) in &material.headers {
         if is_framing(name) {
             continue;
         }
-        let value = HeaderValue::from_bytes(secret.expose().as_bytes());
-        let mut value = value.map_err(|_| Unsendable::Header(name.clone()))?;
-        value.set_sensitive(true);
+        let value = secret::header_value(&[secret.expose()]).map_err(|_| Unsendable::Header(name.clone()))?;
         headers.insert(name, value);
     }
     Ok(headers)

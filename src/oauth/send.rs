@@ -134,7 +134,7 @@ async fn read(mut body: Incoming) -> Body {
     Body::Whole(whole)
 }
 
-fn no_connection(error: &ConnectError) -> NoAnswer {
+pub(super) fn no_connection(error: &ConnectError) -> NoAnswer {
     let reason = match error.failure {
         ConnectFailure::Name | ConnectFailure::Connect => Reason::TokenUnreachable,
         ConnectFailure::Timeout => Reason::TokenTimeout,

@@ -64,9 +64,7 @@ impl LiveRules {
 /// # Errors
 /// If a header field cannot hold the text.
 pub fn field_value(text: &str) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
-    let mut value = HeaderValue::from_str(text)?;
-    value.set_sensitive(true);
-    Ok(value)
+    secret::header_value(&[text])
 }
 
 /// Reads values that may change again, for ever. Returns at once if there are none.

@@ -49,6 +49,8 @@ struct Inner {
 struct Ran {
     ended: Instant,
     outcome: Result<Secret, CommandError>,
+    /// The last that it printed in a run that went well: its complaints may repeat it.
+    printed: Option<Secret>,
     /// In a row.
     failures: u32,
 }
@@ -185,19 +187,16 @@ impl Inner {
         {
             return ran.outcome.clone();
         }
-        let known = last.take();
-        let before = known.as_ref().and_then(|ran| ran.outcome.as_ref().ok());
-        let outcome = self.run(before, interrupted);
+        let before = last.as_ref().and_then(|ran| ran.printed.clone());
+        let outcome = self.run(before.as_ref(), interrupted);
         let failures = match &outcome {
             Ok(_) => 0,
             // Says nothing of the command.
-            Err(CommandError::Interrupted) => {
-                *last = known;
-                return outcome;
-            }
-            Err(_) => known.map_or(0, |ran| ran.failures).saturating_add(1),
+            Err(CommandError::Interrupted) => return outcome,
+            Err(_) => last.as_ref().map_or(0, |ran| ran.failures).saturating_add(1),
         };
-        *last = Some(Ran { ended: Instant::now(), outcome: outcome.clone(), failures });
+        let printed = outcome.as_ref().ok().cloned().or(before);
+        *last = Some(Ran { ended: Instant::now(), outcome: outcome.clone(), printed, failures });
         outcome
     }
 

@@ -85,6 +85,27 @@ pub fn caller_names(der: &[u8]) -> Vec<CallerName> {
     }
 }
 
+/// What a server's certificate says of itself.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The names that it is for.
+    pub names: Vec<String>,
+    /// When it ends.
+    pub ends: SystemTime,
+    /// Who signed it (RFC 4514).
+    pub issuer: String,
+}
+
+/// What a certificate says of itself; `None` if it cannot be read.
+pub fn summary(der: &[u8]) -> Option<Summary> {
+    let certificate = Certificate::from_der(der).ok()?;
+    Some(Summary {
+        names: caller_names(der).iter().map(ToString::to_string).collect(),
+        ends: ends(der)?,
+        issuer: certificate.tbs_certificate().issuer().to_string(),
+    })
+}
+
 /// The end of a certificate's validity; `None` if it cannot be read.
 pub(super) fn ends(der: &[u8]) -> Option<SystemTime> {
     let certificate = Certificate::from_der(der).ok()?;
@@ -134,6 +155,9 @@ mod tests {
         });
         let wanted = ["app.example.net", "spiffe://cluster.local/ns/x", "10.0.0.7", "app@example.net"];
         assert_eq!(caller_names(&der), wanted.map(|name| CallerName::parse(name).unwrap()));
+        let told = summary(&der).unwrap();
+        assert_eq!((told.names.len(), told.issuer.as_str()), (4, "CN=common.example"));
+        assert!(summary(b"no certificate").is_none());
         assert_eq!(caller_names(&signed(|_| {})), []);
         assert_eq!(caller_names(b"no certificate"), []);
     }

@@ -207,10 +207,13 @@ impl Pem {
 
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     // Looked at before it is opened: to open a pipe may wait for ever.
-    if !std::fs::metadata(path)?.is_file() {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file but a directory, pipe or device"));
     }
-    let mut bytes = Zeroizing::new(Vec::new());
+    // In one piece, since a buffer that grows leaves copies behind, and it may be a key.
+    let mut bytes =
+        Zeroizing::new(Vec::with_capacity(usize::try_from(found.len().min(LARGEST)).unwrap_or_default() + 64));
     std::fs::File::open(path)?.take(LARGEST.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 8 MiB"));

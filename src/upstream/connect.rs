@@ -233,6 +233,23 @@ impl Connector {
         Ok((tcp, Found { host: host.to_owned(), port, addresses }))
     }
 
+    /// Whom it would connect to, the server or the proxy on the way, and the addresses of that name.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the name has none, or nobody knows within the time for connecting.
+    pub async fn look_up(&self) -> Result<(String, Vec<SocketAddr>), ConnectError> {
+        let proxy = match &self.proxy {
+            Some(proxy) => Some(proxy.address().await.map_err(|error| {
+                let source = io::Error::other(crate::log::chain(&error));
+                ConnectError { failure: ConnectFailure::Proxy, source }
+            })?),
+            None => None,
+        };
+        let origin = proxy.as_ref().map_or(&self.origin, |proxy| &proxy.origin);
+        let deadline = Instant::now() + self.timeout.min(LONGEST);
+        Ok((origin.host().to_owned(), self.resolve(origin.host(), origin.port(), deadline).await?))
+    }
+
     async fn resolve(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Some(known) = addresses_without_lookup(host, port) {
             return Ok(known);

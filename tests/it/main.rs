@@ -22,6 +22,7 @@ mod support;
 mod abuse;
 mod appendix;
 mod callers;
+mod check_fetch;
 mod clients;
 mod configuration;
 mod faults;

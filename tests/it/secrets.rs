@@ -1,6 +1,6 @@
 //! Secrets of every kind, rotated while bearerd runs, and commands that misbehave.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -79,7 +79,7 @@ fn is_rotated_under_load(reference: &str, publish: impl Fn(&Setup, usize)) {
     let (endpoint, _upstream, setup) = accepted.stage(3);
     (0..3).for_each(|version| endpoint.canaries().add(&secret(version)));
     publish(&setup, 0);
-    let setup = setup.env("CREDENTIALS_DIRECTORY", setup.directory().to_str().unwrap());
+    let setup = setup.clone().env("CREDENTIALS_DIRECTORY", setup.directory().to_str().unwrap());
     let setup = setup.credential(&format!("username = \"robot\"\npassword = {reference}"));
     let bearerd = setup.start_ready();
     let load = Load::start(bearerd.address(), 4, seconds(0.005), Request::get("/items"));

@@ -146,18 +146,23 @@ pub(super) const EXPOSED: Page = Page {
 };
 
 pub(super) const SECRET: Page = Page {
-    meaning: "A secret that the configuration names cannot be read: the file is missing, empty, unreadable or no text, \
-        or the environment variable is not set. Its content is never shown.",
+    meaning: "A secret that the configuration names cannot be read: the file is missing, empty, unreadable or no text, the \
+        environment variable is not set, the command failed, or pointer leads to no member of it. Its content is never shown, and of \
+        what a command wrote to its standard error only what looks like no secret.",
     causes: &[
         "The path or the variable's name is wrong.",
-        "The user that bearerd runs as may not read the file.",
+        "The user that bearerd runs as may not read the file, or may not execute the command.",
         "The volume is not mounted, or the variable is not passed to the service.",
         "The file is empty.",
+        "The command is not in PATH, fails, takes longer than its timeout, or prints nothing. It is run without a shell.",
+        "The JSON has the member elsewhere: the message names the members that there are.",
     ],
     cures: &[
         "Check the file as bearerd's user: ls -lL FILE, and wc -c FILE for an empty one.",
         "Give that user the right to read it: chown and chmod 0400, or LoadCredential= in the systemd unit.",
         "Set the variable where the service is defined (Environment=, env:), or use { file = \"…\" } instead.",
+        "Run the command by hand as bearerd's user: sudo -u bearerd PROGRAM … </dev/null. For pipes and variables name a shell: \
+            command = [\"sh\", \"-c\", \"…\"].",
         "Test it with: bearerd check.",
     ],
     shows: AT_START,

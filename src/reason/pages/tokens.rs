@@ -228,17 +228,23 @@ pub(super) const REDIRECTED: Page = Page {
 
 pub(super) const SECRET_UNREADABLE: Page = Page {
     meaning: "A secret that the token request needs cannot be read just now, so nothing was sent. Secrets are read \
-        again at every token request; bearerd tries again by itself and keeps the current token meanwhile.",
+        again (and commands run again) at every token request; bearerd tries again by itself and keeps the current token \
+        meanwhile. A command that failed is run again after 2 s, then after twice as long, up to 10 s.",
     causes: &[
         "The file is being rotated: it is missing or empty for a moment.",
-        "The user that bearerd runs as may not read the file.",
+        "The user that bearerd runs as may not read the file, or may not execute the command.",
         "The volume or the secret is not mounted, or the path is wrong.",
-        "The file is not UTF-8 text.",
+        "The command failed, did not end within its timeout (10 s unless changed), or printed nothing or more than 64 KiB.",
+        "The command works for a person only: it needs a variable, a login or a terminal that bearerd does not have.",
+        "The file is not UTF-8 text, or is not the JSON that pointer looks into.",
     ],
     cures: &[
         "Check the file that the log line names, as bearerd's user: ls -lL FILE, and wc -c FILE for an empty one.",
         "Give that user the right to read it: chown and chmod 0400, or LoadCredential= in the systemd unit.",
         "Look whether the secret is mounted in the pod: kubectl exec POD -- ls -l /run/secrets.",
+        "Run the command by hand as bearerd's user, with nothing on its standard input: sudo -u bearerd PROGRAM … </dev/null. It gets \
+            bearerd's environment without any BEARERD_ variable and without those that hold secrets of the configuration.",
+        "Raise timeout beside command if it is just slow.",
         "Write the file anew; it is read within seconds, without a restart.",
     ],
     shows: RETRIED,

@@ -50,6 +50,25 @@ fn a_failure_is_told_with_its_status_and_a_careful_line_of_what_it_said() {
 }
 
 #[test]
+fn a_complaint_never_repeats_what_was_printed_before_however_long_ago() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let script = format!(
+        "test -e {0} || {{ touch {0}; echo open sesame; exit 0; }}; echo no open sesame >&2; exit 1",
+        path.display()
+    );
+    let failing = command(&script, Duration::from_secs(20));
+    assert_eq!(failing.output_now().unwrap().expose(), "open sesame");
+    for _ in 0..3 {
+        if let Some(ran) = &mut *failing.0.last.lock().unwrap() {
+            ran.ended -= Duration::from_secs(60);
+        }
+        let error = failing.output_now().unwrap_err();
+        assert_eq!(error.to_string(), "failed (exit status: 1) and said: \"no ***\"");
+    }
+}
+
+#[test]
 fn a_flood_and_a_hang_are_killed_with_all_their_children() {
     let started = Instant::now();
     assert_eq!(run("yes").unwrap_err(), CommandError::TooLong);
@@ -119,8 +138,11 @@ async fn it_runs_once_for_all_who_ask_together_and_rests_for_those_who_only_look
 
 #[test]
 fn a_command_that_fails_again_and_again_is_run_less_and_less() {
-    let rest =
-        |failures| Ran { ended: Instant::now(), outcome: Err(CommandError::NotText), failures }.rest(FRESH).as_secs();
+    let rest = |failures| {
+        Ran { ended: Instant::now(), outcome: Err(CommandError::NotText), printed: None, failures }
+            .rest(FRESH)
+            .as_secs()
+    };
     assert_eq!([1, 2, 3, 4, 50].map(rest), [2, 4, 8, 10, 10]);
 }
 
