@@ -79,7 +79,9 @@ impl Mask {
     fn add_encodings(&mut self, secret: &str) {
         self.add(secret);
         self.add(&form_encoded(secret));
-        self.add(&Zeroizing::new(utf8_percent_encode(secret, RESERVED).to_string()));
+        let mut percent = Zeroizing::new(String::with_capacity(3 * secret.len()));
+        percent.extend(utf8_percent_encode(secret, RESERVED));
+        self.add(&percent);
         // A form-encoded value that went into a form once more.
         self.add(&form_encoded(&form_encoded(secret)));
         self.add(&in_json(secret));
@@ -226,8 +228,19 @@ fn in_ascii_json(secret: &str) -> Zeroizing<String> {
 
 /// As error pages show what they were sent.
 fn in_html(secret: &str) -> Zeroizing<String> {
-    let text = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    Zeroizing::new(text.replace('"', "&quot;").replace('\'', "&#39;"))
+    // In one piece: what grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(6 * secret.len()));
+    for c in secret.chars() {
+        match c {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' => text.push_str("&quot;"),
+            '\'' => text.push_str("&#39;"),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 #[cfg(test)]

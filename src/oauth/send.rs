@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HeaderMap;
 use http::{Request, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -115,7 +116,9 @@ fn too_late(what: &str, limit: Duration) -> NoAnswer {
 }
 
 async fn read(mut body: Incoming) -> Body {
-    let mut whole = Zeroizing::new(Vec::new());
+    // In one piece, since a buffer that grows leaves copies behind.
+    let room = body.size_hint().upper().and_then(|length| usize::try_from(length).ok()).unwrap_or(LONGEST_BODY);
+    let mut whole = Zeroizing::new(Vec::with_capacity(room.min(LONGEST_BODY)));
     while let Some(frame) = body.frame().await {
         match frame {
             Ok(frame) => {

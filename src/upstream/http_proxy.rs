@@ -209,8 +209,9 @@ fn basic(user: &str) -> Result<Secret, BadProxyUrl> {
         }
         Ok(Zeroizing::new(text.to_owned()))
     };
-    let pair = Zeroizing::new(format!("{}:{}", *decode(user)?, *decode(password)?));
-    Ok(Secret::new(format!("Basic {}", STANDARD.encode(pair.as_bytes()))))
+    let pair = Zeroizing::new([&*decode(user)?, ":", &*decode(password)?].concat());
+    let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+    Ok(Secret::new(["Basic ", &*encoded].concat()))
 }
 
 #[cfg(test)]

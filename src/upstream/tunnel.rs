@@ -38,9 +38,10 @@ pub(super) async fn open<S>(stream: &mut S, target: &str, login: Option<&Secret>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut request = Zeroizing::new(Vec::with_capacity(512));
     let agent = concat!("User-Agent: bearerd/", env!("CARGO_PKG_VERSION"), "\r\n");
     let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{agent}");
+    let login_length = login.map_or(0, |login| login.expose().len());
+    let mut request = Zeroizing::new(Vec::with_capacity(head.len() + login_length + 64));
     request.extend_from_slice(head.as_bytes());
     if let Some(login) = login {
         request.extend_from_slice(b"Proxy-Authorization: ");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::support::client::Load;
+use crate::support::setup::CLIENT_SECRET;
 use crate::support::{Reply, Request, Setup, TokenEndpoint, Upstream, eventually, seconds, stage, throughout};
 
 /// Enough for a look at a command's output, which comes every 30 s, on a busy machine.
@@ -24,7 +25,7 @@ impl Accepted {
         let (endpoint, upstream, setup) = stage(lifetime);
         let accepted = self.0.clone();
         endpoint.always(Reply::custom(move |request, tokens| {
-            let sent = request.field("password").unwrap_or_default();
+            let sent = ["password", "client_assertion"].iter().find_map(|name| request.field(name)).unwrap_or_default();
             if !accepted.lock().unwrap().contains(&sent) {
                 return Reply::json(400, r#"{"error":"invalid_grant"}"#);
             }
@@ -74,16 +75,28 @@ fn script(setup: &Setup, name: &str, text: &str) -> PathBuf {
 
 /// Rotates the password twice under load: the server takes the old one until the new one has come, and no longer.
 fn is_rotated_under_load(reference: &str, publish: impl Fn(&Setup, usize)) {
+    let lines = format!("username = \"robot\"\npassword = {reference}");
+    is_rotated(&lines, "password", publish);
+}
+
+/// The same for the secret that these lines of the credential send as `field`.
+fn is_rotated(lines: &str, field: &str, publish: impl Fn(&Setup, usize)) {
     let accepted = Accepted::default();
     accepted.only(&[&secret(0)]);
     let (endpoint, _upstream, setup) = accepted.stage(3);
     (0..3).for_each(|version| endpoint.canaries().add(&secret(version)));
     publish(&setup, 0);
     let setup = setup.clone().env("CREDENTIALS_DIRECTORY", setup.directory().to_str().unwrap());
-    let setup = setup.credential(&format!("username = \"robot\"\npassword = {reference}"));
+    let setup = match field {
+        "password" => setup.credential(lines),
+        _ => {
+            let text = setup.text().replace(&format!("client_secret = \"{CLIENT_SECRET}\""), lines);
+            setup.file(&text, &["api"])
+        }
+    };
     let bearerd = setup.start_ready();
     let load = Load::start(bearerd.address(), 4, seconds(0.005), Request::get("/items"));
-    let sent = |wanted: &str| endpoint.requests().iter().any(|seen| seen.field("password").as_deref() == Some(wanted));
+    let sent = |wanted: &str| endpoint.requests().iter().any(|seen| seen.field(field).as_deref() == Some(wanted));
     for version in 1..3 {
         accepted.only(&[&secret(version - 1), &secret(version)]);
         publish(&setup, version);
@@ -149,6 +162,13 @@ fn a_member_of_a_commands_json_is_rotated_under_load() {
             replace(&setup.directory().join("secret"), &format!("[\"{}\"]", secret(version)));
         },
     );
+}
+
+#[test]
+fn a_ready_made_assertion_in_a_volume_of_kubernetes_is_rotated_under_load() {
+    is_rotated("client_assertion = { file = \"volume/secret\" }", "client_assertion", |setup, version| {
+        swap(&setup.directory().join("volume"), version, &secret(version));
+    });
 }
 
 /// A command that hands out the password goes wrong while bearerd runs, and is mended.

@@ -84,7 +84,7 @@ pub(super) const WRONG_VALUE: Page = Page {
 pub(super) const MISSING: Page = Page {
     meaning: "A key without which the table makes no sense is not there.",
     causes: &[
-        "A route without upstream, or a credential without token_endpoint.",
+        "A route without upstream, or a credential without token_endpoint or issuer.",
         "There are several credentials, and a route does not say which one is its own.",
         "The key stands in another table than you think: TOML gives every line to the nearest [table] above it.",
     ],

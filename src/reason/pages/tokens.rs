@@ -211,8 +211,8 @@ pub(super) const DENIED: Page = Page {
 
 pub(super) const REDIRECTED: Page = Page {
     meaning: "The token endpoint answered with a redirect (3xx). bearerd never follows one, because it would hand the \
-        secret to whoever is named there. Nothing was sent to the target; the log line names it. Nothing is tried \
-        until the configuration changes, or retry.",
+        secret to whoever is named there. Nothing was sent to the target; the log line names it. bearerd asks once more after \
+        60 s, and then not again until the configuration or a secret changes, or somebody says retry.",
     causes: &[
         "The URL begins with http:// and the server sends everybody to https://.",
         "The server has moved, or wants (or does not want) a slash at the end of the path.",
@@ -262,7 +262,7 @@ pub(super) const NOT_ACCEPTED: Page = Page {
             there.",
     ],
     cures: &[
-        "See what the token says (never the token itself): bearerd check --fetch prints audience, scope and lifetime.",
+        "See what the token says (never the token itself): bearerd check --fetch prints claims, audience, scope and lifetime.",
         "Test one path with the token: bearerd check --probe /some/path.",
         "Set audience, resource or scope in [credentials.NAME] to what the upstream's documentation names.",
         "Set header or scheme in [credentials.NAME.inject] if the upstream wants the token elsewhere.",
@@ -336,9 +336,9 @@ pub(super) const SPENT: Page = Page {
         "state_directory is not kept over restarts, so that a restart began with the first refresh token again.",
     ],
     cures: &[
-        "Put a new refresh token, from where the first came from, in place of the old one; bearerd notices by itself.",
-        "Keep state_directory on storage that survives restarts, and give each refresh token to one installation alone.",
-        "If the server can be told so, let it take the last refresh token again for some seconds (a reuse interval).",
+        "Write a new refresh token, from where the first came from, in place of the old one; bearerd notices by itself.",
+        "Make sure that state_directory is on storage that survives restarts, and that each refresh token is given to one installation alone.",
+        "Set a reuse interval at the server, if it has one: it then takes the last refresh token again for some seconds.",
     ],
     shows: HELD,
 };
@@ -355,7 +355,7 @@ pub(super) const STATE_LOST: Page = Page {
     cures: &[
         "Look at the message: it has what the system says, and the path.",
         "Make state_directory writable for the user that bearerd runs as (systemd: StateDirectory=bearerd).",
-        "If the file is damaged, move it away and give a new refresh token.",
+        "Move the file away if it is damaged, and give a new refresh token.",
     ],
     shows: RETRIED,
 };

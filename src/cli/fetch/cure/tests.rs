@@ -161,8 +161,8 @@ fn the_wrong_place_or_form_is_recognised() {
     page.check(200, "it is a page", "a web page answers at this path");
     basic.check(200, "there is no /access_token; the answer has: data", "access_token = \"/data/access_token\"");
     let plain = Given { url: "http://login.example.com/t", ..given(BASIC) };
-    plain.check(301, "to https://login.example.com/t); redirects", "write https://");
-    basic.check(302, "to https://login.example.com/signin", "where people sign in");
+    plain.check(301, "moved to https://login.example.com/t); redirects", "write https://");
+    basic.check(302, "moved to https://login.example.com/signin", "where people sign in");
     basic.check(429, "slow down", "wait 7s");
     basic.check(403, "", "an allow-list in front of the server");
     basic.check(503, "", "try again later");
