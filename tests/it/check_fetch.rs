@@ -2,10 +2,15 @@
 //!
 //! Every server here fails in its own way; none is asked twice, and no screen shows a secret ([`finish`] looks).
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::support::connect_proxy::{ConnectProxy, Mood};
+use crate::support::listener::Listener;
 use crate::support::tls_front::Authority;
 use crate::support::{Ended, Reply, Setup, TokenEndpoint, Tokens, finish, stage};
 
@@ -242,7 +247,14 @@ fn what_is_wrong_with_tls_is_told_with_its_cure() {
     let ended = check(&with(&format!("https://localhost:{other}/token"))).expect_code(1);
     expect(&ended, &["✗ TLS", "not for 'localhost' but for other.example", "→ cure write a host", "server_name"]);
     let ended = check(&with(&format!("https://{}/token", endpoint.address()))).expect_code(1);
-    expect(&ended, &["✗ TLS", "does not speak TLS", "→ cure another port, or http://"]);
+    expect(&ended, &["✓ connect", "✗ TLS T012", "handshake within", "→ cure the port may not speak TLS"]);
+    let talkative = Listener::start(Arc::new(|stream: Arc<TcpStream>| {
+        let _ = (&*stream).write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        // What is left unread would make it a reset.
+        let _ = (&*stream).read(&mut [0; 4096]);
+    }));
+    let ended = check(&with(&format!("https://{}/token", talkative.address()))).expect_code(1);
+    expect(&ended, &["✓ connect", "✗ TLS T011", "does not speak TLS", "→ cure another port, or http://"]);
     // And the other way round: plain http to a port that speaks TLS.
     let front = authority.front("localhost", endpoint.address());
     let ended = check(&with(&format!("http://{front}/token"))).expect_code(1);

@@ -82,6 +82,14 @@ fn unanswered(case: &Case<'_>) -> Vec<String> {
     match case.error.reason {
         Reason::TokenTls => tls(case, &said),
         Reason::TokenProxy | Reason::TokenProxyRefused => proxy(case, &said),
+        Reason::TokenTimeout if said.contains("tls handshake") => vec![
+            format!(
+                "the port may not speak TLS: another port, or http:// with allow_plain_http = true in {}",
+                case.table()
+            ),
+            "or something on the way swallows it: a firewall that inspects TLS, a network with a smaller MTU"
+                .to_owned(),
+        ],
         Reason::TokenTimeout => vec![
             format!("a firewall that drops packets? try from here: curl -v -m 10 {}", shown(case.endpoint)),
             needs_proxy(case),

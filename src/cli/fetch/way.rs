@@ -45,12 +45,15 @@ pub(super) async fn walk(ways: &Ways, uri: &Uri) -> Result<(), FetchError> {
             Ok(())
         }
         Err(error) => {
-            if error.failure == ConnectFailure::Tls {
+            let hangs_in_tls =
+                error.failure == ConnectFailure::Timeout && error.source.to_string().contains("TLS handshake");
+            if error.failure == ConnectFailure::Tls || hangs_in_tls {
                 say(Mark::Done, "connect", &format!("{place}{through}"));
             }
             let label = match error.failure {
                 ConnectFailure::Name => "name",
                 ConnectFailure::Tls => "TLS",
+                ConnectFailure::Timeout if hangs_in_tls => "TLS",
                 ConnectFailure::Proxy | ConnectFailure::ProxyRefused(_) => "proxy",
                 ConnectFailure::Connect | ConnectFailure::Timeout => "connect",
             };
