@@ -12,6 +12,7 @@ mod client;
 mod context;
 mod credential;
 mod document;
+mod dpop;
 mod environment;
 mod fields;
 mod grant;

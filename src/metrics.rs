@@ -39,6 +39,7 @@ pub struct Metrics {
     token_requests: IntCounterVec,
     token_request_duration: HistogramVec,
     token_rejections: IntCounterVec,
+    dpop_nonce_replays: IntCounterVec,
     config_reloads: IntCounterVec,
     tls_reloads: IntCounterVec,
 }
@@ -120,6 +121,12 @@ impl Metrics {
                 "Answers that rejected the token, by what followed.",
                 &["credential", "action"],
             ),
+            dpop_nonce_replays: counter_vec(
+                &r,
+                "bearerd_dpop_nonce_replays_total",
+                "Requests sent again because their DPoP proof lacked a nonce (or had another time), by whom they went to.",
+                &["credential", "side"],
+            ),
             config_reloads: counter_vec(
                 &r,
                 "bearerd_config_reloads_total",
@@ -159,6 +166,7 @@ impl Metrics {
     pub fn credential(&self, name: &str) -> CredentialMetrics {
         let outcome = |o: &str| self.token_requests.with_label_values(&[name, o]);
         let action = |a: &str| self.token_rejections.with_label_values(&[name, a]);
+        let side = |s: &str| self.dpop_nonce_replays.with_label_values(&[name, s]);
         CredentialMetrics {
             waiting: self.waiting.with_label_values(&[name]),
             expiry: self.token_expiry.with_label_values(&[name]),
@@ -179,6 +187,7 @@ impl Metrics {
                 passed_unavailable: action("passed_unavailable"),
                 passed_again: action("passed_again"),
             },
+            dpop_nonce_replays: DpopNonceReplays { token_endpoint: side("token_endpoint"), upstream: side("upstream") },
         }
     }
 
@@ -241,6 +250,17 @@ pub struct CredentialMetrics {
     pub request_duration: Histogram,
     /// What followed on rejections.
     pub rejections: Rejections,
+    /// Requests that were sent again with another proof.
+    pub dpop_nonce_replays: DpopNonceReplays,
+}
+
+/// `bearerd_dpop_nonce_replays_total` by side.
+#[derive(Clone, Debug)]
+pub struct DpopNonceReplays {
+    /// Token requests.
+    pub token_endpoint: IntCounter,
+    /// Forwarded requests.
+    pub upstream: IntCounter,
 }
 
 /// `bearerd_token_rejections_total` by action.
@@ -317,6 +337,7 @@ mod tests {
             "bearerd_token_latched{credential=\"api\"} 0",
             "bearerd_token_requests_total{credential=\"api\",outcome=\"permanent\"} 0",
             "bearerd_token_rejections_total{action=\"passed_again\",credential=\"api\"} 0",
+            "bearerd_dpop_nonce_replays_total{credential=\"api\",side=\"upstream\"} 0",
             "bearerd_request_duration_seconds_count{route=\"api\"} 0",
             "bearerd_config_reloads_total{outcome=\"failure\"} 0",
             "process_open_fds",

@@ -7,6 +7,7 @@
 mod answer;
 mod assertion;
 mod discovery;
+pub mod dpop;
 mod encode;
 mod lifetime;
 mod mask;
@@ -29,6 +30,8 @@ use std::time::Duration;
 use http::{StatusCode, Uri};
 
 use crate::clock::Clock;
+use crate::dpop::Terms;
+use crate::jose::SigningKey;
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::upstream::{Connector, Origin, Ways};
@@ -61,6 +64,8 @@ pub struct Issued {
     pub refresh_token: Option<Secret>,
     /// The scope granted (RFC 6749 §5.1), if the answer says.
     pub scope: Option<String>,
+    /// The key that the token is bound to (RFC 9449 §5).
+    pub key: Option<Arc<SigningKey>>,
 }
 
 /// What kind of failure it was, which decides when to try again (DESIGN section 4).
@@ -120,6 +125,7 @@ pub struct TokenEndpoint {
     discovery: Option<Discovery>,
     /// The latest tokens, so that a server that echoes one cannot put it into a log.
     issued: Mutex<Vec<Secret>>,
+    proofs: dpop::Proofs,
 }
 
 impl TokenEndpoint {
@@ -132,7 +138,13 @@ impl TokenEndpoint {
                 Some(Discovery::new(identifier.clone(), *allow_plain_http))
             }
         };
-        Self { settings, ways, clock, discovery, issued: Mutex::default() }
+        Self { settings, ways, clock, discovery, issued: Mutex::default(), proofs: dpop::Proofs::default() }
+    }
+
+    /// Counts the requests that were made again because the server wanted a nonce in their proof (RFC 9449 §8).
+    pub fn counting_nonce_replays(mut self, replays: prometheus::IntCounter) -> Self {
+        self.proofs.replays = Some(replays);
+        self
     }
 
     /// How it speaks TLS; `None` where it does not.
@@ -142,16 +154,21 @@ impl TokenEndpoint {
     }
 
     /// Sends one token request, with every secret read as it is now, and reads the answer. Takes at most
-    /// `settings.timeout`. Dropping the future closes the connection.
+    /// `settings.timeout`, and as long again if the server wants another proof (RFC 9449 §8), for which it is asked a second time.
+    /// Dropping the future closes the connection.
     ///
     /// # Errors
     /// [`FetchError`], classed. A secret that cannot be read or sent is [`Reason::SecretUnreadable`], and nothing was sent.
     pub async fn fetch(&self, grant: Grant) -> Result<Issued, FetchError> {
         let settings = &*self.settings;
+        let key = self.proofs.key(settings.dpop.as_ref()).await?;
+        if self.proofs.is_bound_elsewhere(&grant, settings) {
+            return Err(refuse::bound_elsewhere());
+        }
         let mut material = Material::read(settings).await.map_err(|error| refuse::unreadable(&error))?;
         let located = self.located().await.map_err(|failure| refuse::unanswered(&failure))?;
         located.adapt(settings, &mut material);
-        let result = self.ask(&located, &material, &grant).await;
+        let result = self.ask_and_prove(&located, &material, &grant, key).await;
         match (&result, &self.discovery) {
             (Ok(issued), _) => self.remember(issued),
             (Err(_), Some(discovery)) => discovery.doubt(self.clock.now()),
@@ -160,16 +177,46 @@ impl TokenEndpoint {
         result
     }
 
-    async fn ask(&self, located: &Located, material: &Material, grant: &Grant) -> Result<Issued, FetchError> {
+    /// Asks, and once more if the answer says what the proof by `key` lacks.
+    async fn ask_and_prove(
+        &self,
+        located: &Located,
+        material: &Material,
+        grant: &Grant,
+        key: Option<Arc<SigningKey>>,
+    ) -> Result<Issued, FetchError> {
+        let terms = self.proofs.terms(located.connector.origin());
+        let (mut answer, better) = self.ask(located, material, grant, key.as_deref().map(|key| (key, terms))).await?;
+        if let (Some(key), Some(better)) = (key.as_deref(), better) {
+            (answer, _) = self.ask(located, material, grant, Some((key, better))).await?;
+        }
+        let issued = self.judge(&answer, material, grant)?;
+        self.proofs.issued();
+        Ok(Issued { key, ..issued })
+    }
+
+    /// One exchange, with a proof if there is a key. Returns the terms for another proof too, if the answer says that one is wanted.
+    async fn ask(
+        &self,
+        located: &Located,
+        material: &Material,
+        grant: &Grant,
+        proof: Option<(&SigningKey, Terms)>,
+    ) -> Result<(Answer, Option<Terms>), FetchError> {
         let settings = &*self.settings;
         let place = (&located.uri, located.connector.origin());
-        let request = request::build(settings, place, material, grant, self.clock.wall())
+        let mut request = request::build(settings, place, material, grant, self.clock.wall())
             .map_err(|error| refuse::unsendable(&error))?;
+        if let Some((key, terms)) = &proof {
+            let proof = dpop::prove(key, &settings.method, place, terms, self.clock.wall());
+            request.headers_mut().insert(&crate::dpop::FIELD, proof.map_err(|error| refuse::unsendable(&error))?);
+        }
         let answer = send::exchange(&located.connector, request, settings.timeout, &self.clock)
             .await
             .map_err(|failure| refuse::unanswered(&failure))?;
         observe::note(&answer, &located.uri, settings);
-        self.judge(&answer, material, grant)
+        let better = proof.and_then(|(_, terms)| self.proofs.hear(place.1, &terms, &answer, &settings.response));
+        Ok((answer, better))
     }
 
     /// The refresh token that was configured as the only credential, as it is now; `None` where the grant is another.

@@ -11,6 +11,7 @@ mod challenge;
 mod complaint;
 mod cookies;
 mod cycle;
+mod dpop;
 mod entry;
 mod field_rules;
 mod gate;
@@ -44,6 +45,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 pub use budget::Budget;
+pub use dpop::complaint;
 pub use field_rules::{field_value, follow as follow_fields};
 pub use reply::ReplyBody;
 pub use slots::Slots;
@@ -200,11 +202,13 @@ impl Proxy {
             None => Box::pin(self.places.wait()).await.ok_or_else(Problem::too_many_requests)?,
         };
         account.hold(slot);
-        let mut response = cycle::send_and_cure(Attempt { route, request, intake, alarms: &self.alarms }).await?;
+        let mut response =
+            cycle::send_and_cure(Attempt { route, request, intake, alarms: &self.alarms, terms: None }).await?;
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
         *response.version_mut() = http::Version::HTTP_11;
         let switched = upgrade::switched(&mut response, request.upgrade())?;
         headers::take_hop_by_hop(response.headers_mut());
+        dpop::strip_answer(route, response.headers_mut());
         response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
         cookies::rewrite(response.headers_mut(), route, asked.authority.host());
         links::rewrite(response.headers_mut(), route, (info.scheme(), &asked.authority));

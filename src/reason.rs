@@ -53,7 +53,10 @@ reasons! {
     TokenProxyRefused   "T024" "proxy on the way to the token endpoint refused"
     TokenSpent          "T025" "refresh token is not valid any more: it must be given anew"
     TokenStateLost      "T026" "refresh token cannot be kept on disk"
+    TokenProofRefused   "T028" "token endpoint refused the DPoP proof"
+    TokenNotBound       "T029" "token endpoint issued a token that is bound to no key"
     TokenNotAccepted    "T030" "upstream rejected a fresh token too"
+    ProofNotAccepted    "T031" "upstream refused the DPoP proof"
     // Upstreams: the forwarded request got no answer.
     UpstreamConnect     "U001" "upstream cannot be reached"
     UpstreamName        "U002" "upstream's name cannot be resolved"

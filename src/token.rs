@@ -27,6 +27,8 @@ use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 
 use crate::clock::Moment;
+use crate::dpop::Binding;
+use crate::jose::SigningKey;
 use crate::oauth;
 use crate::reason::Reason;
 use crate::secret::{self, Secret};
@@ -45,6 +47,7 @@ pub struct AccessToken {
     scheme: String,
     expires_at: Moment,
     expires_wall: SystemTime,
+    binding: Option<Binding>,
 }
 
 impl AccessToken {
@@ -56,23 +59,31 @@ impl AccessToken {
         sent_at: Moment,
         sent_wall: SystemTime,
         lifetime: Duration,
+        key: Option<Arc<SigningKey>>,
     ) -> Result<Self, InvalidHeaderValue> {
         let header = header_value(scheme, &value)?;
         let expires_wall = sent_wall.checked_add(lifetime).unwrap_or(sent_wall);
         let scheme = scheme.to_owned();
-        Ok(Self { generation, value, header, scheme, expires_at: sent_at + lifetime, expires_wall })
+        let binding = key.map(|key| Binding::new(key, value.expose()));
+        Ok(Self { generation, value, header, scheme, expires_at: sent_at + lifetime, expires_wall, binding })
     }
 
     /// The same token in memory of its own.
     fn copied(&self) -> Self {
         let value = self.value.clone();
         let header = header_value(&self.scheme, &value).unwrap_or_else(|_| self.header.clone());
-        Self { value, header, scheme: self.scheme.clone(), ..*self }
+        let (scheme, binding) = (self.scheme.clone(), self.binding.clone());
+        Self { value, header, scheme, binding, ..*self }
     }
 
     /// Grows by one with every published token of its credential.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The key that it is bound to, if it is: it must not be sent without a proof by that key (RFC 9449 §7).
+    pub fn binding(&self) -> Option<&Binding> {
+        self.binding.as_ref()
     }
 
     /// When it ends, on the clock of its credential.

@@ -122,11 +122,12 @@ fn make_refresher(
     metrics: &Metrics,
     watch: &mut tls::Watch,
 ) -> Result<Refreshing, StartError> {
-    let endpoint = token_endpoint(credential, settings, clock)?;
+    let counters = metrics.credential(&credential.token.name);
+    let replays = counters.dpop_nonce_replays.token_endpoint.clone();
+    let endpoint = token_endpoint(credential, settings, clock)?.counting_nonce_replays(replays);
     if let Some(tls) = endpoint.tls() {
         watch.follow(format!("credentials.{}", credential.token.name), tls, metrics);
     }
-    let counters = metrics.credential(&credential.token.name);
     let directory = settings.state_directory.clone();
     Ok(Refresher::new(credential.token.clone(), endpoint, clock.clone(), counters, directory))
 }

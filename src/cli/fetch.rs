@@ -17,8 +17,7 @@ use crate::app::{self, StartError};
 use crate::clock::Clock;
 use crate::config::{Credential, Settings};
 use crate::oauth::settings::{ClientAuthentication, Endpoint, GrantType};
-use crate::oauth::{Class, FetchError, Grant, Seen};
-use crate::secret::Secret;
+use crate::oauth::{Class, FetchError, Grant, Issued, Seen};
 use cure::{Case, cures, skew};
 use screen::{Mark, say, title};
 use way::{failure, milliseconds, walk};
@@ -54,7 +53,7 @@ pub(super) fn run(settings: &Settings, probe: Option<&str>) -> Result<Outcome, S
     })
 }
 
-async fn fetch_all(settings: &Settings) -> Result<(Outcome, BTreeMap<String, Secret>), StartError> {
+async fn fetch_all(settings: &Settings) -> Result<(Outcome, BTreeMap<String, Issued>), StartError> {
     let clock = Clock::boot();
     let mut outcome = Outcome::Well;
     let mut tokens = BTreeMap::new();
@@ -79,7 +78,7 @@ async fn fetch_one(
     credential: &Credential,
     settings: &Settings,
     clock: &Clock,
-) -> Result<Result<Option<Secret>, FetchError>, StartError> {
+) -> Result<Result<Option<Issued>, FetchError>, StartError> {
     let endpoint = app::token_endpoint(credential, settings, clock)?;
     let ways = app::ways(credential, settings)?;
     let written = credential.oauth.endpoint.written();
@@ -125,7 +124,7 @@ async fn fetch_one(
     for (mark, label, text) in token::lines(&issued, seen.as_ref(), &credential.oauth, clock.wall()) {
         say(mark, label, &text);
     }
-    Ok(Ok(Some(issued.access_token)))
+    Ok(Ok(Some(issued)))
 }
 
 /// Shows what may help.

@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use super::document::{Entry, Value};
 use super::mistake::Place;
 use super::reader::{Keys, Reader, dotted};
-use super::{client, grant, inject, permanent, rejection, response, schedule, secret, tls, value, ways};
+use super::{client, dpop, grant, inject, permanent, rejection, response, schedule, secret, tls, value, ways};
 use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Param};
 use crate::proxy::settings::{Inject, Rejection};
 use crate::reason::Reason;
@@ -46,6 +46,7 @@ pub(super) const KEYS: Keys = Keys {
         "method",
         "encoding",
         "use_refresh_token",
+        "dpop",
         "required",
         "lockout",
         "response",
@@ -68,6 +69,8 @@ pub(super) struct Credential {
     pub(super) settings: Option<super::Credential>,
     pub(super) rejection: Rejection,
     pub(super) inject: Inject,
+    /// Whether its tokens are bound to a key.
+    pub(super) is_bound: bool,
 }
 
 impl Credential {
@@ -82,10 +85,16 @@ impl Credential {
 /// One entry of `credentials`.
 pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> Credential {
     let rejections = reader.table("rejection", &rejection::KEYS);
-    let inject = inject::read(&reader.table("inject", &inject::KEYS), &inject::default());
-    let oauth = oauth_settings(reader, token_request);
+    let dpop = dpop::read(reader);
+    let is_bound = dpop.is_some();
+    let inject = inject::read(&reader.table("inject", &inject::KEYS), &inject::default(is_bound));
+    let oauth = oauth_settings(reader, token_request).map(|oauth| oauth::Settings { dpop, ..oauth });
+    if let Some(oauth) = &oauth {
+        dpop::check_grant(reader, oauth);
+    }
     let use_refresh_token = oauth.as_ref().is_some_and(|oauth| oauth.use_refresh_token);
     let token = token_settings(reader, name, rejection::gap(&rejections), &inject, use_refresh_token);
+    let token = token::Settings { is_bound, ..token };
     let tls = tls::read(&reader.table("tls", &tls::KEYS));
     let origin = oauth.as_ref().and_then(|oauth| Origin::of(oauth.endpoint.written()).ok());
     let proxy = origin.and_then(|origin| ways::read(reader, &origin));
@@ -104,6 +113,7 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
         }),
         rejection: rejection::read(&rejections, &rejection::default()),
         inject,
+        is_bound,
     }
 }
 
@@ -126,6 +136,8 @@ fn token_settings(
         scheme: inject.scheme.clone(),
         use_refresh_token,
         lives_by_refresh_token: false,
+        // `read` knows.
+        is_bound: false,
     }
 }
 
@@ -172,6 +184,8 @@ fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Setti
         response,
         permanent: permanent.iter().map(permanent::read).collect(),
         use_refresh_token: use_refresh_token.unwrap_or(grant? != GrantType::None),
+        // `read` sets it.
+        dpop: None,
         // Known only once the routes are: `root` sets it.
         token_is_b64: true,
         timeout,

@@ -30,7 +30,7 @@ impl Files {
         for name in ["corp-ca.pem", "client-ca.pem", "client.pem", "server.pem"] {
             write(name, &certificate.cert.pem());
         }
-        for name in ["client.key", "server.key"] {
+        for name in ["client.key", "server.key", "dpop_key"] {
             write(name, &certificate.signing_key.serialize_pem());
         }
         write("client_secret", "hunter2\n");

@@ -14,8 +14,11 @@ use crate::reason::Reason;
 pub(super) const KEYS: Keys =
     Keys { name: "[routes.NAME.headers]", obeyed: &["set", "remove"], later: &[], protective: &[] };
 
-/// The rules of a route; `injected` is the field that carries its token, if it sends one.
-pub(super) fn read(reader: &Reader<'_>, injected: Option<&HeaderName>) -> FieldRules {
+/// The fields that carry a route's token and its proof, where it sends them.
+type Injected<'a> = [Option<&'a HeaderName>];
+
+/// The rules of a route, which may not speak of what is `injected`.
+pub(super) fn read(reader: &Reader<'_>, injected: &Injected<'_>) -> FieldRules {
     let mut rules = FieldRules::default();
     for (name, place) in reader.parsed_items("remove", inject::header_name).unwrap_or_default() {
         if is_free(reader, &name, &place, &reader.dotted("remove"), injected) {
@@ -35,7 +38,7 @@ fn set_field(
     reader: &Reader<'_>,
     entry: &Entry,
     key: &str,
-    injected: Option<&HeaderName>,
+    injected: &Injected<'_>,
     rules: &FieldRules,
 ) -> Option<SetField> {
     let mistake = |place: &Place, reason, message: &str| reader.context().mistake(place.clone(), reason, key, message);
@@ -62,11 +65,11 @@ fn set_field(
 }
 
 /// Whether a rule may speak of a field at all; if not, the mistake is recorded.
-fn is_free(reader: &Reader<'_>, name: &HeaderName, place: &Place, key: &str, injected: Option<&HeaderName>) -> bool {
+fn is_free(reader: &Reader<'_>, name: &HeaderName, place: &Place, key: &str, injected: &Injected<'_>) -> bool {
     let message = if inject::is_of_connection(name) {
         format!("{name} belongs to the connection or the message, and is bearerd's own to say")
-    } else if injected.is_some_and(|injected| is_alias(injected, name)) {
-        format!("{name} carries the token, and whatever the caller sends in it is replaced already")
+    } else if injected.iter().flatten().any(|injected| is_alias(injected, name)) {
+        format!("{name} carries the token or its proof, and whatever the caller sends in it is replaced already")
     } else {
         return true;
     };

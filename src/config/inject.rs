@@ -14,9 +14,10 @@ pub(super) const KEYS: Keys = Keys {
     protective: &[],
 };
 
-/// The general default.
-pub(super) fn default() -> Inject {
-    Inject { header: header::AUTHORIZATION, scheme: "Bearer".to_owned() }
+/// The general default: of tokens that are bound to a key (RFC 9449 §7.1), and of others.
+pub(super) fn default(is_bound: bool) -> Inject {
+    let scheme = if is_bound { crate::dpop::SCHEME } else { "Bearer" };
+    Inject { header: header::AUTHORIZATION, scheme: scheme.to_owned() }
 }
 
 /// What is written here, the rest from `base`.

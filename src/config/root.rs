@@ -219,7 +219,7 @@ fn check_unused(context: &Context<'_>, credentials: &[credential::Credential], r
     }
 }
 
-/// A token that some route sends with the scheme Bearer must be a b64token (RFC 6750 §2.1).
+/// A token that some route sends with the scheme Bearer or DPoP must be a b64token (RFC 6750 §2.1, RFC 9449 §7.1).
 fn finish_credentials(
     credentials: Vec<credential::Credential>,
     routes: &[route::Route],
@@ -231,7 +231,8 @@ fn finish_credentials(
         if schemes.is_empty() {
             schemes.push(&credential.inject.scheme);
         }
-        settings.oauth.token_is_b64 = schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+        settings.oauth.token_is_b64 =
+            schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("dpop"));
         Some(settings)
     };
     credentials.into_iter().map(finish).collect()

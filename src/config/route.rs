@@ -8,7 +8,7 @@ use super::listen::{self, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{ListenAddress, Timeouts};
-use super::{callers, fields, inject, rejection, timeouts, tls, value, ways, words};
+use super::{callers, dpop, fields, inject, rejection, timeouts, tls, value, ways, words};
 use crate::proxy::settings::{self, Callers, HeaderCase};
 use crate::reason::Reason;
 use crate::upstream::Protocol;
@@ -68,11 +68,15 @@ pub(super) fn read(
     let chosen = credential(reader, credentials);
     let credential = chosen.flatten();
     let base_rejection = credential.map_or_else(rejection::default, |credential| credential.rejection.clone());
-    let base_inject = credential.map_or_else(inject::default, |credential| credential.inject.clone());
+    let base_inject = credential.map_or_else(|| inject::default(false), |credential| credential.inject.clone());
     let rejections = reader.table("rejection", &rejection::KEYS);
     rejection::refuse_gap(&rejections);
     let rejection = rejection::read(&rejections, &base_rejection);
     let inject = inject::read(&reader.table("inject", &inject::KEYS), &base_inject);
+    let is_bound = credential.is_some_and(|credential| credential.is_bound);
+    if is_bound {
+        dpop::check_route(reader, &inject);
+    }
     if matches!(chosen, Some(None)) {
         refuse_token_tables(reader);
     }
@@ -88,7 +92,8 @@ pub(super) fn read(
     let keep_host = reader.boolean("keep_host").unwrap_or(false);
     let timeouts = timeouts::of_route(&reader.table("timeouts", &timeouts::ROUTE_KEYS), general);
     let injected = credential.is_some().then_some(&inject.header);
-    let fields = fields::read(&reader.table("headers", &fields::KEYS), injected);
+    let proof = is_bound.then_some(&crate::dpop::FIELD);
+    let fields = fields::read(&reader.table("headers", &fields::KEYS), &[injected, proof]);
     let cases = &[("lower", HeaderCase::Lower), ("preserve", HeaderCase::Preserve)];
     let header_case = reader.choice("header_case", cases, &[]).unwrap_or(HeaderCase::Lower);
     let protocol = reader.choice("upstream_protocol", PROTOCOLS, &[]).unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use super::reader::Keys;
 use super::{
-    admin, assertion, callers, credential, fields, inject, limits, log, permanent, rejection, response, root, route,
-    schedule, timeouts, tls,
+    admin, assertion, callers, credential, dpop, fields, inject, limits, log, permanent, rejection, response, root,
+    route, schedule, timeouts, tls,
 };
 
 /// Every table with its path in a file; `*` stands for a name that the user chooses. Routes have `rejection`, `inject` and `tls` too.
@@ -16,6 +16,7 @@ pub(super) const ALL: &[(&str, &Keys)] = &[
     ("credentials.*", &credential::KEYS),
     ("credentials.*.client_assertion", &assertion::CLIENT_KEYS),
     ("credentials.*.assertion", &assertion::GRANT_KEYS),
+    ("credentials.*.dpop", &dpop::KEYS),
     ("credentials.*.response", &response::KEYS),
     ("credentials.*.permanent", &permanent::KEYS),
     ("credentials.*.refresh", &schedule::KEYS),

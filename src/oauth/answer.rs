@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::Issued;
 use super::lifetime::{self, Sources, WallTimes, lifetime};
 use super::settings::{ResponseShape, Settings};
+use crate::dpop::SCHEME;
 use crate::secret::Secret;
 
 /// The longest token, in bytes.
@@ -31,6 +32,11 @@ pub(super) enum Defect {
         /// The answer, in which an error may stand.
         answer: Value,
     },
+    /// There is a token, but not one that is bound to our key (RFC 9449 §5).
+    NotBound {
+        /// What is wrong. May hold names of the peer's.
+        why: String,
+    },
 }
 
 /// Reads the answer to a token request.
@@ -42,10 +48,17 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
         Ok(token) => token,
         Err(why) => return Err(Defect::NoToken { why: format!("{why}{}", names(&answer)), answer }),
     };
-    let checked = check_token(token.expose(), settings.token_is_b64)
-        .and_then(|()| check_type(sibling(&answer, shape, "token_type"), settings.token_is_b64));
+    let token_type = sibling(&answer, shape, "token_type");
+    let must_be_bearer = settings.token_is_b64 && settings.dpop.is_none();
+    let checked =
+        check_token(token.expose(), settings.token_is_b64).and_then(|()| check_type(token_type, must_be_bearer));
     if let Err(why) = checked {
         return Err(Defect::NoToken { why, answer });
+    }
+    if settings.dpop.is_some()
+        && let Err(why) = check_bound(token_type)
+    {
+        return Err(Defect::NotBound { why });
     }
     let sources = Sources {
         expires_in: answer.pointer(&shape.expires_in).and_then(lifetime::expires_in),
@@ -61,7 +74,7 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
         refresh_token.filter(|token| settings.use_refresh_token && token.expose().len() <= LONGEST_TOKEN);
     // An identity token, or a refresh token that is not used.
     crate::secret::wipe(&mut answer);
-    Ok(Issued { access_token: token, lifetime, refresh_token, scope })
+    Ok(Issued { access_token: token, lifetime, refresh_token, scope, key: None })
 }
 
 /// A JSON document that means one thing.
@@ -70,7 +83,7 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
 /// What is wrong with it, without any of its text.
 pub(super) fn document(body: &[u8]) -> Result<Value, String> {
     text(body).and_then(parse).map_err(|defect| match defect {
-        Defect::NotUnderstood(why) | Defect::NoToken { why, .. } => why,
+        Defect::NotUnderstood(why) | Defect::NoToken { why, .. } | Defect::NotBound { why } => why,
     })
 }
 
@@ -175,6 +188,19 @@ fn check_type(token_type: Option<&Value>, must_be_bearer: bool) -> Result<(), St
     }
 }
 
+/// RFC 9449 §5: a token of another type than `DPoP` is bound to no key, and whoever steals it can use it. That is what the operator
+/// wanted to be safe from, so it is not sent to anybody.
+fn check_bound(token_type: Option<&Value>) -> Result<(), String> {
+    match token_type {
+        Some(Value::String(kind)) if kind.trim().eq_ignore_ascii_case(SCHEME) => Ok(()),
+        Some(Value::String(kind)) => {
+            let kind: String = kind.chars().take(20).collect();
+            Err(format!("its token_type is {kind:?} and not {SCHEME}"))
+        }
+        _ => Err(format!("it has no token_type, which must be {SCHEME}")),
+    }
+}
+
 /// JSON in which no member comes twice: "parameters MUST NOT be included more than once" (RFC 6749 §3.2).
 struct Unambiguous(Value);
 
@@ -270,7 +296,7 @@ mod tests {
                 assert!(!understood, "{shown} should have been understood, gave {why}");
                 why
             }
-            Err(Defect::NoToken { why, .. }) => {
+            Err(Defect::NoToken { why, .. } | Defect::NotBound { why }) => {
                 assert!(understood, "{shown} should not have been understood, gave {why}");
                 why
             }
@@ -365,6 +391,19 @@ mod tests {
         }
         check_defect(with_type("\"MAC\""), true, "\"MAC\" and not Bearer", |_| {});
         check_defect(with_type("7"), true, "not a text", |_| {});
+    }
+
+    #[test]
+    fn with_dpop_only_a_bound_token_is_used() {
+        let with_dpop = |s: &mut Settings| s.dpop = Some(super::super::dpop::KeySource::Generated);
+        for accepted in ["DPoP", "dpop", "DPOP"] {
+            issued(&format!(r#"{{"access_token":"a","token_type":"{accepted}"}}"#), with_dpop);
+        }
+        check_defect(r#"{"access_token":"a","token_type":"Bearer"}"#, true, "\"Bearer\" and not DPoP", with_dpop);
+        check_defect(r#"{"access_token":"a"}"#, true, "no token_type", with_dpop);
+        check_defect(r#"{"access_token":"a","token_type":null}"#, true, "no token_type", with_dpop);
+        check_defect(r#"{"access_token":"a b","token_type":"DPoP"}"#, true, "RFC 6750", with_dpop);
+        check_defect(r#"{"access_token":"a","token_type":"DPoP"}"#, true, "and not Bearer", |_| {});
     }
 
     #[test]

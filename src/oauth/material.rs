@@ -7,6 +7,7 @@ use http::HeaderName;
 use ring::digest;
 
 use super::assertion::AssertionMaterial;
+use super::dpop::KeySource;
 use super::settings::{BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantProof, Param, Settings};
 use crate::secret::{Secret, SecretError, SecretSource};
 
@@ -21,6 +22,8 @@ pub(super) struct Material {
     pub(super) headers: Vec<(HeaderName, Secret)>,
     /// What was declared secret: no text may show it, however short it is.
     pub(super) guarded: Vec<Secret>,
+    /// The key that proofs are signed with, as far as it identifies this way to get tokens.
+    pub(super) dpop: Option<Secret>,
     /// Values that stand in the configuration itself where a secret may stand, and may or may not be one (a tenant,
     /// an API key).
     pub(super) doubtful: Vec<Secret>,
@@ -84,6 +87,7 @@ impl Material {
             headers: Vec::new(),
             guarded: Vec::new(),
             doubtful: Vec::new(),
+            dpop: None,
         };
         material.client = material.read_client(&settings.client).await?;
         material.proof = material.read_proof(&settings.proof).await?;
@@ -111,6 +115,11 @@ impl Material {
             let value = material.read_either(source).await?;
             material.headers.push((name.clone(), value));
         }
+        material.dpop = match &settings.dpop {
+            Some(KeySource::Given { key, .. }) => Some(key.read().await?),
+            Some(KeySource::Generated) => Some(Secret::new("")),
+            None => None,
+        };
         Ok(material)
     }
 
@@ -214,6 +223,10 @@ impl Material {
         for (name, value) in &self.headers {
             digest.add(name.as_str());
             digest.add(value.expose());
+        }
+        if let Some(key) = &self.dpop {
+            digest.add("dpop");
+            digest.add(key.expose());
         }
         if let Some(proxy) = proxy {
             digest.add("proxy");
@@ -337,6 +350,8 @@ mod tests {
             fingerprint(|s| s.params = vec![("a".into(), Param::Text(inline("1")))]).await,
             fingerprint(|s| s.params = vec![("a".into(), Param::Json(1.into()))]).await,
             fingerprint(|s| s.headers = vec![(HeaderName::from_static("a"), inline("1"))]).await,
+            fingerprint(|s| s.dpop = Some(KeySource::Generated)).await,
+            fingerprint(|s| s.dpop = Some(KeySource::Given { key: inline("k"), algorithm: None })).await,
         ];
         let mut unique = all.to_vec();
         unique.sort_unstable();

@@ -15,6 +15,7 @@ use super::retry_after::retry_after;
 use super::send::{Answer, Body, NoAnswer};
 use super::settings::{GrantType, PermanentRule, ResponseShape, Settings};
 use super::{Class, FetchError};
+use crate::dpop::Complaint;
 use crate::reason::Reason;
 use crate::secret::SecretError;
 
@@ -53,6 +54,16 @@ pub(super) fn unsendable(error: &Unsendable) -> FetchError {
     unsent(&error.to_string())
 }
 
+/// A key that proofs cannot be signed with: nothing was sent.
+pub(super) fn unusable_key(why: &str) -> FetchError {
+    unsent(why)
+}
+
+/// A refresh token that only its own key can use, which is not the current one any more: nothing was sent.
+pub(super) fn bound_elsewhere() -> FetchError {
+    unsent("the refresh token is bound to the DPoP key before")
+}
+
 fn unsent(why: &str) -> FetchError {
     let reason = Reason::SecretUnreadable;
     let message = format!("{}: {}", reason.title(), escaped(why));
@@ -84,6 +95,7 @@ pub(super) fn without_token(defect: Defect, answer: &Answer, settings: &Settings
     let (reason, why, value) = match defect {
         Defect::NotUnderstood(why) => (Reason::TokenMalformed, why, Value::Null),
         Defect::NoToken { why, answer } => (Reason::TokenIllegal, why, answer),
+        Defect::NotBound { why } => return not_bound(&why, answer, mask),
     };
     // Of an answer that should have held a token only what is surely an error text is shown.
     let line = message::envelope(&value, &settings.response);
@@ -99,6 +111,15 @@ pub(super) fn without_token(defect: Defect, answer: &Answer, settings: &Settings
     let why = mask.show(&why).map(|why| format!(": {why}")).unwrap_or_default();
     let error = failure((Class::Transient, reason), answer, &said);
     FetchError { message: error.message.replacen(reason.title(), &format!("{}{why}", reason.title()), 1), ..error }
+}
+
+/// A token that no key is needed for, where one was wanted (RFC 9449 §5): the server does not know DPoP, or not for this client.
+/// Asking again soon would only have it make tokens that nobody uses.
+fn not_bound(why: &str, answer: &Answer, mask: &Mask) -> FetchError {
+    let reason = Reason::TokenNotBound;
+    let why = mask.show(why).map(|why| format!(": {why}")).unwrap_or_default();
+    let message = format!("{}{why} ({})", reason.title(), answer.status.as_u16());
+    FetchError { class: Class::Refused, reason, status: Some(answer.status), retry_after: None, message }
 }
 
 /// Any status but 2xx.
@@ -171,6 +192,12 @@ fn classify(evidence: Evidence<'_>, rules: &[PermanentRule]) -> (Class, Reason) 
         && (status.is_client_error() || status.is_server_error())
     {
         return (Class::Permanent, Reason::TokenDenied);
+    }
+    match evidence.code.and_then(Complaint::from_code) {
+        // It was asked again with the nonce before, and wants yet another one: several servers that do not know of each other.
+        Some(Complaint::Nonce) if status.is_client_error() => return (Class::Transient, Reason::TokenProofRefused),
+        Some(Complaint::Proof) if status.is_client_error() => return (Class::Refused, Reason::TokenProofRefused),
+        _ => {}
     }
     if status.is_client_error() {
         (Class::Refused, Reason::TokenRefused)
@@ -302,6 +329,14 @@ mod tests {
             check(400, Some(code), Class::Refused, Reason::TokenRefused);
         }
         check(500, Some("API_ERROR"), Class::Transient, Reason::TokenServerError);
+    }
+
+    #[test]
+    fn a_refused_proof_has_a_reason_of_its_own() {
+        check(400, Some("invalid_dpop_proof"), Class::Refused, Reason::TokenProofRefused);
+        check(400, Some("use_dpop_nonce"), Class::Transient, Reason::TokenProofRefused);
+        check(401, Some("use_dpop_nonce"), Class::Transient, Reason::TokenProofRefused);
+        check(500, Some("use_dpop_nonce"), Class::Transient, Reason::TokenServerError);
     }
 
     #[test]

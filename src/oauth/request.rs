@@ -39,6 +39,9 @@ pub(super) enum Unsendable {
     /// What should sign an assertion is no key, or no certificate.
     #[error("what {0} is signed with {1}")]
     Assertion(&'static str, #[source] KeyError),
+    /// The system has no randomness to sign with.
+    #[error("the DPoP proof of the token request cannot be signed")]
+    Proof,
     /// The query is longer than any URI.
     #[error("the query of the token request is too long or not a legal URI; use another encoding")]
     Query,

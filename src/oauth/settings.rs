@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method, Uri};
 use serde_json::{Map, Value};
 
+use super::dpop::KeySource;
 use crate::jose::Algorithm;
 use crate::secret::SecretSource;
 
@@ -45,7 +46,9 @@ pub struct Settings {
     pub permanent: Vec<PermanentRule>,
     /// Whether a refresh token that came is used.
     pub use_refresh_token: bool,
-    /// Whether only b64token (RFC 6750 §2.1) is legal: true where the token is sent with scheme `Bearer`.
+    /// Whose key tokens are bound to (RFC 9449); `None` without DPoP.
+    pub dpop: Option<KeySource>,
+    /// Whether only b64token (RFC 6750 §2.1) is legal: true where the token is sent with scheme `Bearer` or `DPoP`.
     pub token_is_b64: bool,
     /// From the start of connecting to the last byte of the answer.
     pub timeout: Duration,
@@ -231,6 +234,13 @@ pub struct JwtAuthentication {
     pub assertion: Assertion,
     /// `client_assertion_type`.
     pub assertion_type: String,
+}
+
+impl ClientAuthentication {
+    /// Whether nothing proves who the client is (RFC 6749 §2.1).
+    pub fn is_public(&self) -> bool {
+        matches!(self, Self::Anonymous | Self::Public { .. })
+    }
 }
 
 /// What happens to id and secret before Base64.

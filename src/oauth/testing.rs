@@ -40,6 +40,7 @@ pub(super) fn settings() -> Settings {
         },
         permanent: Vec::new(),
         use_refresh_token: true,
+        dpop: None,
         token_is_b64: true,
         timeout: Duration::from_secs(60),
     }

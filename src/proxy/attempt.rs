@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
+use super::dpop;
 use super::held::Held;
 use super::intake::{Intake, Lost, RequestBody};
 use super::outbound::Sanitized;
@@ -15,6 +16,8 @@ use super::problem::Problem;
 use super::rejection::is_idempotent;
 use super::share::RouteShare;
 use crate::alarm::Alarms;
+use crate::dpop::Terms;
+use crate::jose::KeyError;
 use crate::log;
 use crate::reason::Reason;
 use crate::tls;
@@ -34,6 +37,8 @@ pub(super) struct Attempt<'a> {
     pub(super) request: &'a Sanitized,
     pub(super) intake: &'a Rc<Intake>,
     pub(super) alarms: &'a Alarms,
+    /// What the proof must satisfy, if not what the upstream said last.
+    pub(super) terms: Option<&'a Terms>,
 }
 
 /// An answer and the token that it answers to.
@@ -41,6 +46,8 @@ pub(super) struct Attempt<'a> {
 pub(super) struct Answered {
     pub(super) response: Response<Held>,
     pub(super) token: Option<Arc<AccessToken>>,
+    /// What the proof beside the token was made to satisfy, if there was one.
+    pub(super) terms: Terms,
 }
 
 impl Attempt<'_> {
@@ -78,7 +85,7 @@ impl Attempt<'_> {
             }
             let body = self.intake.body().ok_or_else(cannot_repeat)?;
             match self.exchange(connection, token.as_deref(), body, began).await {
-                Ok(response) => return Ok(Answered { response, token }),
+                Ok((response, terms)) => return Ok(Answered { response, token, terms }),
                 Err(Failure::Unanswered(error)) if reused && self.may_go_again(&error) => {
                     tracing::debug!(error = %error.failure, "kept connection was closed; sending again on a fresh one");
                     connection = self.connect().await?;
@@ -141,7 +148,8 @@ impl Attempt<'_> {
         token: Option<&AccessToken>,
         body: RequestBody,
         began: Instant,
-    ) -> Result<Response<Held>, Failure> {
+    ) -> Result<(Response<Held>, Terms), Failure> {
+        let (proof, terms) = self.proof(token, connection.is_http2())?;
         let header = token.map(|token| token.header_value(&self.route.settings.inject.scheme));
         let on_interim = self.intake.gate().map(super::gate::Gate::key).map(|key| {
             OnInterim::new(move |status| {
@@ -150,7 +158,7 @@ impl Attempt<'_> {
                 }
             })
         });
-        let request = self.request.authorize(self.route, header.map(sensitive)).telling(on_interim);
+        let request = self.request.authorize(self.route, header.map(sensitive)).proving(proof).telling(on_interim);
         let head = request.as_head();
         let patience = Patience::of(self.request.headers(), self.route.settings.timeouts.response_head);
         let mut alarm = self.alarms.lend();
@@ -161,12 +169,24 @@ impl Attempt<'_> {
         };
         self.intake.answered();
         self.route.counts().upstream_took(began.elapsed());
+        if let Some(proofs) = &self.route.proofs {
+            proofs.learn(answer.headers());
+        }
         let mut answer = answer.map(Held::new);
         if self.intake.gate().is_some_and(|gate| !gate.is_open()) {
             // The upstream did not want the body, so the request on this connection has no end.
             answer.body_mut().forfeit_connection();
         }
-        Ok(answer)
+        Ok((answer, terms))
+    }
+
+    /// The proof beside a token that needs one, made for this very attempt, and what it satisfies.
+    fn proof(&self, token: Option<&AccessToken>, is_http2: bool) -> Result<(Option<HeaderValue>, Terms), Failure> {
+        let (Some(token), Some(proofs)) = (token, &self.route.proofs) else { return Ok((None, Terms::default())) };
+        let terms = self.terms.cloned().unwrap_or_else(|| proofs.terms());
+        let is_connect = is_http2 && self.request.upgrade().is_some();
+        let proof = dpop::prove(self.route, self.request, token, &terms, is_connect);
+        Ok((proof.map_err(Failure::Unproven)?, terms))
     }
 
     fn may_go_again(&self, error: &SendError) -> bool {
@@ -180,6 +200,9 @@ impl Attempt<'_> {
             (_, Some(Lost::Stalled)) => Problem::new(Reason::BodyTimeout, "the request's body stalled"),
             (_, Some(Lost::Malformed(refusal))) => Problem::new(refusal.reason, refusal.detail),
             (_, Some(_)) => Problem::new(Reason::CallerGone, "the request's body broke off"),
+            (Failure::Unproven(error), None) => {
+                Problem::new(Reason::SecretUnreadable, format!("the key of dpop {error}"))
+            }
             (Failure::Silent, None) => self.failed(Reason::UpstreamSilent, "no answer in time"),
             (Failure::Unanswered(SendError { failure: SendFailure::Closed(error), .. }), None) => {
                 match tls::cause(error) {
@@ -203,9 +226,10 @@ impl Attempt<'_> {
     }
 }
 
-/// A request that was sent, or may have been, and brought no head of an answer.
+/// A request that brought no head of an answer. It was sent, or may have been, unless it has no proof.
 #[derive(Debug)]
 enum Failure {
+    Unproven(KeyError),
     Silent,
     Unanswered(SendError),
 }

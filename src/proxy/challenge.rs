@@ -1,24 +1,35 @@
-//! What a Bearer challenge says went wrong (RFC 6750 §3, RFC 9110 §11.6.1).
+//! What a Bearer or DPoP challenge says went wrong (RFC 6750 §3, RFC 9449 §7.1, RFC 9110 §11.6.1).
 
 use http::header::{HeaderMap, WWW_AUTHENTICATE};
 
-/// The `error` codes of all Bearer challenges in an answer.
-pub(super) fn bearer_errors(headers: &HeaderMap) -> Vec<String> {
+use crate::dpop::SCHEME;
+
+/// The `error` codes of all challenges in an answer that speak of the token, be it bound to a key or not.
+pub(super) fn token_errors(headers: &HeaderMap) -> Vec<String> {
+    errors(headers, |scheme| scheme.eq_ignore_ascii_case("Bearer") || scheme.eq_ignore_ascii_case(SCHEME))
+}
+
+/// The `error` codes of all DPoP challenges in an answer.
+pub(super) fn dpop_errors(headers: &HeaderMap) -> Vec<String> {
+    errors(headers, |scheme| scheme.eq_ignore_ascii_case(SCHEME))
+}
+
+fn errors(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
     let lines = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(errors_of_line).collect()
+    lines.flat_map(|line| errors_of_line(line, &is_meant)).collect()
 }
 
 /// Walks one field line: schemes and their parameters, separated by commas.
-fn errors_of_line(line: &str) -> Vec<String> {
+fn errors_of_line(line: &str, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
     let mut errors = Vec::new();
-    let mut in_bearer = false;
+    let mut is_in = false;
     for item in split_outside_quotes(line) {
         let (scheme, parameter) = scheme_and_parameter(item.trim());
         if let Some(scheme) = scheme {
-            in_bearer = scheme.eq_ignore_ascii_case("Bearer") || scheme.eq_ignore_ascii_case("DPoP");
+            is_in = is_meant(scheme);
         }
         if let Some((name, value)) = parameter.split_once('=')
-            && in_bearer
+            && is_in
             && name.trim().eq_ignore_ascii_case("error")
         {
             errors.push(unquote(value.trim()));
@@ -79,7 +90,7 @@ mod tests {
             for line in lines {
                 headers.append(WWW_AUTHENTICATE, line.parse().unwrap());
             }
-            assert_eq!(bearer_errors(&headers), wanted, "{lines:?}");
+            assert_eq!(token_errors(&headers), wanted, "{lines:?}");
         };
         check(&[r#"Bearer error="invalid_token""#], &["invalid_token"]);
         check(&[r#"Bearer realm="a, b", error="invalid_token", error_description="x=\"y\", z""#], &["invalid_token"]);
@@ -87,10 +98,27 @@ mod tests {
         check(&[r#"Basic realm="x", Bearer realm="y", error="insufficient_scope""#], &["insufficient_scope"]);
         check(&[r#"Basic realm="x", error="invalid_token""#], &[]);
         check(&["Basic realm=\"x\"", r#"Bearer error="invalid_token""#], &["invalid_token"]);
+        check(&[r#"DPoP algs="ES256", error="invalid_token""#], &["invalid_token"]);
         check(&["Bearer"], &[]);
         check(&[r#"Bearer error = "invalid_token""#], &["invalid_token"]);
         check(&[r#"Bearer error_description="error=\"invalid_token\"""#], &[]);
         check(&[""], &[]);
         check(&["\"", ",,,=", "Bearer =,error"], &[]);
+    }
+
+    #[test]
+    fn the_errors_of_dpop_challenges_are_told_apart() {
+        let check = |line: &str, wanted: &[&str]| {
+            let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, line.parse().unwrap())]);
+            assert_eq!(dpop_errors(&headers), wanted, "{line}");
+        };
+        check(
+            r#"DPoP error="use_dpop_nonce", error_description="Resource server requires nonce""#,
+            &["use_dpop_nonce"],
+        );
+        check(r#"Bearer error="use_dpop_nonce""#, &[]);
+        check(r#"Bearer realm="x", DPoP realm="x", error="invalid_token", algs="ES256 PS256""#, &["invalid_token"]);
+        check(r#"DPoP algs="ES256", Bearer error="invalid_token""#, &[]);
+        check(r#"dpop error=use_dpop_nonce, Basic realm="error=\"invalid_dpop_proof\"""#, &["use_dpop_nonce"]);
     }
 }

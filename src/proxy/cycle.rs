@@ -1,7 +1,7 @@
 //! The 401 cycle: an answer that rejects the token leads to a new token and to the request being sent once more.
 //!
 //! Owns the decision what the caller gets. Nothing of an answer reaches the caller before it is made; at most one replay is
-//! sent; an answer that is passed on is intact.
+//! sent, beside the one with another proof (`dpop`); an answer that is passed on is intact.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use http::Response;
 
 use super::attempt::{Answered, Attempt};
+use super::dpop;
 use super::held::Held;
 use super::intake::Lost;
 use super::problem::{PROXY_STATUS, Problem, proxy_status};
@@ -25,9 +26,18 @@ const HELD: usize = 16 * 1024;
 /// # Errors
 /// [`Problem`] if there is no answer to give.
 pub(super) async fn send_and_cure(attempt: Attempt<'_>) -> Result<Response<Held>, Problem> {
-    let Answered { mut response, token } = attempt.send(None).await?;
-    let (Some(credential), Some(token)) = (&attempt.route.credential, token) else { return Ok(response) };
+    let mut answered = attempt.send(None).await?;
     // What few answers need is in boxes, so that the others do not take the memory for it.
+    let is_proven_again = dpop::is_refused(&attempt, &answered.response);
+    if is_proven_again {
+        answered = Box::pin(dpop::prove_again(&attempt, answered)).await;
+        if dpop::is_refused(&attempt, &answered.response) {
+            dpop::tell(&attempt, &mut answered.response);
+            return Ok(answered.response);
+        }
+    }
+    let Answered { mut response, token, .. } = answered;
+    let (Some(credential), Some(token)) = (&attempt.route.credential, token) else { return Ok(response) };
     let judgement = match judge_head(&attempt, &response) {
         Some(judgement) => judgement,
         None => Box::pin(judge_body(&attempt, &mut response)).await,
@@ -36,7 +46,7 @@ pub(super) async fn send_and_cure(attempt: Attempt<'_>) -> Result<Response<Held>
         credential.reader.satisfied(&token, || hash(&attempt));
         return Ok(response);
     }
-    let cycle = Cycle { attempt, credential, request: hash(&attempt) };
+    let cycle = Cycle { attempt, credential, request: hash(&attempt), is_proven_again };
     Box::pin(cycle.cure(token, judgement, response)).await
 }
 
@@ -44,6 +54,8 @@ struct Cycle<'a> {
     attempt: Attempt<'a>,
     credential: &'a Credential,
     request: RequestHash,
+    /// Whether the one replay with another proof has been used up.
+    is_proven_again: bool,
 }
 
 impl Cycle<'_> {
@@ -108,10 +120,22 @@ impl Cycle<'_> {
     async fn replay(&self, original: Response<Held>, replacement: Arc<AccessToken>) -> Response<Held> {
         let counters = &self.credential.metrics.rejections;
         let reader = &self.credential.reader;
-        let Ok(Answered { mut response, token }) = self.attempt.send(Some(replacement)).await else {
+        let Ok(mut answered) = self.attempt.send(Some(replacement)).await else {
             counters.passed_unavailable.inc();
             return original;
         };
+        if dpop::is_refused(&self.attempt, &answered.response) {
+            if !self.is_proven_again {
+                answered = Box::pin(dpop::prove_again(&self.attempt, answered)).await;
+            }
+            // The new token was not judged.
+            if dpop::is_refused(&self.attempt, &answered.response) {
+                counters.replayed.inc();
+                dpop::tell(&self.attempt, &mut answered.response);
+                return answered.response;
+            }
+        }
+        let Answered { mut response, token, .. } = answered;
         let Some(token) = token else { return response };
         counters.replayed.inc();
         let rejected_again = judge(&self.attempt, &mut response).await != Judgement::Accepted;

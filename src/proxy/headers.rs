@@ -4,6 +4,8 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::dpop;
+
 /// Fields that end at this hop whether or not `Connection` names them (RFC 9110 §7.6.1, RFC 9113 §8.2.2).
 static HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
@@ -112,6 +114,19 @@ pub(super) fn strip_injected(headers: &mut HeaderMap, injected: &HeaderName) {
     }
 }
 
+/// Takes out every proof of possession (RFC 9449 §4.1) that is not ours, under whatever name [`strip_injected`] would look for.
+pub(super) fn strip_proof(headers: &mut HeaderMap) {
+    // A look at lengths first: most names are longer, and hardly any request has such a field.
+    let is_proof = |name: &HeaderName| match name.as_str().len() {
+        4 => *name == dpop::FIELD,
+        5..=12 => is_alias(name, &dpop::FIELD),
+        _ => false,
+    };
+    if headers.keys().any(is_proof) {
+        strip_injected(headers, &dpop::FIELD);
+    }
+}
+
 /// Takes out of trailers what has no business there, and what is `ours` to say.
 pub(super) fn strip_trailers(trailers: &mut HeaderMap, ours: &[HeaderName]) {
     take_hop_by_hop(trailers);
@@ -216,6 +231,14 @@ mod tests {
             map(&[("authorization", "a"), ("author_ization", "b"), ("author-ization", "c"), ("a_b", "d")]);
         strip_injected(&mut headers, &header::AUTHORIZATION);
         assert_eq!(headers, map(&[("author-ization", "c"), ("a_b", "d")]));
+    }
+
+    #[test]
+    fn a_proof_of_the_callers_own_is_removed() {
+        let mut headers =
+            map(&[("dpop", "a"), ("dpop", "b"), ("d_pop", "c"), ("dpop_", "d"), ("dpops", "e"), ("d", "f")]);
+        strip_proof(&mut headers);
+        assert_eq!(headers, map(&[("dpops", "e"), ("d", "f")]));
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Sanitized {
         }
         if route.credential.is_some() {
             headers::strip_injected(&mut headers, &route.settings.inject.header);
+            headers::strip_proof(&mut headers);
         }
         if announced_empty {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -106,6 +107,7 @@ impl Sanitized {
             target: &self.target,
             headers: &self.headers,
             injected: token.map(|token| (&route.settings.inject.header, token)),
+            proof: None,
             spelling: self.spelling.as_ref(),
             on_interim: None,
         })
@@ -120,6 +122,12 @@ fn host(route: &RouteShare, authority: &Authority) -> HeaderValue {
 }
 
 impl<'a> Authorized<'a> {
+    /// Sets the proof that goes with the token, if it is bound to a key.
+    pub(super) fn proving(mut self, proof: Option<HeaderValue>) -> Self {
+        self.0.proof = proof;
+        self
+    }
+
     /// Has every interim answer told.
     pub(super) fn telling(mut self, on_interim: Option<OnInterim>) -> Self {
         self.0.on_interim = on_interim;

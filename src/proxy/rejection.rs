@@ -41,7 +41,7 @@ pub(super) async fn judge_body(
 ) -> Judgement {
     let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
     let searchable = held.declared_length().is_some_and(|length| length <= SEARCHED as u64);
-    if encoded || !searchable || challenge::bearer_errors(headers).iter().any(|e| e == "insufficient_scope") {
+    if encoded || !searchable || challenge::token_errors(headers).iter().any(|e| e == "insufficient_scope") {
         return Judgement::Accepted;
     }
     match patience {
@@ -73,7 +73,7 @@ fn by_head(rules: &Rejection, status: StatusCode, headers: &HeaderMap) -> Judgem
     if !status_rejects && !status.is_client_error() && !grpc_rejects {
         return Judgement::Accepted;
     }
-    let errors = challenge::bearer_errors(headers);
+    let errors = challenge::token_errors(headers);
     if errors.iter().any(|error| error == "insufficient_scope") {
         return Judgement::Accepted;
     }
@@ -126,6 +126,9 @@ mod tests {
         check(403, r#"Bearer error="insufficient_scope""#, "", Accepted);
         check(403, r#"Bearer error="invalid_token""#, "", RejectedMaybeApplied);
         check(400, r#"Bearer error="invalid_token""#, "", RejectedMaybeApplied);
+        check(401, r#"DPoP error="invalid_token""#, "", Rejected);
+        check(403, r#"DPoP error="invalid_token""#, "", RejectedMaybeApplied);
+        check(401, r#"DPoP error="insufficient_scope""#, "", Accepted);
         check(200, r#"Bearer error="invalid_token""#, "", Accepted);
         check(500, r#"Bearer error="invalid_token""#, "", Accepted);
         check(200, "", "16", Rejected);

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::callers::Rules;
 use super::complaint::Complaints;
+use super::dpop::Proofs;
 use super::field_rules::LiveRules;
 use super::readings;
 use super::settings;
@@ -28,6 +29,8 @@ pub struct Route {
     pub callers: Option<Rules>,
     /// Where it counts.
     pub metrics: Arc<RouteMetrics>,
+    /// What its upstream has said of proofs, if its tokens are bound to a key. In a box: few are.
+    pub(super) proofs: Option<Box<Proofs>>,
     /// What the log has been told of its upstream's failures.
     pub(super) complaints: Complaints,
     /// The path prefix without a trailing slash: `""` for `/`.
@@ -38,7 +41,7 @@ pub struct Route {
     pub(super) host_value: HeaderValue,
     /// Fields that are set or removed, with their values.
     pub(super) rules: LiveRules,
-    /// Every field that a caller has no say in: the injected one, and those of the rules.
+    /// Every field that a caller has no say in: the injected one, a proof, and those of the rules.
     pub(super) ours: Arc<[HeaderName]>,
 }
 
@@ -60,10 +63,12 @@ impl Route {
         let host_value = HeaderValue::from_str(settings.origin.authority().as_str())
             .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
         let rules = LiveRules::new(&settings.fields);
-        let injected = credential.is_some().then_some(&settings.inject.header);
-        let ours = injected.into_iter().chain(rules.names()).cloned().collect();
-        let complaints = Complaints::new();
-        Self { settings, credential, callers: None, metrics, complaints, prefix, base_path, host_value, rules, ours }
+        // A proof of the caller's own beside our token would be nonsense, whether ours needs one or not.
+        let injected = credential.is_some().then_some([&settings.inject.header, &crate::dpop::FIELD]);
+        let ours = injected.into_iter().flatten().chain(rules.names()).cloned().collect();
+        let proofs = credential.as_ref().filter(|credential| credential.reader.is_bound()).map(|_| Box::default());
+        let (callers, complaints) = (None, Complaints::new());
+        Self { settings, credential, callers, metrics, proofs, complaints, prefix, base_path, host_value, rules, ours }
     }
 
     /// How connections to its upstream are kept and spoken on.

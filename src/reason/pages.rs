@@ -4,6 +4,7 @@
 
 mod callers;
 mod configuration;
+mod dpop;
 mod tokens;
 mod upstreams;
 
@@ -43,7 +44,10 @@ impl Reason {
             Self::TokenProxyRefused => tokens::PROXY_REFUSED,
             Self::TokenSpent => tokens::SPENT,
             Self::TokenStateLost => tokens::STATE_LOST,
+            Self::TokenProofRefused => dpop::PROOF_REFUSED,
+            Self::TokenNotBound => dpop::NOT_BOUND,
             Self::TokenNotAccepted => tokens::NOT_ACCEPTED,
+            Self::ProofNotAccepted => dpop::PROOF_NOT_ACCEPTED,
             Self::UpstreamConnect => upstreams::CONNECT,
             Self::UpstreamName => upstreams::NAME,
             Self::UpstreamTls => upstreams::TLS,

@@ -64,6 +64,11 @@ impl Reader {
         &self.shared.settings.name
     }
 
+    /// Whether its tokens are bound to a key, so that a proof goes with each.
+    pub fn is_bound(&self) -> bool {
+        self.shared.settings.is_bound
+    }
+
     /// The credential's metrics: the proxy counts there what followed on rejections.
     pub fn metrics(&self) -> &CredentialMetrics {
         &self.shared.metrics

@@ -22,6 +22,7 @@ use super::schedule::{
 use super::shared::Shared;
 use super::{AccessToken, Reader, Settings, Source};
 use crate::clock::{Clock, Moment};
+use crate::jose::SigningKey;
 use crate::metrics::CredentialMetrics;
 use crate::oauth::{Class, FetchError, Grant, Issued};
 use crate::reason::Reason;
@@ -208,7 +209,8 @@ impl<S: Source> Refresher<S> {
             let again = snapshot.token.as_ref().is_some_and(|token| token.value == issued.access_token);
             (again, snapshot.generation() + u64::from(!again))
         };
-        let token = AccessToken::new(generation, issued.access_token, &settings.scheme, at, wall, lifetime)
+        let key = self.key_of(again, issued.key);
+        let token = AccessToken::new(generation, issued.access_token, &settings.scheme, at, wall, lifetime, key)
             .map_err(|_| failure(Class::Transient, Reason::TokenIllegal, "the token is no legal header value"))?;
         self.short_lives = if is_short(lifetime) { self.short_lives.saturating_add(1) } else { 0 };
         self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));
@@ -223,6 +225,13 @@ impl<S: Source> Refresher<S> {
         self.notice_useless_fetch(again);
         self.publisher.issued(token, lifetime, renew_at);
         Ok(Next::Renew(renew_at))
+    }
+
+    /// A token that came before is bound to the key that it first came with, whatever asked for it since.
+    fn key_of(&self, again: bool, key: Option<Arc<SigningKey>>) -> Option<Arc<SigningKey>> {
+        let snapshot = self.shared.snapshot();
+        let bound = snapshot.token.as_ref().filter(|_| again).and_then(|token| token.binding());
+        bound.map(|binding| Arc::clone(binding.key())).or(key)
     }
 
     /// A fetch that a rejection forced, and that brought the same token: doing so once a second would cure nothing.

@@ -23,6 +23,8 @@ pub struct Settings {
     pub lives_by_refresh_token: bool,
     /// Scheme of the header that carries the token; empty for the bare token.
     pub scheme: String,
+    /// Whether its tokens are bound to a key (RFC 9449).
+    pub is_bound: bool,
 }
 
 /// How long before expiry a token is renewed, before jitter. Never more than half of the lifetime.

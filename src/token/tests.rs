@@ -159,6 +159,7 @@ fn settings() -> Settings {
         use_refresh_token: true,
         lives_by_refresh_token: false,
         scheme: "Bearer".to_owned(),
+        is_bound: false,
     }
 }
 
@@ -180,7 +181,13 @@ fn fresh(lifetime: u64) -> impl FnMut(&Asked) -> Answer + 'static {
 }
 
 fn issued(token: &str, lifetime: u64) -> Issued {
-    Issued { access_token: Secret::new(token), lifetime: seconds(lifetime), refresh_token: None, scope: None }
+    Issued {
+        access_token: Secret::new(token),
+        lifetime: seconds(lifetime),
+        refresh_token: None,
+        scope: None,
+        key: None,
+    }
 }
 
 fn failed(class: Class, status: u16) -> FetchError {

@@ -10,6 +10,7 @@ use super::http1::Alone;
 use super::http2::Lease;
 use super::incoming::HttpError;
 use super::interim::OnInterim;
+use crate::dpop;
 use crate::spelling::Spelling;
 use crate::tunnel::Duplex;
 
@@ -32,6 +33,8 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
     /// One field more, in place of all of that name.
     pub injected: Option<(&'a HeaderName, HeaderValue)>,
+    /// The proof that goes with what is injected (RFC 9449 §4.1), in place of all others.
+    pub proof: Option<HeaderValue>,
     /// How the names of its fields are spelled towards HTTP/1.
     pub spelling: Option<&'a Spelling>,
     /// What to call for each interim answer.
@@ -47,6 +50,9 @@ impl RequestHead<'_> {
         *request.headers_mut() = self.headers.clone();
         if let Some((name, value)) = &self.injected {
             request.headers_mut().insert(*name, value.clone());
+        }
+        if let Some(proof) = &self.proof {
+            request.headers_mut().insert(&dpop::FIELD, proof.clone());
         }
         request
     }

@@ -32,6 +32,9 @@ pub(super) fn lines(issued: &Issued, seen: Option<&Seen>, settings: &Settings, n
     let mut lines = vec![(Mark::Done, "token", format!("lives for {lifetime}{from}; {kind}"))];
     lines.extend(scope(issued, settings));
     lines.extend(refresh(issued, seen));
+    if let Some(thumbprint) = issued.key.as_ref().and_then(|key| key.thumbprint()) {
+        lines.push((Mark::Done, "binding", format!("bound to the DPoP key {thumbprint}")));
+    }
     if let Some(claims) = claims {
         lines.extend(told(&claims));
         lines.extend(doubts(&claims, settings, seconds(now)));
@@ -166,6 +169,7 @@ mod tests {
             lifetime: Duration::from_millis(3_599_400),
             refresh_token: None,
             scope: scope.map(str::to_owned),
+            key: None,
         };
         let now = UNIX_EPOCH + Duration::from_secs(NOW);
         let lines = lines(&issued, None, settings, now);

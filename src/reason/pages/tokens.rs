@@ -2,10 +2,10 @@
 
 use super::Page;
 
-const RETRIED: &str = "While the current token is valid, callers notice nothing; the log and last_error on /status \
+pub(super) const RETRIED: &str = "While the current token is valid, callers notice nothing; the log and last_error on /status \
     show the failure. Without a valid token, requests that need one get 503 with this code and Retry-After after \
     refresh.wait, and /readyz is 503. bearerd_token_requests_total{outcome=\"transient\"} counts each try.";
-const HELD: &str = "Without a valid token, requests that need one get 503 with this code (at once while nothing is \
+pub(super) const HELD: &str = "Without a valid token, requests that need one get 503 with this code (at once while nothing is \
     tried at all, else after refresh.wait), and /readyz is 503. The log and /status say when it is tried again. \
     bearerd_token_latched is 1 while nothing is tried at all.";
 

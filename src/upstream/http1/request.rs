@@ -4,6 +4,7 @@ use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 
 use super::super::connection::{Outbound, RequestHead};
+use crate::dpop;
 use crate::http1::outgoing::{Length, Names, Outgoing, write_value};
 use crate::spelling::Spelling;
 
@@ -41,12 +42,19 @@ fn write_head(to: &mut BytesMut, head: &RequestHead<'_>, length: Option<Length>,
         if *name == HOST || injected.is_some_and(|(injected, _)| name == injected) {
             continue;
         }
+        if head.proof.is_some() && *name == dpop::FIELD {
+            continue;
+        }
         names.write(to, name);
         write_value(to, value);
     }
     if let Some((name, value)) = injected {
         names.write(to, name);
         write_value(to, value);
+    }
+    if let Some(proof) = &head.proof {
+        names.write(to, &dpop::FIELD);
+        write_value(to, proof);
     }
     match length {
         None => {}
@@ -83,6 +91,7 @@ mod tests {
             target: &"/p?q".parse().unwrap(),
             headers: &headers,
             injected: Some((&http::header::AUTHORIZATION, HeaderValue::from_static("Bearer t"))),
+            proof: None,
             spelling,
             on_interim: None,
         };
