@@ -25,6 +25,7 @@ mod callers;
 mod check_fetch;
 mod clients;
 mod configuration;
+mod dpop;
 mod faults;
 mod floods;
 mod foreign;
