@@ -126,6 +126,8 @@ pub struct TokenEndpoint {
     /// The latest tokens, so that a server that echoes one cannot put it into a log.
     issued: Mutex<Vec<Secret>>,
     proofs: dpop::Proofs,
+    /// The refresh token of the last answer, if it had one and no usable token.
+    successor: Mutex<Option<Secret>>,
 }
 
 impl TokenEndpoint {
@@ -138,7 +140,15 @@ impl TokenEndpoint {
                 Some(Discovery::new(identifier.clone(), *allow_plain_http))
             }
         };
-        Self { settings, ways, clock, discovery, issued: Mutex::default(), proofs: dpop::Proofs::default() }
+        Self {
+            settings,
+            ways,
+            clock,
+            discovery,
+            issued: Mutex::default(),
+            proofs: dpop::Proofs::default(),
+            successor: Mutex::default(),
+        }
     }
 
     /// Counts the requests that were made again because the server wanted a nonce in their proof (RFC 9449 §8).
@@ -232,6 +242,11 @@ impl TokenEndpoint {
         }
     }
 
+    /// The refresh token that came with the last answer although that is a failure: the one before it may have ended with it.
+    pub fn take_successor(&self) -> Option<Secret> {
+        self.successor.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// A digest over everything that identifies this way to get tokens: endpoint, the proxy on the way, method, field
     /// names and values, and every byte of its secrets as they are now. `None` while a secret cannot be read.
     pub async fn fingerprint(&self) -> Option<[u8; 32]> {
@@ -281,7 +296,12 @@ impl TokenEndpoint {
         } else {
             answer::read(body, settings, &answer.times)
         };
-        read.map_err(|defect| refuse::without_token(defect, answer, settings, &mask()))
+        read.map_err(|defect| {
+            if let answer::Defect::NotBound { refresh_token, .. } = &defect {
+                self.successor.lock().unwrap_or_else(PoisonError::into_inner).clone_from(refresh_token);
+            }
+            refuse::without_token(defect, answer, settings, &mask())
+        })
     }
 
     fn remember(&self, issued: &Issued) {

@@ -140,6 +140,11 @@ pub trait Source {
         async { Ok(None) }
     }
 
+    /// The refresh token that came with the last answer although that is a failure.
+    fn take_successor(&self) -> Option<Secret> {
+        None
+    }
+
     /// A digest over every byte that identifies this way to get tokens: the configuration of the token request and its
     /// secrets as they are now (RELIABILITY: a latch ends when the bytes of a secret change). `None` while a secret cannot be read.
     fn fingerprint(&self) -> impl Future<Output = Option<[u8; 32]>>;
@@ -151,6 +156,10 @@ pub trait Source {
 }
 
 impl Source for oauth::TokenEndpoint {
+    fn take_successor(&self) -> Option<Secret> {
+        self.take_successor()
+    }
+
     async fn fetch(&self, grant: oauth::Grant) -> Result<oauth::Issued, oauth::FetchError> {
         self.fetch(grant).await
     }

@@ -88,3 +88,76 @@ fn check_headers(reader: &Reader<'_>) {
         reader.reject("headers", Reason::ConfigContradiction, "DPoP is set by bearerd itself, as dpop says");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Mistakes, Settings, load_str};
+
+    fn load(credential: &str, route: &str) -> Result<Settings, Mistakes> {
+        let text = format!(
+            "[routes.api]\nupstream = \"https://api.example.com\"\n{route}\n[credentials.api]\n\
+             token_endpoint = \"https://login.example.com/t\"\nclient_id = \"svc\"\n{credential}"
+        );
+        load_str(&text, Path::new("bearerd.toml"))
+    }
+
+    fn good(credential: &str, route: &str) -> Settings {
+        load(credential, route).unwrap_or_else(|mistakes| panic!("{credential}\n{mistakes}"))
+    }
+
+    fn check(credential: &str, route: &str, code: &str, key: &str, phrase: &str) {
+        let mistakes = load(credential, route).err().unwrap_or_else(|| panic!("accepted: {credential} {route}"));
+        let found: Vec<_> = mistakes.iter().collect();
+        let [only] = found.as_slice() else { panic!("{mistakes}") };
+        assert_eq!((only.reason.code(), only.key.as_str()), (code, key), "{mistakes}");
+        assert!(only.message.contains(phrase), "{mistakes}");
+    }
+
+    fn with_key(key: &str, more: &str) -> String {
+        format!("[credentials.api.dpop]\nkey = '''{key}'''\n{more}")
+    }
+
+    fn key() -> String {
+        rcgen::KeyPair::generate().unwrap().serialize_pem()
+    }
+
+    #[test]
+    fn dpop_is_off_or_on_or_has_a_key() {
+        for off in ["", "dpop = false"] {
+            let settings = good(off, "");
+            assert!(settings.credentials[0].oauth.dpop.is_none() && !settings.credentials[0].token.is_bound);
+            assert_eq!(settings.routes[0].route.inject.scheme, "Bearer");
+        }
+        let settings = good("dpop = true", "");
+        assert!(matches!(settings.credentials[0].oauth.dpop, Some(KeySource::Generated)));
+        assert!(settings.credentials[0].token.is_bound && settings.credentials[0].oauth.token_is_b64);
+        assert_eq!(settings.routes[0].route.inject.scheme, "DPoP");
+        let settings = good(&with_key(&key(), "algorithm = \"ES256\""), "");
+        let Some(KeySource::Given { algorithm, .. }) = settings.credentials[0].oauth.dpop else { panic!() };
+        assert_eq!(algorithm, Some(Algorithm::Es256));
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_with_what_would_be_right() {
+        check("dpop = \"yes\"", "", "F005", "credentials.api.dpop", "must be true, or a table");
+        check("dpop = {}", "", "F006", "credentials.api.dpop.key", "dpop = true generates one");
+        check(&with_key(&key(), "keys = 1"), "", "F003", "credentials.api.dpop.keys", "key");
+        check(&with_key("no key", ""), "", "F010", "credentials.api.dpop.key", "BEGIN PRIVATE KEY");
+        let shared = with_key(r#"{"kty":"oct","k":"c2VjcmV0LXNlY3JldA"}"#, "");
+        check(&shared, "", "F010", "credentials.api.dpop.key", "shared secret");
+        let wrong = with_key(&key(), "algorithm = \"RS256\"");
+        check(&wrong, "", "F010", "credentials.api.dpop.key", "cannot sign with RS256");
+        let symmetric = with_key(&key(), "algorithm = \"HS256\"");
+        check(&symmetric, "", "F005", "credentials.api.dpop.algorithm", "must be");
+        check("dpop = true\nheaders = { dpop = \"x\" }", "", "F007", "credentials.api.headers", "set by bearerd");
+        check("dpop = true", "headers = { set = { dpop = \"x\" } }", "F007", "routes.api.headers.set.dpop", "proof");
+        check("dpop = true", "inject = { header = \"DPoP\" }", "F007", "routes.api.inject", "carries the proof");
+        let public = "dpop = true\ngrant_type = \"refresh_token\"\nrefresh_token = \"first\"";
+        check(public, "", "F007", "credentials.api.dpop", "lost when bearerd ends");
+        let warnings = good("dpop = true", "inject = { scheme = \"Bearer\" }").warnings.join("\n");
+        assert!(warnings.contains("RFC 9449"), "{warnings}");
+    }
+}

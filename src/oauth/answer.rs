@@ -36,6 +36,8 @@ pub(super) enum Defect {
     NotBound {
         /// What is wrong. May hold names of the peer's.
         why: String,
+        /// The refresh token that came with it, which may be the only one that is still good.
+        refresh_token: Option<Secret>,
     },
 }
 
@@ -55,11 +57,7 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
     if let Err(why) = checked {
         return Err(Defect::NoToken { why, answer });
     }
-    if settings.dpop.is_some()
-        && let Err(why) = check_bound(token_type)
-    {
-        return Err(Defect::NotBound { why });
-    }
+    let bound = if settings.dpop.is_some() { check_bound(token_type) } else { Ok(()) };
     let sources = Sources {
         expires_in: answer.pointer(&shape.expires_in).and_then(lifetime::expires_in),
         expires_at: shape.expires_at.as_ref().and_then(|at| answer.pointer(at)).and_then(lifetime::expires_at),
@@ -74,6 +72,9 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
         refresh_token.filter(|token| settings.use_refresh_token && token.expose().len() <= LONGEST_TOKEN);
     // An identity token, or a refresh token that is not used.
     crate::secret::wipe(&mut answer);
+    if let Err(why) = bound {
+        return Err(Defect::NotBound { why, refresh_token });
+    }
     Ok(Issued { access_token: token, lifetime, refresh_token, scope, key: None })
 }
 
@@ -83,7 +84,7 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
 /// What is wrong with it, without any of its text.
 pub(super) fn document(body: &[u8]) -> Result<Value, String> {
     text(body).and_then(parse).map_err(|defect| match defect {
-        Defect::NotUnderstood(why) | Defect::NoToken { why, .. } | Defect::NotBound { why } => why,
+        Defect::NotUnderstood(why) | Defect::NoToken { why, .. } | Defect::NotBound { why, .. } => why,
     })
 }
 
@@ -296,7 +297,7 @@ mod tests {
                 assert!(!understood, "{shown} should have been understood, gave {why}");
                 why
             }
-            Err(Defect::NoToken { why, .. } | Defect::NotBound { why }) => {
+            Err(Defect::NoToken { why, .. } | Defect::NotBound { why, .. }) => {
                 assert!(understood, "{shown} should not have been understood, gave {why}");
                 why
             }

@@ -154,3 +154,82 @@ fn complaint(answer: &Answer, shape: &ResponseShape) -> Option<Complaint> {
     let standard = value.get("error").and_then(Value::as_str).and_then(Complaint::from_code);
     standard.or_else(|| message::code(&value, shape).as_deref().and_then(Complaint::from_code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Class;
+    use super::super::settings::ClientAuthentication;
+    use super::super::testing::{Scripted, http, settings};
+    use super::*;
+    use crate::reason::Reason;
+
+    fn pem() -> String {
+        rcgen::KeyPair::generate().unwrap().serialize_pem()
+    }
+
+    #[tokio::test]
+    async fn a_key_is_made_once_or_read_again_at_each_request() {
+        let generated = Proofs::default();
+        let key =
+            async |proofs: &Proofs, source: &KeySource| proofs.key(Some(source)).await.unwrap().unwrap().thumbprint();
+        let first = key(&generated, &KeySource::Generated).await;
+        assert!(first.is_some() && first == key(&generated, &KeySource::Generated).await);
+        assert!(generated.key(None).await.unwrap().is_none());
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, pem()).unwrap();
+        let source = KeySource::Given { key: SecretSource::File(path.clone()), algorithm: None };
+        let proofs = Proofs::default();
+        let first = key(&proofs, &source).await;
+        assert_eq!(first, key(&proofs, &source).await);
+        std::fs::write(&path, pem()).unwrap();
+        assert_ne!(first, key(&proofs, &source).await);
+        for bad in ["no key", r#"{"kty":"oct","k":"c2VjcmV0"}"#] {
+            std::fs::write(&path, bad).unwrap();
+            let error = proofs.key(Some(&source)).await.unwrap_err();
+            assert_eq!((error.reason, error.class), (Reason::SecretUnreadable, Class::Transient));
+            assert!(error.message.contains("the key of dpop is") && !error.message.contains("c2VjcmV0"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_public_clients_refresh_token_is_lost_with_its_key() {
+        let given = || KeySource::Given { key: SecretSource::inline(pem()), algorithm: None };
+        let (refresh, mut settings) = (Grant::Refresh(Secret::new("r")), settings());
+        let proofs = Proofs::default();
+        proofs.key(Some(&given())).await.unwrap();
+        assert!(!proofs.is_bound_elsewhere(&refresh, &settings), "nobody knows which key it is bound to");
+        proofs.key(Some(&given())).await.unwrap();
+        assert!(proofs.is_bound_elsewhere(&refresh, &settings));
+        assert!(!proofs.is_bound_elsewhere(&Grant::Configured, &settings));
+        settings.client =
+            ClientAuthentication::Post { id: SecretSource::inline("i"), secret: SecretSource::inline("s") };
+        assert!(!proofs.is_bound_elsewhere(&refresh, &settings));
+        settings.client = ClientAuthentication::Anonymous;
+        proofs.issued();
+        assert!(!proofs.is_bound_elsewhere(&refresh, &settings));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_wants_one_nonce_after_the_other_is_asked_twice() {
+        let body = r#"{"error":"use_dpop_nonce"}"#;
+        let scripted = Scripted::serve(http("400 Bad", "DPoP-Nonce: n1\r\n", body)).await;
+        let error = scripted.fetch(|s| s.dpop = Some(KeySource::Generated)).await.unwrap_err();
+        assert_eq!((error.reason, error.class), (Reason::TokenProofRefused, Class::Transient));
+        let requests = scripted.requests();
+        assert_eq!(requests.len(), 2);
+        assert!(requests.iter().all(|request| request.matches("\r\ndpop: ").count() == 1), "{requests:?}");
+    }
+
+    #[tokio::test]
+    async fn the_refresh_token_beside_a_token_that_is_not_used_is_not_lost() {
+        let body = r#"{"access_token":"a","token_type":"Bearer","refresh_token":"r2"}"#;
+        let scripted = Scripted::serve(http("200 OK", "", body)).await;
+        let endpoint = scripted.endpoint(|s| s.dpop = Some(KeySource::Generated));
+        let error = endpoint.fetch(Grant::Configured).await.unwrap_err();
+        assert_eq!((error.reason, error.class), (Reason::TokenNotBound, Class::Refused));
+        assert_eq!(endpoint.take_successor().unwrap().expose(), "r2");
+        assert!(endpoint.take_successor().is_none());
+    }
+}

@@ -95,7 +95,7 @@ pub(super) fn without_token(defect: Defect, answer: &Answer, settings: &Settings
     let (reason, why, value) = match defect {
         Defect::NotUnderstood(why) => (Reason::TokenMalformed, why, Value::Null),
         Defect::NoToken { why, answer } => (Reason::TokenIllegal, why, answer),
-        Defect::NotBound { why } => return not_bound(&why, answer, mask),
+        Defect::NotBound { why, .. } => return not_bound(&why, answer, mask),
     };
     // Of an answer that should have held a token only what is surely an error text is shown.
     let line = message::envelope(&value, &settings.response);

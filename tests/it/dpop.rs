@@ -247,6 +247,28 @@ fn a_token_that_is_bound_to_no_key_is_not_used() {
 }
 
 #[test]
+fn a_refresh_token_that_comes_with_an_unusable_token_is_the_one_that_is_used_next() {
+    let stage = Stage::new(300);
+    let answer = |kind: &str, token: &str, next: &str| {
+        let body = json!({ "access_token": token, "token_type": kind, "expires_in": 300, "refresh_token": next });
+        Reply::json(200, body.to_string())
+    };
+    let first = answer("Bearer", "unused-canary-token", "rt-canary-2");
+    stage.endpoint.next([first, answer("DPoP", "used-canary-token", "rt-canary-3")]);
+    for secret in ["unused-canary-token", "used-canary-token", "rt-canary-1", "rt-canary-2", "rt-canary-3"] {
+        stage.endpoint.canaries().add(secret);
+    }
+    let setup = stage.setup().credential("grant_type = \"refresh_token\"\nrefresh_token = \"rt-canary-1\"");
+    std::fs::create_dir(setup.directory().join("state")).unwrap();
+    let bearerd = setup.top("state_directory = \"state\"").start();
+    bearerd.wait_for_log("T029", 5.0);
+    Request::new("POST", "/retry/api").send(bearerd.admin());
+    bearerd.wait_ready(5.0);
+    let sent: Vec<_> = stage.endpoint.requests().iter().filter_map(|request| request.field("refresh_token")).collect();
+    assert_eq!(sent, ["rt-canary-1", "rt-canary-2"]);
+}
+
+#[test]
 fn a_proof_that_the_token_endpoint_refuses_has_a_code_of_its_own() {
     let stage = Stage::new(300);
     stage.endpoint.always(Reply::json(400, r#"{"error":"invalid_dpop_proof","error_description":"htu mismatch"}"#));

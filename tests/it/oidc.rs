@@ -60,3 +60,22 @@ fn single_use_refresh_tokens_of_a_real_server_are_rotated() {
     assert_eq!(provider.count("passwords"), 1, "the password was sent once");
     assert_eq!(provider.count("refusals"), 0, "no refresh token was sent twice");
 }
+
+#[test]
+fn dpop_with_a_real_server_and_nonces_on_both_sides_fails_no_request() {
+    let Some(provider) = Provider::start_with(4, &["--dpop"]) else { return };
+    let bearerd = provider.setup(&format!("client_secret = \"{SECRET}\"\ndpop = true")).start_ready();
+    let load = Load::start(bearerd.address(), 4, seconds(0.005), Request::get("/items?a=b"));
+    eventually("two renewals", seconds(15.0), || provider.count("tokens") >= 3);
+    let report = load.stop();
+    report.expect_all_ok();
+    assert_eq!((provider.count("bad_proofs"), provider.count("rejected")), (0, 0));
+    assert!(provider.count("nonces_wanted") >= 3, "{report:?}");
+    assert_eq!(provider.count("accepted") as usize, report.total());
+    assert_eq!(bearerd.token_requests("success"), provider.count("tokens") as f64);
+    assert_eq!(bearerd.token_requests("transient") + bearerd.token_requests("refused"), 0.0);
+    provider.revoke_all();
+    bearerd.get("/after").expect(200);
+    let plain = provider.setup(&format!("client_secret = \"{SECRET}\"")).start();
+    plain.wait_for_log("DPoP", 5.0);
+}

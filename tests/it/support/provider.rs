@@ -28,6 +28,11 @@ pub(crate) struct Provider {
 impl Provider {
     /// Starts it with tokens of `lifetime` seconds; `None` if it is not installed.
     pub(crate) fn start(lifetime: u64) -> Option<Self> {
+        Self::start_with(lifetime, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(lifetime: u64, arguments: &[&str]) -> Option<Self> {
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers/oidc-provider");
         let there = installed("node") && directory.join("node_modules/oidc-provider").exists();
         if skip_unless(there, "oidc-provider (npm)") {
@@ -36,6 +41,7 @@ impl Provider {
         let mut child = Command::new("node")
             .arg(directory.join("server.mjs"))
             .args([format!("--lifetime={lifetime}"), format!("--secret={SECRET}")])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -2,12 +2,17 @@
 //
 //   node server.mjs --lifetime=5 --secret=svc-canary-secret-1
 //
+// With --dpop both want DPoP (RFC 9449) with nonces: the server by the library's own means, the API by panva's jose and a nonce of its
+// own that changes twice a second.
+//
 // Its first line names both addresses: {"issuer":"127.0.0.1:40001","api":"127.0.0.1:40002"}. The API answers 200 to
 // a live token and 401 to any other; GET /counts tells what happened so far, POST /revoke takes back every token
 // through the server's own revocation endpoint (RFC 7009).
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer, request } from 'node:http';
 import { parseArgs } from 'node:util';
 
+import { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } from 'jose';
 import Provider from 'oidc-provider';
 
 const { values: options } = parseArgs({
@@ -16,10 +21,12 @@ const { values: options } = parseArgs({
     secret: { type: 'string', default: 'svc-pass-1' },
     user: { type: 'string', default: 'robot' },
     password: { type: 'string', default: 'robot-canary-pw' },
+    dpop: { type: 'boolean', default: false },
   },
 });
 const lifetime = Number(options.lifetime);
 const counts = { token_requests: 0, tokens: 0, refreshes: 0, passwords: 0, refusals: 0, accepted: 0, rejected: 0 };
+Object.assign(counts, { nonces_wanted: 0, bad_proofs: 0 });
 const issued = [];
 const used = new Set();
 
@@ -48,12 +55,14 @@ provider = new Provider(`http://${issuer}`, {
       redirect_uris: [],
       response_types: [],
       scope: 'api.read offline_access',
+      dpop_bound_access_tokens: options.dpop,
     },
   ],
   scopes: ['api.read', 'offline_access'],
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   features: {
     clientCredentials: { enabled: true },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => options.dpop },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
     revocation: { enabled: true },
@@ -125,6 +134,38 @@ function revoke(token) {
   });
 }
 
+// RFC 9449 §4.3 as a resource server checks it; throws 'use_dpop_nonce' or 'invalid_dpop_proof'.
+let nonces = [randomBytes(16).toString('base64url')];
+if (options.dpop) {
+  setInterval(() => {
+    nonces = [randomBytes(16).toString('base64url'), nonces[0]];
+  }, 500).unref();
+}
+const proven = new Set();
+async function checkProof(req, token, bound) {
+  let payload;
+  let thumbprint;
+  try {
+    const jwt = await jwtVerify(req.headers.dpop ?? '', EmbeddedJWK, { typ: 'dpop+jwt', algorithms: ['ES256'] });
+    payload = jwt.payload;
+    thumbprint = await calculateJwkThumbprint(jwt.protectedHeader.jwk);
+  } catch {
+    throw new Error('invalid_dpop_proof');
+  }
+  const htu = new URL(req.url, `http://${req.headers.host}`);
+  htu.search = '';
+  const right =
+    payload.htm === req.method &&
+    new URL(payload.htu).href === htu.href &&
+    payload.ath === createHash('sha256').update(token).digest('base64url') &&
+    Math.abs(payload.iat - Date.now() / 1000) < 30 &&
+    thumbprint === bound &&
+    !proven.has(payload.jti);
+  proven.add(payload.jti);
+  if (!right) throw new Error('invalid_dpop_proof');
+  if (!nonces.includes(payload.nonce)) throw new Error('use_dpop_nonce');
+}
+
 const json = (res, status, value, headers = {}) =>
   res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 
@@ -139,14 +180,22 @@ const api = await listen(async (req, res) => {
       }
       return json(res, 200, {});
     }
-    const token = (req.headers.authorization ?? '').replace(/^Bearer /, '');
+    const token = (req.headers.authorization ?? '').replace(options.dpop ? /^DPoP / : /^Bearer /, '');
+    const found = options.dpop ? await provider.ClientCredentials.find(token) : undefined;
+    try {
+      if (found) await checkProof(req, token, found.jkt);
+    } catch ({ message }) {
+      counts[message === 'use_dpop_nonce' ? 'nonces_wanted' : 'bad_proofs'] += 1;
+      const headers = { 'www-authenticate': `DPoP error="${message}"`, 'dpop-nonce': nonces[0] };
+      return json(res, 401, { detail: message }, headers);
+    }
     if (await isLive(token)) {
       used.add(token);
       counts.accepted += 1;
       return json(res, 200, { target: req.url });
     }
     counts.rejected += 1;
-    return json(res, 401, { detail: 'token not accepted' }, { 'www-authenticate': 'Bearer error="invalid_token"' });
+    return json(res, 401, { detail: 'token not accepted' }, { 'www-authenticate': `${options.dpop ? 'DPoP' : 'Bearer'} error="invalid_token"` });
   } catch (error) {
     return json(res, 500, { error: String(error) });
   }
