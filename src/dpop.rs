@@ -4,6 +4,7 @@
 //! clock. Sends nothing, and knows neither token endpoints nor routes: both make their proofs here. A proof is made for one request
 //! and never kept.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,7 +31,7 @@ const AGREEMENT: i64 = 5;
 const JTI_BYTES: usize = 16;
 
 /// The key that a token is bound to. `Debug` shows neither.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Binding {
     key: Arc<SigningKey>,
     /// The token's hash, as every proof beside it says it.
@@ -54,6 +55,12 @@ impl Binding {
     /// [`KeyError::Signing`]; only a system without randomness causes it.
     pub fn prove(&self, method: &str, target: &str, terms: &Terms, now: SystemTime) -> Result<HeaderValue, KeyError> {
         prove(&self.key, (method, target), Some(&self.ath), terms, now)
+    }
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binding").finish_non_exhaustive()
     }
 }
 

@@ -58,7 +58,8 @@
 //!    else can be sent.
 //! 6. `proxy::attempt` takes a connection (HTTP/1: pooled or fresh; HTTP/2: shared), checks the token's expiry, sends, waits for
 //!    the head. `upstream::http1` writes and reads in this very task; only HTTP/2 connections have a task of their own.
-//! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay.
+//! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay; a refused DPoP proof
+//!    to another proof (`proxy::dpop`) and at most one more.
 //! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams
 //!    the body and closes the account. After a real 101, or what extended CONNECT has for it, `proxy::upgrade`
 //!    hands both streams to [`tunnel`]; `upstream::extended_connect` and `server::switched` are where these are streams of HTTP/2.
@@ -77,7 +78,8 @@
 //! - No token is fetched on the request path, and no caller that hangs up cancels a fetch.
 //! - An expired token is never sent: expiry is checked when the header is set, at every attempt, on a clock that counts suspend.
 //! - Scheme, host and port of an upstream come from the configuration only; a caller's bytes choose path and query.
-//! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay.
+//! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay, and
+//!   one more where the answer asks for another DPoP proof.
 //! - One token request at a time for each credential, never two within a second.
 //! - Redirects are followed nowhere.
 //! - Over HTTP/1 nobody acts on a byte of a caller that `server::framing` has not judged, nor on one behind a request that is not
