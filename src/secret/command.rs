@@ -5,9 +5,10 @@
 //! ago; who only looks for changes waits [`Command::REST`]; after a failure everybody waits a little. Its standard output is shown to
 //! nobody, its standard error only as far as [`super::said`] dares.
 
+mod child;
+
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -15,24 +16,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use super::{LONGEST, Secret, said, without_newline};
 use crate::backoff::doubling;
+use child::{Collected, Ended, Running};
 
 /// An output so fresh is used by all who ask: one token request reads its secrets twice, and two secrets may be members of one output.
 const FRESH: Duration = Duration::from_secs(2);
 /// After a failure the command is not run for so long, twice as long after the next, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often a running command is looked after.
-const TICK: Duration = Duration::from_millis(20);
-/// How long a command that has ended may leave its output open to others before they are not waited for any more.
-const GRACE: Duration = Duration::from_millis(250);
-
 /// A command whose output is a secret. Clones are the same command and share its last output.
 #[derive(Clone)]
 pub struct Command(Arc<Inner>);
@@ -255,114 +249,6 @@ impl Ran {
             Ok(_) => most,
             Err(_) => most.max(doubling(FIRST_PAUSE, self.failures.saturating_sub(1), LONGEST_PAUSE)),
         }
-    }
-}
-
-/// How it came to an end.
-enum Ended {
-    Itself(std::process::ExitStatus),
-    TooLate,
-    TooLong,
-    Interrupted,
-}
-
-/// A child that does not outlive us.
-struct Running(Child);
-
-impl Running {
-    /// Reads what it prints until it has ended or must be.
-    fn attend(
-        &mut self,
-        deadline: Instant,
-        interrupted: &AtomicBool,
-        output: &mut Collected,
-        complaint: &mut Collected,
-    ) -> io::Result<Ended> {
-        let (mut stdout, mut stderr) = (self.0.stdout.take(), self.0.stderr.take());
-        let mut ended = None;
-        loop {
-            let open: Vec<_> =
-                [stdout.as_ref().map(|pipe| pipe.as_fd()), stderr.as_ref().map(|pipe| pipe.as_fd())].into();
-            let mut wanted: Vec<_> =
-                open.iter().flatten().map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN)).collect();
-            let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(TICK.subsec_nanos()) };
-            match poll(&mut wanted, Some(&tick)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let ready: Vec<bool> = wanted.iter().map(|pipe| !pipe.revents().is_empty()).collect();
-            let mut ready = ready.into_iter();
-            if stdout.is_some() && ready.next() == Some(true) {
-                output.take_from(&mut stdout)?;
-            }
-            if stderr.is_some() && ready.next() == Some(true) {
-                complaint.take_from(&mut stderr)?;
-            }
-            if output.is_full() {
-                return Ok(Ended::TooLong);
-            }
-            if ended.is_none() {
-                ended = self.0.try_wait()?.map(|status| (status, Instant::now()));
-            }
-            match ended {
-                Some((status, at)) if stdout.is_none() && stderr.is_none() || at.elapsed() >= GRACE => {
-                    return Ok(Ended::Itself(status));
-                }
-                _ if interrupted.load(Ordering::Relaxed) => return Ok(Ended::Interrupted),
-                _ if Instant::now() >= deadline => return Ok(Ended::TooLate),
-                _ => {}
-            }
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        // It leads a group of its own, so that its children go with it.
-        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.0.wait();
-    }
-}
-
-/// What came out of a pipe, in memory of one size: a buffer that grows leaves copies behind.
-struct Collected {
-    bytes: Zeroizing<Vec<u8>>,
-    length: usize,
-}
-
-impl Collected {
-    fn new(most: usize) -> Self {
-        Self { bytes: Zeroizing::new(vec![0; most]), length: 0 }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-
-    fn is_full(&self) -> bool {
-        self.length >= self.bytes.len()
-    }
-
-    /// Reads once from a pipe that has something, and closes it at its end. What does not fit is dropped.
-    fn take_from(&mut self, pipe: &mut Option<impl io::Read>) -> io::Result<()> {
-        let Some(open) = pipe else { return Ok(()) };
-        let mut spare = Zeroizing::new([0; 4096]);
-        let room = match self.bytes.get_mut(self.length..) {
-            Some(room) if !room.is_empty() => room,
-            _ => &mut spare[..],
-        };
-        match open.read(room) {
-            Ok(0) => *pipe = None,
-            Ok(read) => self.length = self.bytes.len().min(self.length + read),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
     }
 }
 

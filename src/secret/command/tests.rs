@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use super::child::TICK;
 use super::*;
 
 fn command(script: &str, timeout: Duration) -> Command {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::*;
-use crate::oauth::Class;
+use crate::oauth::{Class, Content};
 
 fn settings(lines: &str) -> Settings {
     let text = format!(
