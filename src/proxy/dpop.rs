@@ -145,3 +145,32 @@ async fn read_what_is_there(response: &mut Response<Held>) {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::WWW_AUTHENTICATE;
+
+    #[test]
+    fn a_proof_is_refused_only_where_the_request_was_not_applied() {
+        let check = |status: u16, challenge: &str, grpc_status: Option<&'static str>, wanted: Option<Complaint>| {
+            let mut headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, challenge.parse().unwrap())]);
+            if let Some(status) = grpc_status {
+                headers.insert("grpc-status", HeaderValue::from_static(status));
+            }
+            let found = complaint(StatusCode::from_u16(status).unwrap(), &headers);
+            assert_eq!(found, wanted, "{status} {challenge} {grpc_status:?}");
+        };
+        let (nonce, proof) = (Some(Complaint::Nonce), Some(Complaint::Proof));
+        check(401, r#"DPoP error="use_dpop_nonce""#, None, nonce);
+        check(401, r#"DPoP error="invalid_dpop_proof", algs="ES256""#, None, proof);
+        check(401, r#"DPoP error="invalid_token""#, None, None);
+        check(401, r#"DPoP error="insufficient_scope""#, None, None);
+        check(401, r#"Bearer error="use_dpop_nonce""#, None, None);
+        check(400, r#"DPoP error="use_dpop_nonce""#, None, None);
+        check(500, r#"DPoP error="use_dpop_nonce""#, None, None);
+        check(200, r#"DPoP error="use_dpop_nonce""#, None, None);
+        check(200, r#"DPoP error="use_dpop_nonce""#, Some("0"), None);
+        check(200, r#"DPoP error="use_dpop_nonce""#, Some("16"), nonce);
+    }
+}
