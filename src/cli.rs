@@ -8,6 +8,8 @@ mod demo;
 pub mod explain;
 mod fetch;
 pub mod healthcheck;
+mod import;
+mod init;
 mod query;
 pub mod retry;
 mod run;
@@ -31,6 +33,8 @@ const CONFIGURATION: u8 = 78;
 const EXAMPLES: &str = "\
 Examples:
   bearerd demo                          see it work: no account, no configuration
+  bearerd init keycloak > bearerd.toml  a configuration to begin with
+  bearerd import curl 'curl -d …'       or the line of a vendor's documentation
   bearerd check bearerd.toml            every mistake at once, with line and cure
   bearerd check --fetch bearerd.toml    and get one token for each credential
   bearerd run bearerd.toml              forward
@@ -64,6 +68,10 @@ enum Verb {
     /// Tells a story of four parts within 20 seconds, checks each of them with real counters, then stays up for you to
     /// try things until Ctrl-C. Needs no account, no network and no configuration.
     Demo(demo::DemoArgs),
+    /// Print a commented configuration for a vendor
+    Init(init::InitArgs),
+    /// Make a configuration of a curl line or of Prometheus' oauth2 blocks
+    Import(import::ImportArgs),
     /// Ask a running bearerd how it is: exit code 0 or 1, for container probes
     Healthcheck(HealthcheckArgs),
     /// Make a credential that waits or has given up ask again
@@ -134,6 +142,8 @@ pub fn main(
         Verb::Run(args) => run::run(&args, environment, &unhardened),
         Verb::Check(args) => check::run(&args, environment),
         Verb::Demo(args) => demo::run(args),
+        Verb::Init(args) => init::run(&args),
+        Verb::Import(args) => import::run(args),
         Verb::Healthcheck(args) => healthcheck::run(&args.into()),
         Verb::Retry(args) => retry::run(&retry::Args { name: args.name, admin: args.admin.address }),
         Verb::Explain(args) => explain::run(&explain::Args { code: args.code, markdown: args.markdown }),

@@ -57,6 +57,7 @@ pub use environment::Environment;
 pub use listen::Expected;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use overlay::Given;
+pub use value::{name as check_name, url as check_url};
 
 use context::Context;
 use document::Table;

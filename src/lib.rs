@@ -37,6 +37,7 @@
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
+//! | [`vendors`] | configurations to begin with, one file a vendor |
 //! | [`alarm`], `delegate`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
@@ -118,4 +119,5 @@ pub mod tls;
 pub mod token;
 pub mod tunnel;
 pub mod upstream;
+pub mod vendors;
 pub mod websocket;

@@ -98,7 +98,7 @@ fn with_port(host: &str) -> String {
 }
 
 /// A URL that a connection can be made to, and its origin. Whoever calls this decides on path, query and plain http.
-pub(super) fn url(text: &str) -> Result<(Uri, Origin), String> {
+pub fn url(text: &str) -> Result<(Uri, Origin), String> {
     if text.contains('#') {
         return Err("must not have a fragment (#…)".to_owned());
     }
@@ -181,7 +181,7 @@ pub(super) fn plain_path(text: &str) -> Result<(), String> {
 }
 
 /// A name that becomes a metric label and stands in log lines.
-pub(super) fn name(text: &str) -> Result<(), String> {
+pub fn name(text: &str) -> Result<(), String> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if text.is_empty() || text.len() > 64 || !text.chars().all(is_legal) {
         return Err("must be a name of at most 64 letters, digits, _ and -".to_owned());

@@ -1,0 +1,446 @@
+//! From a call of curl to a credential: what each part of the request is called in a configuration.
+//!
+//! Owns the inference: grant, client authentication, fields with keys of their own, the rest. Writes no secret: see
+//! [`super::literal`].
+
+use super::body::{self, Body, Encoding, Field, FieldValue};
+use super::curl::Call;
+use super::draft::{Draft, Key, Needed, Value};
+use super::endpoint::{self, TokenEndpoint};
+use super::headers::{self, Headers};
+use super::literal;
+use super::marks;
+use super::shell::{At, Refusal, Word};
+
+/// What the command line adds to the curl line.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) name: Option<String>,
+    pub(super) upstream: Option<String>,
+}
+
+/// Grants by their name in the request, with the fields that each needs, which have keys of their own.
+const GRANTS: &[(&str, &str, &[&str])] = &[
+    ("client_credentials", "client_credentials", &[]),
+    ("password", "password", &["username", "password"]),
+    ("refresh_token", "refresh_token", &["refresh_token"]),
+    ("urn:ietf:params:oauth:grant-type:jwt-bearer", "jwt-bearer", &["assertion"]),
+    ("urn:ietf:params:oauth:grant-type:token-exchange", "token-exchange", &["subject_token", "subject_token_type"]),
+];
+
+const CLIENT_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Makes a credential of a call.
+///
+/// # Errors
+/// What [`body`] and [`endpoint`] refuse, and requests that no configuration can say.
+pub(super) fn draft(call: &Call, wishes: &Wishes) -> Result<Draft, Refusal> {
+    let url = call.url.clone().unwrap_or_else(|| endpoint::word(""));
+    let mut endpoint = endpoint::read(&url, &call.variables)?;
+    let headers = Headers::read(&call.headers, &endpoint)?;
+    let body = merged(call, body::read(call, headers.content_type.as_ref())?, &mut endpoint)?;
+    let name = wishes.name.clone().unwrap_or_else(|| endpoint.name());
+    let draft = Draft {
+        upstream: wishes.upstream.clone(),
+        origin: "Made of a curl line by `bearerd import curl`.".to_owned(),
+        notes: notes(call, &endpoint, &body),
+        name,
+        ..Draft::default()
+    };
+    let mut maker = Maker { draft, encoding: body.encoding, fields: body.fields, grant: None };
+    maker.endpoint(&endpoint);
+    maker.grant()?;
+    maker.client(call.user.as_ref().or(endpoint.user.as_ref()), headers.authorization.as_ref())?;
+    maker.known()?;
+    maker.rest()?;
+    maker.headers(&headers);
+    maker.request(call, &endpoint);
+    maker.connection(call)?;
+    maker.response(call);
+    Ok(maker.draft)
+}
+
+fn notes(call: &Call, endpoint: &TokenEndpoint, body: &Body) -> Vec<String> {
+    let dropped = call.dropped.iter().map(|option| format!("{option} is left out: no key of a credential says it"));
+    endpoint.notes.iter().chain(&body.notes).cloned().chain(dropped).collect()
+}
+
+/// Fields of the query and of the body are one list, unless both are there.
+fn merged(call: &Call, body: Body, endpoint: &mut TokenEndpoint) -> Result<Body, Refusal> {
+    if endpoint.fields.is_empty() {
+        return Ok(body);
+    }
+    let query = std::mem::take(&mut endpoint.fields);
+    if body.fields.is_empty() || call.is_get {
+        endpoint.query.clear();
+        let fields = query.into_iter().chain(body.fields).collect();
+        return Ok(Body { encoding: Encoding::Query, fields, notes: body.notes });
+    }
+    let is_ours = |field: &&Field| {
+        literal::is_secret_name(&field.name) || ["grant_type", "client_id", "username", "scope"].contains(&&*field.name)
+    };
+    if query.iter().any(|field| marks::has_marks(&field.value.text())) || query.iter().any(|f| literal::is_secret_name(&f.name)) {
+        let what = "a secret or a variable in the query beside a body: bearerd sends all fields in one place; move it into --data";
+        return Err(Refusal::new(call.url.as_ref().map_or(At::Whole, |word| word.at), what));
+    }
+    let (ours, others): (Vec<_>, Vec<_>) = query.into_iter().partition(|field| is_ours(&field));
+    if ours.is_empty() {
+        endpoint.url = format!("{}?{}", endpoint.url, endpoint.query);
+        return Ok(body);
+    }
+    let mut notes = body.notes;
+    notes.push("the curl line sends fields in the query and in the body: all are sent in the body, where most servers take them".to_owned());
+    let fields = ours.into_iter().chain(others).chain(body.fields).collect();
+    Ok(Body { fields, notes, ..body })
+}
+
+struct Maker {
+    draft: Draft,
+    encoding: Encoding,
+    fields: Vec<Field>,
+    /// Its name in the request, where it has a key.
+    grant: Option<&'static str>,
+}
+
+impl Maker {
+    fn take(&mut self, name: &str) -> Result<Option<Field>, Refusal> {
+        let mut found = self.take_all(name).into_iter();
+        let first = found.next();
+        match found.next() {
+            Some(second) => Err(Refusal::new(second.at, format!("the field {name} twice"))),
+            None => Ok(first),
+        }
+    }
+
+    fn take_all(&mut self, name: &str) -> Vec<Field> {
+        let (found, rest) = std::mem::take(&mut self.fields).into_iter().partition(|field| field.name == name);
+        self.fields = rest;
+        found
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name)
+    }
+
+    fn path(&self, key: &str) -> String {
+        let key: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+        format!("secrets/{}_{key}", self.draft.name)
+    }
+
+    /// A key that holds a secret.
+    fn secret(&mut self, key: &str, value: &str, at: At) {
+        let (value, comment, needed) = literal::secret(value, &key.replace('_', " "), &self.path(key), at);
+        self.draft.needed.push(needed);
+        self.draft.commented(key, value, comment);
+    }
+
+    /// A key that may hold a reference.
+    fn open(&mut self, key: &str, value: &str) {
+        let (value, comment, needed) = literal::open(value, key);
+        self.draft.needed.extend(needed);
+        self.draft.keys.push(Key { name: key.to_owned(), value, comment });
+    }
+
+    /// A key that can only hold a text.
+    fn plain(&mut self, key: &str, value: &str) {
+        let (value, comment, needed) = literal::plain(value, key);
+        self.draft.needed.extend(needed);
+        self.draft.keys.push(Key { name: key.to_owned(), value: Value::Text(value), comment });
+    }
+
+    fn endpoint(&mut self, endpoint: &TokenEndpoint) {
+        let value = Value::Text(endpoint.url.clone());
+        let replace = endpoint.replace.iter().map(|(text, was)| format!("REPLACE {text} in it: {was} in the curl line"));
+        let replace: Vec<String> = replace.collect();
+        if replace.is_empty() {
+            self.draft.key("token_endpoint", value);
+            return;
+        }
+        let edits = endpoint.replace.iter().map(|(text, was)| Needed::Edit { what: format!("{text} in token_endpoint ({was})") });
+        self.draft.needed.extend(edits);
+        self.draft.commented("token_endpoint", value, replace.join("\n"));
+    }
+
+    fn grant(&mut self) -> Result<(), Refusal> {
+        let Some(field) = self.take("grant_type")? else {
+            if self.has("code") && self.has("redirect_uri") {
+                return Err(Refusal::new(At::Whole, BROWSER));
+            }
+            self.draft.commented("grant_type", Value::Text("none".to_owned()), "the curl line sends no grant_type");
+            return Ok(());
+        };
+        let text = field.value.text();
+        if matches!(text.as_str(), "authorization_code" | "implicit" | "urn:ietf:params:oauth:grant-type:device_code") {
+            return Err(Refusal::new(field.at, BROWSER));
+        }
+        // `<string>` of generated documentation, where a user and a password are given.
+        let is_open = marks::has_marks(&text) || literal::is_placeholder(&text);
+        let guessed = match is_open {
+            true if self.has("password") && self.has("username") => "password",
+            true => "client_credentials",
+            false => &text,
+        };
+        let known = GRANTS.iter().find(|(name, key, _)| *name == guessed || *key == guessed);
+        match known.filter(|(.., needs)| needs.iter().all(|need| self.has(need))) {
+            Some((name, key, _)) => {
+                self.grant = Some(name);
+                let value = Value::Text((*key).to_owned());
+                match is_open {
+                    true => self.draft.commented("grant_type", value, format!("GUESSED: the curl line has {} here", marks::shown(&text))),
+                    false => self.draft.key("grant_type", value),
+                }
+            }
+            None => {
+                let why = "a grant without a key of its own: the field is one of params";
+                self.draft.commented("grant_type", Value::Text("none".to_owned()), why);
+                self.fields.push(field);
+            }
+        }
+        Ok(())
+    }
+
+    fn client(&mut self, user: Option<&Word>, authorization: Option<&Word>) -> Result<(), Refusal> {
+        let basic = match (user, authorization) {
+            (Some(user), None) => Some(headers::pair_of_user(user)?),
+            (None, Some(header)) => headers::pair_of_header(header),
+            (Some(user), Some(_)) => return Err(Refusal::new(user.at, "-u beside a header Authorization: one of the two")),
+            (None, None) => None,
+        };
+        if let Some((id, secret, at)) = basic {
+            return self.basic(&id, &secret, at);
+        }
+        self.client_in_fields()
+    }
+
+    fn basic(&mut self, id: &str, secret: &str, at: At) -> Result<(), Refusal> {
+        if let Some(field) = self.take("client_secret")?.filter(|field| !field.value.text().is_empty()) {
+            return Err(Refusal::new(field.at, "a client_secret beside Basic authentication: one of the two (RFC 6749 section 2.3)"));
+        }
+        self.open("client_id", id);
+        if secret.is_empty() {
+            self.draft.commented("client_secret", Value::Text(String::new()), "empty, as in the curl line");
+        } else {
+            self.secret("client_secret", secret, at);
+        }
+        self.draft.key("client_authentication", Value::Text("client_secret_basic".to_owned()));
+        self.draft.commented("basic_encoding", Value::Text("raw".to_owned()), "as curl sends it");
+        Ok(())
+    }
+
+    fn client_in_fields(&mut self) -> Result<(), Refusal> {
+        let assertion = self.take("client_assertion")?;
+        let kind = self.take("client_assertion_type")?;
+        let filled = |field: &Field| !field.value.text().is_empty();
+        // RFC 6749 §3.1: a parameter without a value is as good as absent. Generated documentation is full of them.
+        let id = self.take("client_id")?.filter(filled);
+        let secret = self.take("client_secret")?.filter(filled);
+        if let Some(id) = &id {
+            self.open("client_id", &id.value.text());
+        }
+        if let Some(assertion) = assertion {
+            if let Some(other) = kind.filter(|kind| kind.value.text() != CLIENT_ASSERTION && !literal::is_placeholder(&kind.value.text())) {
+                return Err(Refusal::new(other.at, "a client_assertion_type that bearerd does not know"));
+            }
+            self.draft.key("client_authentication", Value::Text("private_key_jwt".to_owned()));
+            self.secret("client_assertion", &assertion.value.text(), assertion.at);
+            self.draft.notes.push("client_assertion is read from a file at every token request; to have bearerd sign it: client_assertion = { key = { file = \"key.pem\" } }".to_owned());
+            return Ok(());
+        }
+        match (id, secret) {
+            (Some(_), Some(secret)) => {
+                self.secret("client_secret", &secret.value.text(), secret.at);
+                self.draft.key("client_authentication", Value::Text("client_secret_post".to_owned()));
+                Ok(())
+            }
+            (None, Some(secret)) => Err(Refusal::new(secret.at, "a client_secret without a client_id: bearerd sends both or none")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fields that have keys of their own.
+    fn known(&mut self) -> Result<(), Refusal> {
+        let is = |grant: &str| GRANTS.iter().any(|(name, key, _)| *key == grant && self.grant == Some(name));
+        let (refresh, bearer, exchange) = (is("refresh_token"), is("jwt-bearer"), is("token-exchange"));
+        for (key, wanted) in [("refresh_token", refresh), ("assertion", bearer), ("subject_token", exchange), ("actor_token", exchange)] {
+            if let Some(field) = if wanted { self.take(key)? } else { None } {
+                self.secret(key, &field.value.text(), field.at);
+            }
+        }
+        for key in ["subject_token_type", "actor_token_type", "requested_token_type"] {
+            if let Some(field) = if exchange { self.take(key)? } else { None } {
+                self.plain(key, &field.value.text());
+            }
+        }
+        if let Some(field) = self.take("username")? {
+            self.open("username", &field.value.text());
+        }
+        if let Some(field) = self.take("password")? {
+            self.secret("password", &field.value.text(), field.at);
+        }
+        for key in ["scope", "audience"] {
+            if let Some(field) = self.take(key)? {
+                self.plain(key, &field.value.text());
+            }
+        }
+        let resources = self.take_all("resource");
+        if !resources.is_empty() {
+            let values: Vec<String> = resources.iter().map(|field| marks::shown(&field.value.text())).collect();
+            self.draft.key("resource", Value::List(values));
+        }
+        Ok(())
+    }
+
+    /// All other fields are `params`.
+    fn rest(&mut self) -> Result<(), Refusal> {
+        let (mut params, mut comments) = (Vec::new(), Vec::new());
+        for field in std::mem::take(&mut self.fields) {
+            if params.iter().any(|(name, _)| *name == field.name) {
+                return Err(Refusal::new(field.at, format!("the field {:?} twice", field.name)));
+            }
+            if field.name == "refresh_token" {
+                return Err(Refusal::new(field.at, "a refresh_token without grant_type=refresh_token"));
+            }
+            let value = match &field.value {
+                FieldValue::Scalar(value) => Value::Literal(value.to_string()),
+                FieldValue::Text(text) => self.field(&field.name, text, field.at, &mut comments),
+            };
+            params.push((field.name, value));
+        }
+        if !params.is_empty() {
+            self.table("params", params, &comments);
+        }
+        Ok(())
+    }
+
+    /// The value of a field or header that has no key of its own.
+    fn field(&mut self, name: &str, text: &str, at: At, comments: &mut Vec<String>) -> Value {
+        let is_secret = (literal::is_secret_name(name) || literal::looks_random(text)) && !text.is_empty();
+        let (value, comment, needed) = match is_secret {
+            true => {
+                let (value, comment, needed) = literal::secret(text, name, &self.path(name), at);
+                (value, Some(comment), Some(needed))
+            }
+            false => {
+                let (value, comment, needed) = literal::open(text, name);
+                (value, comment, needed)
+            }
+        };
+        comments.extend(comment);
+        self.draft.needed.extend(needed);
+        value
+    }
+
+    fn table(&mut self, key: &str, members: Vec<(String, Value)>, comments: &[String]) {
+        let comment = (!comments.is_empty()).then(|| comments.join("\n"));
+        self.draft.keys.push(Key { name: key.to_owned(), value: Value::Table(members), comment });
+    }
+
+    fn headers(&mut self, headers: &Headers) {
+        let (mut members, mut comments) = (Vec::new(), Vec::new());
+        let is_client = self.draft.keys.iter().any(|key| key.name == "basic_encoding");
+        if let Some(header) = headers.authorization.as_ref().filter(|_| !is_client) {
+            let path = self.path("authorization");
+            let (value, comment, needed) = literal::secret(&header.text, "whole value of Authorization, scheme included,", &path, header.at);
+            members.push(("authorization".to_owned(), value));
+            comments.push(comment);
+            self.draft.needed.push(needed);
+        }
+        for (name, word) in &headers.others {
+            let value = self.field(name, &word.text, word.at, &mut comments);
+            members.push((name.clone(), value));
+        }
+        if !members.is_empty() {
+            self.table("headers", members, &comments);
+        }
+    }
+
+    fn request(&mut self, call: &Call, endpoint: &TokenEndpoint) {
+        let encoding = match self.encoding {
+            Encoding::Form => None,
+            Encoding::Json => Some("json"),
+            Encoding::Multipart => Some("multipart"),
+            Encoding::Query => Some("query"),
+        };
+        let default = if call.data.is_empty() || call.is_get { "GET" } else { "POST" };
+        let method = call.method.as_ref().map_or(default.to_owned(), |word| marks::shown(&word.text).to_ascii_uppercase());
+        let is_bare_get = call.data.is_empty() && call.method.is_none() && !call.is_get && endpoint.query.is_empty();
+        // A URL alone is what documentation writes before its table of fields: a token request is a POST.
+        if method != "POST" && !(is_bare_get && self.encoding == Encoding::Form) {
+            self.draft.key("method", Value::Text(method));
+        }
+        if let Some(encoding) = encoding {
+            self.draft.key("encoding", Value::Text(encoding.to_owned()));
+        }
+    }
+
+    fn connection(&mut self, call: &Call) -> Result<(), Refusal> {
+        if let Some(proxy) = &call.proxy {
+            self.proxy(proxy, call.proxy_user.as_ref())?;
+        }
+        let mut tls = Vec::new();
+        let mut file = |name: &str, word: &Word| {
+            let path = marks::shown(&word.text);
+            self.draft.needed.push(Needed::File { path: path.clone(), what: format!("TLS {name}") });
+            tls.push(Key { name: name.to_owned(), value: Value::Text(path), comment: None });
+        };
+        if let Some(ca) = &call.ca {
+            file("ca", ca);
+        }
+        if let Some(certificate) = &call.certificate {
+            if certificate.text.contains(':') {
+                return Err(Refusal::new(certificate.at, "a certificate with a passphrase: decrypt its key (openssl pkey -in KEY -out FILE)"));
+            }
+            file("certificate", certificate);
+            let key = call.key.as_ref().unwrap_or(certificate);
+            file("key", key);
+        } else if let Some(key) = &call.key {
+            return Err(Refusal::new(key.at, "--key without --cert"));
+        }
+        self.draft.tables.push(("tls", tls));
+        Ok(())
+    }
+
+    fn proxy(&mut self, proxy: &Word, user: Option<&Word>) -> Result<(), Refusal> {
+        let url = if proxy.text.contains("://") { proxy.text.clone() } else { format!("http://{}", proxy.text) };
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(Refusal::new(proxy.at, "a proxy that is not an HTTP proxy: -x http://proxy:3128"));
+        }
+        if user.is_some() || url.contains('@') || marks::has_marks(&url) {
+            let path = self.path("proxy");
+            let what = "URL of the proxy with user and password (http://user:password@proxy:3128)";
+            let value = if marks::whole(&proxy.text).is_some() && user.is_none() { proxy.text.as_str() } else { "" };
+            let (value, comment, needed) = literal::secret(value, what, &path, proxy.at);
+            self.draft.needed.push(needed);
+            self.draft.commented("proxy", value, comment);
+        } else {
+            self.draft.key("proxy", Value::Text(url));
+        }
+        Ok(())
+    }
+
+    /// `| jq -r .data.token` says where the token is.
+    fn response(&mut self, call: &Call) {
+        let Some(pointer) = call.piped.as_deref().and_then(pointer_of).filter(|pointer| pointer != "/access_token") else {
+            return;
+        };
+        let value = Value::Text(pointer);
+        let comment = Some("as jq takes it from the answer in the curl line".to_owned());
+        self.draft.tables.push(("response", vec![Key { name: "access_token".to_owned(), value, comment }]));
+    }
+}
+
+const BROWSER: &str = "a grant that begins in a browser, which bearerd has none of: log in once by hand, and import the request that \
+    follows, with grant_type=refresh_token";
+
+/// The JSON Pointer (RFC 6901) of a simple path of jq.
+fn pointer_of(command: &str) -> Option<String> {
+    let arguments = command.trim_start().strip_prefix("jq")?;
+    let path = arguments.split_whitespace().find(|word| !word.starts_with('-'))?;
+    let path = path.trim_matches(['\'', '"', ')']).strip_prefix('.')?;
+    let is_simple = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    path.split('.').all(is_simple).then(|| format!("/{}", path.replace('.', "/")))
+}
+
+#[cfg(test)]
+#[path = "infer_tests.rs"]
+mod tests;

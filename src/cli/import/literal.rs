@@ -1,0 +1,186 @@
+//! What a literal in a line of documentation is: a secret, a placeholder, or a value to be taken as it is.
+//!
+//! Owns the rule that no secret is ever copied into a configuration: whatever stands where a secret belongs becomes a file or a
+//! variable. Guesses on the safe side: a value that might be one is treated as one.
+
+use super::draft::{Needed, Value};
+use super::marks::{self, Reference};
+use super::shell::{At, is_name};
+
+/// Names, or ends of names, of fields whose values are secret.
+const SECRET_ENDS: &[&str] = &[
+    "secret", "password", "passwd", "passphrase", "passcode", "token", "assertion", "key", "apikey", "credential",
+    "credentials", "otp", "totp", "pin", "pwd", "cookie", "authorization", "signature", "hash",
+];
+
+/// Words that documentation writes instead of values.
+const PLACEHOLDER_WORDS: &[&str] = &[
+    "your", "example", "placeholder", "replace", "changeme", "change-me", "insert", "xxx", "***", "...", "…", "dummy",
+    "sample", "todo", "<", "{", "[",
+];
+
+/// And words that are nothing but placeholders when they are the whole value.
+const PLACEHOLDER_VALUES: &[&str] = &[
+    "string", "secret", "password", "username", "client_id", "client_secret", "clientid", "clientsecret", "client-id",
+    "client-secret", "token", "value", "test", "user", "id", "consumer-key", "consumer-secret", "my-password",
+];
+
+/// Whether a field or header of this name holds a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_ENDS.iter().any(|end| name.ends_with(end)) && !name.ends_with("public_key") && !name.ends_with("public-key")
+}
+
+/// Whether a value stands for one that the reader has to know.
+pub(super) fn is_placeholder(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let is_shouted = value.len() > 2
+        && value.contains('_')
+        && value.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    is_shouted
+        || variable_of(value).is_some()
+        || PLACEHOLDER_WORDS.iter().any(|word| lower.contains(word))
+        || PLACEHOLDER_VALUES.contains(&lower.as_str())
+}
+
+/// Whether a value is a placeholder beyond doubt, so that it may be shown where a secret may not.
+fn is_surely_placeholder(value: &str) -> bool {
+    let bracketed = [("<", ">"), ("{{", "}}"), ("{", "}"), ("[", "]")]
+        .iter()
+        .find_map(|(open, close)| value.strip_prefix(open)?.strip_suffix(close));
+    let inner = bracketed.unwrap_or(value);
+    let lower = inner.to_ascii_lowercase();
+    let is_of_words = inner.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | ' '));
+    let joined = inner.contains('_') && ["your", "replace", "insert", "example"].iter().any(|word| lower.contains(word));
+    let is_shouted = inner.contains('_') && !inner.chars().any(|c| c.is_ascii_lowercase());
+    is_of_words && (bracketed.is_some() || joined || is_shouted || PLACEHOLDER_VALUES.contains(&lower.as_str()))
+}
+
+/// Whether a value looks as if a machine had made it to be secret.
+pub(super) fn looks_random(value: &str) -> bool {
+    let is_of_a_key = |c: char| c.is_ascii_alphanumeric() || "-_+/=.~".contains(c);
+    let digits = value.chars().filter(char::is_ascii_digit).count();
+    let letters = value.chars().filter(char::is_ascii_alphabetic).count();
+    let is_uuid = value.len() == 36 && value.chars().filter(|c| *c == '-').count() == 4;
+    value.len() >= 20 && value.chars().all(is_of_a_key) && digits >= 3 && letters >= 3 && !is_uuid && !is_placeholder(value)
+}
+
+/// `%NAME%` of Windows, and `$NAME` where quotes kept the shell from it.
+fn variable_of(value: &str) -> Option<&str> {
+    let windows = value.strip_prefix('%').and_then(|rest| rest.strip_suffix('%'));
+    let braced = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    windows.or(braced).or_else(|| value.strip_prefix('$')).filter(|name| is_name(name))
+}
+
+/// What is written for a value that is secret, and what has to be done for it. `path` is the file for it.
+pub(super) fn secret(value: &str, what: &str, path: &str, at: At) -> (Value, String, Needed) {
+    let variable = match marks::whole(value) {
+        Some(Reference::File(path)) => {
+            let needed = Needed::File { path: path.to_owned(), what: what.to_owned() };
+            return (Value::File(path.to_owned()), format!("the {what} is read from this file"), needed);
+        }
+        Some(Reference::Variable(name)) => Some(name),
+        None => variable_of(value),
+    };
+    if let Some(name) = variable {
+        let needed = Needed::Variable { name: name.to_owned(), what: what.to_owned() };
+        return (Value::Variable(name.to_owned()), format!("the {what}, as ${name} of the curl line"), needed);
+    }
+    let comment = if marks::has_marks(value) {
+        format!("put the {what} into this file: {}", marks::shown(value))
+    } else if is_surely_placeholder(value) {
+        format!("put the {what} into this file, instead of {value} of the curl line")
+    } else if value.is_empty() {
+        format!("put the {what} into this file; the curl line leaves it empty")
+    } else {
+        format!("put the {what} into this file: the {} characters at {at} of the curl line, not shown here", value.chars().count())
+    };
+    (Value::File(path.to_owned()), comment, Needed::File { path: path.to_owned(), what: what.to_owned() })
+}
+
+/// What is written for a value that may stand in a configuration, and may come from a variable or a file.
+pub(super) fn open(value: &str, what: &str) -> (Value, Option<String>, Option<Needed>) {
+    let variable = |name: &str| {
+        let needed = Needed::Variable { name: name.to_owned(), what: what.to_owned() };
+        (Value::Variable(name.to_owned()), None, Some(needed))
+    };
+    match marks::whole(value) {
+        Some(Reference::Variable(name)) => return variable(name),
+        Some(Reference::File(path)) => {
+            let needed = Needed::File { path: path.to_owned(), what: what.to_owned() };
+            return (Value::File(path.to_owned()), None, Some(needed));
+        }
+        None => {}
+    }
+    match variable_of(value) {
+        Some(name) => variable(name),
+        None => {
+            let (text, comment, needed) = plain(value, what);
+            (Value::Text(text), comment, needed)
+        }
+    }
+}
+
+/// What is written for a value that can only be a text.
+pub(super) fn plain(value: &str, what: &str) -> (String, Option<String>, Option<Needed>) {
+    let shown = marks::shown(value);
+    if marks::has_marks(value) || is_placeholder(value) {
+        let edit = Needed::Edit { what: format!("{what} = {shown:?}") };
+        return (shown.clone(), Some(format!("REPLACE {shown}: the {what}")), Some(edit));
+    }
+    (shown, None, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_known() {
+        for name in ["client_secret", "password", "X-Api-Key", "Ocp-Apim-Subscription-Key", "Cookie", "refresh_token"] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["client_id", "token_format", "subject_token_type", "company_name", "key_id", "public_key", "scope"] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn placeholders_are_told_from_values() {
+        for value in
+            ["YOUR_CLIENT_ID", "<secret>", "{client_secret}", "Replace_Password_Here", "xxxx", "string", "CLIENT_SECRET", "%X%", "example"]
+        {
+            assert!(is_placeholder(value), "{value}");
+        }
+        for value in ["hunter2", "8A4BE698BCA216718ECB", "openid profile", "https://graph.microsoft.com/.default", "5"] {
+            assert!(!is_placeholder(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_a_machine_made_is_told_from_what_a_person_wrote() {
+        assert!(looks_random("8A4BE698BCA216718ECB0B1DCA294C69732EAD94"));
+        for value in ["openid", "123e4567-e89b-12d3-a456-426614174000", "https://api.example.com/items/1234", "Example GmbH"] {
+            assert!(!looks_random(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_ever_written() {
+        let at = At::Text { line: 1, column: 9 };
+        let check = |value: &str, written: &str, comment: &str| {
+            let (got, said, _) = secret(value, "client secret", "secrets/a", at);
+            assert_eq!(got.to_toml(), written);
+            assert!(said.contains(comment), "{said}");
+        };
+        check(&marks::variable("S"), "{ env = \"S\" }", "$S");
+        check("$S", "{ env = \"S\" }", "$S");
+        check(&marks::file("/run/s"), "{ file = \"/run/s\" }", "read from this file");
+        check("<your secret>", "{ file = \"secrets/a\" }", "instead of <your secret>");
+        check("x<9your_example", "{ file = \"secrets/a\" }", "the 15 characters at column 9");
+        check("YOUR_SECRET", "{ file = \"secrets/a\" }", "instead of YOUR_SECRET");
+        check("hunter2hunter2", "{ file = \"secrets/a\" }", "the 14 characters at column 9");
+        let (_, said, _) = secret("hunter2hunter2", "client secret", "secrets/a", at);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}

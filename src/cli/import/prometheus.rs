@@ -1,0 +1,362 @@
+//! `oauth2:` blocks of Prometheus, wherever they stand in its configuration.
+//!
+//! Owns what each key of such a block is called in a credential. Prometheus speaks of Go's oauth2 package, which sends id and secret
+//! by HTTP Basic, form-encoded (RFC 6749 §2.3.1): bearerd's own default. A literal secret is not copied: its place becomes a file.
+
+use std::path::Path;
+
+use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
+
+use super::draft::{Draft, Key, Needed, Value};
+use super::literal;
+use super::shell::At;
+use crate::config;
+
+
+/// What was read: blocks that became credentials, and why others did not.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) drafts: Vec<Draft>,
+    pub(super) refused: Vec<String>,
+}
+
+/// Reads every block. Relative paths in it are relative to `base`.
+///
+/// # Errors
+/// The text is no YAML, or holds no block: with `LINE:COLUMN` where there is one.
+pub(super) fn read(text: &str, base: Option<&Path>) -> Result<Found, String> {
+    let documents = MarkedYaml::load_from_str(text).map_err(|error| {
+        // Its own words may show a piece of the text.
+        format!("{}:{}: is not YAML", error.marker().line(), error.marker().col() + 1)
+    })?;
+    let mut found = Found::default();
+    for document in &documents {
+        let is_block = member(document, "token_url").is_some();
+        match is_block {
+            true => found.add("oauth2", document, document, base),
+            false => walk(document, "", &mut found, base),
+        }
+    }
+    match found.drafts.is_empty() && found.refused.is_empty() {
+        true => Err(" no oauth2 block in it".to_owned()),
+        false => Ok(found),
+    }
+}
+
+/// Depth first, with the key under which a node stands.
+fn walk(node: &MarkedYaml<'_>, under: &str, found: &mut Found, base: Option<&Path>) {
+    match &node.data {
+        YamlData::Mapping(members) => {
+            for (key, value) in members {
+                match key.data.as_str().unwrap_or_default() {
+                    "oauth2" => found.add(under, node, value, base),
+                    key => walk(value, key, found, base),
+                }
+            }
+        }
+        YamlData::Sequence(items) => items.iter().for_each(|item| walk(item, under, found, base)),
+        YamlData::Tagged(_, inner) => walk(inner, under, found, base),
+        _ => {}
+    }
+}
+
+impl Found {
+    fn add(&mut self, under: &str, parent: &MarkedYaml<'_>, block: &MarkedYaml<'_>, base: Option<&Path>) {
+        let name = self.name(under, parent);
+        match credential(name, parent, block, base) {
+            Ok(draft) => self.drafts.push(draft),
+            Err(mistake) => self.refused.push(mistake),
+        }
+    }
+
+    /// After the job, else after the place; each name once.
+    fn name(&self, under: &str, parent: &MarkedYaml<'_>) -> String {
+        let given = ["job_name", "name"].iter().find_map(|key| text(member(parent, key)?));
+        let name = given.unwrap_or_else(|| under.trim_end_matches("_configs").trim_end_matches("_config").to_owned());
+        let legal = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+        let name: String = name.chars().map(legal).take(56).collect();
+        let name = if name.trim_matches('-').is_empty() { "api".to_owned() } else { name };
+        let is_taken = |name: &str| self.drafts.iter().any(|draft| draft.name == name);
+        match is_taken(&name) {
+            false => name,
+            true => (2..).map(|n| format!("{name}-{n}")).find(|name| !is_taken(name)).unwrap_or(name),
+        }
+    }
+}
+
+/// `LINE:COLUMN: what`.
+fn at(node: &MarkedYaml<'_>, what: &str) -> String {
+    format!("{}:{}: {what}", node.span.start.line(), node.span.start.col() + 1)
+}
+
+fn member<'a, 'y>(node: &'a MarkedYaml<'y>, name: &str) -> Option<&'a MarkedYaml<'y>> {
+    match &node.data {
+        YamlData::Mapping(members) => {
+            members.iter().find(|(key, _)| key.data.as_str() == Some(name)).map(|(_, value)| value)
+        }
+        _ => None,
+    }
+}
+
+/// A scalar as text.
+fn text(node: &MarkedYaml<'_>) -> Option<String> {
+    match &node.data {
+        YamlData::Value(Scalar::String(text)) => Some(text.clone().into_owned()),
+        YamlData::Value(Scalar::Integer(number)) => Some(number.to_string()),
+        YamlData::Value(Scalar::Boolean(value)) => Some(value.to_string()),
+        YamlData::Value(Scalar::FloatingPoint(number)) => Some(number.to_string()),
+        YamlData::Value(Scalar::Null) => Some(String::new()),
+        YamlData::Tagged(_, inner) => text(inner),
+        _ => None,
+    }
+}
+
+struct Maker<'a> {
+    draft: Draft,
+    base: Option<&'a Path>,
+    /// `endpoint_params` that have no key of their own.
+    params: Vec<(String, Value)>,
+    comments: Vec<String>,
+}
+
+fn credential(name: String, parent: &MarkedYaml<'_>, block: &MarkedYaml<'_>, base: Option<&Path>) -> Result<Draft, String> {
+    let YamlData::Mapping(members) = &block.data else { return Err(at(block, "oauth2 is no mapping")) };
+    let origin = format!("Made of the oauth2 block at line {} by `bearerd import prometheus`.", block.span.start.line());
+    let draft = Draft { upstream: upstream(parent), origin, name, ..Draft::default() };
+    let mut maker = Maker { draft, base, params: Vec::new(), comments: Vec::new() };
+    maker.endpoint(block)?;
+    maker.grant(block)?;
+    for (key, value) in members {
+        maker.member(block, key.data.as_str().unwrap_or_default(), value)?;
+    }
+    if !maker.params.is_empty() {
+        let comment = (!maker.comments.is_empty()).then(|| maker.comments.join("\n"));
+        let value = Value::Table(std::mem::take(&mut maker.params));
+        maker.draft.keys.push(Key { name: "params".to_owned(), value, comment });
+    }
+    Ok(maker.draft)
+}
+
+/// The target, if it is one and its scheme is https: http would need more than a line.
+fn upstream(parent: &MarkedYaml<'_>) -> Option<String> {
+    let is_usable = |url: &String| url.starts_with("https://") && config::check_url(url).is_ok();
+    if let Some(url) = member(parent, "url").and_then(text) {
+        let origin: String = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+        return Some(origin).filter(is_usable);
+    }
+    let YamlData::Sequence(groups) = &member(parent, "static_configs")?.data else { return None };
+    let YamlData::Sequence(targets) = &member(groups.first()?, "targets")?.data else { return None };
+    let scheme = member(parent, "scheme").and_then(text)?;
+    Some(format!("{scheme}://{}", text(targets.first()?)?)).filter(is_usable)
+}
+
+impl Maker<'_> {
+    fn path(&self, written: &str) -> String {
+        let path = Path::new(written);
+        match self.base {
+            Some(base) if path.is_relative() => base.join(path).to_string_lossy().into_owned(),
+            _ => written.to_owned(),
+        }
+    }
+
+    fn endpoint(&mut self, block: &MarkedYaml<'_>) -> Result<(), String> {
+        let node = member(block, "token_url").ok_or_else(|| at(block, "no token_url"))?;
+        let url = text(node).filter(|url| config::check_url(url).is_ok());
+        let url = url.ok_or_else(|| at(node, "token_url is no URL of a token endpoint"))?;
+        let is_here = ["http://localhost", "http://127.", "http://[::1]"].iter().any(|here| url.starts_with(here));
+        match url.strip_prefix("http://").filter(|_| !is_here) {
+            Some(rest) => {
+                self.draft.notes.push("token_url is http://, which would show the secret to the network: https:// is written".to_owned());
+                self.draft.key("token_endpoint", Value::Text(format!("https://{rest}")));
+            }
+            None => self.draft.key("token_endpoint", Value::Text(url)),
+        }
+        Ok(())
+    }
+
+    /// Client credentials, or newer the JWT bearer grant with a key.
+    fn grant(&mut self, block: &MarkedYaml<'_>) -> Result<(), String> {
+        let grant = member(block, "grant_type").and_then(text).unwrap_or_default();
+        match grant.as_str() {
+            "" | "client_credentials" => {}
+            "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+                self.draft.key("grant_type", Value::Text("jwt-bearer".to_owned()));
+                self.assertion(block)?;
+            }
+            _ => return Err(at(block, "a grant_type that neither Prometheus nor bearerd knows")),
+        }
+        Ok(())
+    }
+
+    fn assertion(&mut self, block: &MarkedYaml<'_>) -> Result<(), String> {
+        let key = match member(block, "client_certificate_key_file").and_then(text) {
+            Some(path) => Value::File(self.path(&path)),
+            None => {
+                let path = format!("secrets/{}_key.pem", self.draft.name);
+                self.draft.needed.push(Needed::File { path: path.clone(), what: "private key (client_certificate_key)".to_owned() });
+                Value::File(path)
+            }
+        };
+        let mut assertion = vec![("key".to_owned(), key)];
+        for (theirs, ours) in [
+            ("signature_algorithm", "algorithm"),
+            ("client_certificate_key_id", "key_id"),
+            ("iss", "issuer"),
+            ("audience", "audience"),
+        ] {
+            let value = member(block, theirs).and_then(text);
+            // Prometheus takes the client for the issuer.
+            let value = value.or_else(|| if theirs == "iss" { member(block, "client_id").and_then(text) } else { None });
+            assertion.extend(value.map(|value| (ours.to_owned(), Value::Text(value))));
+        }
+        if let Some(YamlData::Mapping(claims)) = member(block, "claims").map(|node| &node.data) {
+            let claim = |(key, value): (&MarkedYaml<'_>, &MarkedYaml<'_>)| Some((text(key)?, Value::Text(text(value)?)));
+            assertion.push(("claims".to_owned(), Value::Table(claims.iter().filter_map(claim).collect())));
+        }
+        self.draft.key("assertion", Value::Table(assertion));
+        Ok(())
+    }
+
+    fn member(&mut self, block: &MarkedYaml<'_>, key: &str, node: &MarkedYaml<'_>) -> Result<(), String> {
+        let scalar = || text(node).ok_or_else(|| at(node, &format!("{key} is no text")));
+        match key {
+            "client_id" => {
+                let (value, comment, needed) = literal::open(&scalar()?, key);
+                self.draft.needed.extend(needed);
+                self.draft.keys.push(Key { name: key.to_owned(), value, comment });
+            }
+            "client_secret" => self.secret(key, &scalar()?, node),
+            "client_secret_file" => {
+                let path = self.path(&scalar()?);
+                self.draft.key("client_secret", Value::File(path));
+            }
+            "client_secret_ref" => return Err(at(node, "client_secret_ref names a secret of Prometheus: write client_secret_file")),
+            "scopes" => self.scopes(node)?,
+            "endpoint_params" => self.endpoint_params(node)?,
+            "tls_config" => self.tls(node)?,
+            "proxy_url" => self.proxy(&scalar()?, node),
+            // The default of bearerd.
+            "proxy_from_environment" => {}
+            "token_url" | "grant_type" | "client_certificate_key" | "client_certificate_key_file" | "client_certificate_key_id"
+            | "signature_algorithm" | "iss" | "audience" | "claims" => {}
+            "no_proxy" => self.note(node, "no_proxy is left out: proxy = \"none\" for this credential, or NO_PROXY, says it"),
+            "proxy_connect_header" => {
+                self.note(node, "proxy_connect_header is left out: user and password of a proxy stand in its URL");
+            }
+            other => self.note(node, &format!("{other} is left out: no key of a credential says it")),
+        }
+        let _ = block;
+        Ok(())
+    }
+
+    fn note(&mut self, node: &MarkedYaml<'_>, what: &str) {
+        self.draft.notes.push(format!("line {}: {what}", node.span.start.line()));
+    }
+
+    fn secret(&mut self, key: &str, value: &str, node: &MarkedYaml<'_>) {
+        let path = format!("secrets/{}_{key}", self.draft.name);
+        let place = At::Text { line: node.span.start.line(), column: node.span.start.col() + 1 };
+        // Prometheus' own way of not showing a secret.
+        let value = if value == "<secret>" { "" } else { value };
+        let (value, _, needed) = literal::secret(value, &key.replace('_', " "), &path, place);
+        let comment = format!("put what stands at {place} of the Prometheus configuration into this file");
+        self.draft.needed.push(needed);
+        self.draft.commented(key, value, comment);
+    }
+
+    fn scopes(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
+        let YamlData::Sequence(items) = &node.data else { return Err(at(node, "scopes is no list")) };
+        let scopes: Vec<String> = items.iter().filter_map(text).collect();
+        if !scopes.is_empty() {
+            self.draft.key("scope", Value::Text(scopes.join(" ")));
+        }
+        Ok(())
+    }
+
+    fn endpoint_params(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
+        let YamlData::Mapping(members) = &node.data else { return Err(at(node, "endpoint_params is no mapping")) };
+        for (key, value) in members {
+            let name = text(key).unwrap_or_default();
+            let Some(written) = text(value) else { return Err(at(value, &format!("{name} is no text"))) };
+            match name.as_str() {
+                "audience" | "scope" => self.draft.key(&name, Value::Text(written)),
+                "resource" => self.draft.key(&name, Value::List(vec![written])),
+                "username" => self.draft.key(&name, Value::Text(written)),
+                "password" => self.secret("password", &written, value),
+                "grant_type" if self.draft.keys.iter().all(|key| key.name != "grant_type") => self.draft.key(&name, Value::Text(written)),
+                "client_id" | "client_secret" | "grant_type" => {
+                    return Err(at(value, &format!("{name} in endpoint_params, where the block says it already")));
+                }
+                _ => {
+                    let value = self.param(&name, &written, value);
+                    self.params.push((name, value));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn param(&mut self, name: &str, written: &str, node: &MarkedYaml<'_>) -> Value {
+        if !literal::is_secret_name(name) && !literal::looks_random(written) {
+            return Value::Text(written.to_owned());
+        }
+        let path = format!("secrets/{}_{}", self.draft.name, name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+        let place = At::Text { line: node.span.start.line(), column: node.span.start.col() + 1 };
+        let (value, _, needed) = literal::secret(written, name, &path, place);
+        self.comments.push(format!("put the {name} at {place} of the Prometheus configuration into {path}"));
+        self.draft.needed.push(needed);
+        value
+    }
+
+    fn tls(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
+        let YamlData::Mapping(members) = &node.data else { return Err(at(node, "tls_config is no mapping")) };
+        let mut tls = Vec::new();
+        for (key, value) in members {
+            let written = text(value).unwrap_or_default();
+            let ours = match key.data.as_str().unwrap_or_default() {
+                "ca_file" => "ca",
+                "cert_file" => "certificate",
+                "key_file" => "key",
+                "server_name" => "server_name",
+                "insecure_skip_verify" if written == "true" => {
+                    let cure = "insecure_skip_verify: bearerd never leaves a certificate unchecked. Trust the server's authority \
+                                instead: ca = \"ca.pem\" in [credentials.NAME.tls]";
+                    return Err(at(value, cure));
+                }
+                "insecure_skip_verify" => continue,
+                // What bearerd has anyway.
+                "min_version" if matches!(written.as_str(), "TLS10" | "TLS11" | "TLS12") => continue,
+                "min_version" | "max_version" => {
+                    self.note(value, "min_version and max_version are left out: bearerd speaks TLS 1.2 and 1.3");
+                    continue;
+                }
+                other @ ("ca" | "cert" | "key" | "ca_ref" | "cert_ref" | "key_ref") => {
+                    return Err(at(value, &format!("tls_config.{other} is no file: put it into one and write {}_file", other.trim_end_matches("_ref"))));
+                }
+                other => {
+                    self.note(value, &format!("tls_config.{other} is left out: no key of a credential says it"));
+                    continue;
+                }
+            };
+            let written = if ours == "server_name" { written } else { self.path(&written) };
+            tls.push(Key { name: ours.to_owned(), value: Value::Text(written), comment: None });
+        }
+        self.draft.tables.push(("tls", tls));
+        Ok(())
+    }
+
+    fn proxy(&mut self, url: &str, node: &MarkedYaml<'_>) {
+        if url.is_empty() {
+            return;
+        }
+        if url.contains('@') {
+            self.secret("proxy", url, node);
+        } else {
+            self.draft.key("proxy", Value::Text(url.to_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "prometheus_tests.rs"]
+mod tests;
