@@ -167,10 +167,11 @@ fn check_token(token: &str, is_b64: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1).
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1), and `!`: a large vendor's tokens have
+/// it, and it means nothing in a header.
 fn is_b64token(token: &str) -> bool {
     let body = token.trim_end_matches('=');
-    let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let legal = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'!');
     !body.is_empty() && body.bytes().all(legal)
 }
 
@@ -352,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_token_must_be_one_legal_header_value() {
-        for legal in ["a", "a=", "-._~+/09azAZ==", &"x".repeat(LONGEST_TOKEN)] {
+        for legal in ["a", "a=", "-._~+/09azAZ==", "00D5e!AQ.x", &"x".repeat(LONGEST_TOKEN)] {
             assert_eq!(issued(&with_token(legal), |_| {}).access_token.expose(), legal);
         }
         let refused = ["a b", "a\0", "a\r\nX: y", "zoë", "=", "a=b", "a|b", "a,b", "\"", " a", "a\n"];

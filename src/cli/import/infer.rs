@@ -272,7 +272,8 @@ impl Maker {
             }
         }
         if let Some(field) = self.take("username")? {
-            self.open("username", &field.value.text());
+            let text = field.value.text();
+            self.open("username", if text.is_empty() { "YOUR_USERNAME" } else { &text });
         }
         if let Some(field) = self.take("password")? {
             self.secret("password", &field.value.text(), field.at);

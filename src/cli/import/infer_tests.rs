@@ -233,7 +233,7 @@ fn what_no_configuration_can_say_is_refused() {
         assert!(error.contains(wanted), "{text}: {error}");
     };
     let url = "https://login.acme.com/token";
-    refused(&format!("curl {url} -d grant_type=authorization_code -d code=x"), "column 39: a grant that begins in a browser");
+    refused(&format!("curl {url} -d grant_type=authorization_code -d code=x"), "column 38: a grant that begins in a browser");
     refused(&format!("curl {url} -d client_secret=x"), "a client_secret without a client_id");
     refused(&format!("curl {url} -u a:b -d client_secret=x"), "one of the two");
     refused(&format!("curl {url} -u a:b -H 'Authorization: Basic YTpi'"), "one of the two");

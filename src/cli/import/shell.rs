@@ -335,7 +335,8 @@ impl Scanner {
             }
         }
         let name: String = inside.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-        match is_name(&name) {
+        let operator = inside.chars().nth(name.len());
+        match is_name(&name) && operator.is_none_or(|c| ":-=+?#%/^,@".contains(c)) {
             true => word.push_str(&marks::variable(&name)),
             false => word.push_str(&format!("{{{inside}}}")),
         }

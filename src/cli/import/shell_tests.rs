@@ -63,7 +63,7 @@ fn what_cannot_be_read_is_refused_with_its_place() {
     check("a ${X", "column 3: this ${ has no end");
     check("a $(x", "column 3: this $( has no end");
     check("a `x", "column 3: this ` has no end");
-    check("a $'x", "column 3: this $' has no end");
+    check("a $'x", "column 4: this $' has no end");
     check("curl -d @- <<EOF", "column 12: a here-document");
     check("curl <body.json", "column 6: a redirection");
     check("curl –d x", "column 6: a typographic dash");
