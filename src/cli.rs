@@ -33,7 +33,7 @@ const CONFIGURATION: u8 = 78;
 const EXAMPLES: &str = "\
 Examples:
   bearerd demo                          see it work: no account, no configuration
-  bearerd init keycloak > bearerd.toml  a configuration to begin with
+  bearerd init VENDOR > bearerd.toml    a configuration to begin with
   bearerd import curl 'curl -d …'       or the line of a vendor's documentation
   bearerd check bearerd.toml            every mistake at once, with line and cure
   bearerd check --fetch bearerd.toml    and get one token for each credential

@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn every_file_says_what_a_reader_has_to_know() {
         for template in Template::all() {
-            let head: String = template.text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join("\n");
+            let head: String =
+                template.text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join("\n");
             for topic in ["Authentication  ", "Lifetime  ", "Errors  ", "Limits  ", "Documentation  ", "Replace  "] {
                 assert!(head.contains(&format!("\n# {topic}")), "{}: {topic}", template.name);
             }

@@ -122,9 +122,7 @@ fn run_curl(args: CurlArgs) -> ExitCode {
         Err(error) => return complain(&format!("bearerd import curl: cannot read standard input: {error}"), 1),
     };
     match line.and_then(|line| import_curl(line, &wishes)) {
-        Ok(draft) => {
-            print(&[draft], &[], "")
-        }
+        Ok(draft) => print(&[draft], &[], ""),
         Err(refusal) => complain(&format!("bearerd import curl: {refusal}"), 1),
     }
 }
@@ -192,7 +190,7 @@ fn to_do(drafts: &[Draft]) -> String {
     let mut text = String::new();
     for draft in drafts {
         for note in &draft.notes {
-            let _ = writeln!(text, "note: {}: {note}", draft.name);
+            let _ = writeln!(text, "note: {}: {}", draft.name, note.replace(char::is_control, " "));
         }
     }
     text.push_str("next:\n  save the lines above as bearerd.toml\n");

@@ -13,8 +13,8 @@ use crate::vendors::{self, Template};
 const HELP: &str = "\
 Examples:
   bearerd init                              list the vendors
-  bearerd init keycloak > bearerd.toml
-  bearerd init okta --set org=acme --set client_id=0oa1b2 --set scope=read
+  bearerd init VENDOR > bearerd.toml
+  bearerd init VENDOR --set client_id=my-client --set scope=read
 
 Exit codes: 0 printed, 2 wrong usage: no such vendor, no such placeholder.";
 
@@ -127,21 +127,35 @@ mod tests {
     fn the_list_has_every_vendor_on_a_line_that_fits() {
         let list = list();
         for template in Template::all() {
-            assert_eq!(list.matches(&format!("\n  {} ", template.name)).count() + usize::from(list.starts_with(&format!("  {} ", template.name))), 1, "{}", template.name);
+            assert_eq!(
+                list.matches(&format!("\n  {} ", template.name)).count()
+                    + usize::from(list.starts_with(&format!("  {} ", template.name))),
+                1,
+                "{}",
+                template.name
+            );
         }
         assert!(list.lines().all(|line| line.chars().count() <= 132), "{list}");
     }
 
     #[test]
     fn placeholders_are_set_by_name() {
-        let template = Template { name: "x", title: "", aliases: "", text: "a = \"https://YOUR-ORG-ID.x\"\nb = \"YOUR_ID\"\nc = { file = \"/s\" }\n" };
+        let template = Template {
+            name: "x",
+            title: "",
+            aliases: "",
+            text: "a = \"https://YOUR-ORG-ID.x\"\nb = \"YOUR_ID\"\nc = { file = \"/s\" }\n",
+        };
         let set = |pairs: &[(&str, &str)]| {
             let pairs: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
             filled(template, &pairs)
         };
         let (text, left) = set(&[("org_id", "acme")]).unwrap();
         assert_eq!((text.lines().next(), left.as_slice()), (Some("a = \"https://acme.x\""), &["YOUR_ID"][..]));
-        assert_eq!(to_do(&text, &left), "next:\n  save the lines above as bearerd.toml\n  replace YOUR_ID\n  put the secret into /s\n  bearerd check --fetch bearerd.toml\n");
+        assert_eq!(
+            to_do(&text, &left),
+            "next:\n  save the lines above as bearerd.toml\n  replace YOUR_ID\n  put the secret into /s\n  bearerd check --fetch bearerd.toml\n"
+        );
         assert_eq!(set(&[("ID", "1"), ("ORG-ID", "2")]).unwrap().1, Vec::<&str>::new());
         assert!(set(&[("domain", "x")]).unwrap_err().contains("org_id, id"));
         assert!(parse_set("a").is_err() && parse_set("a=").is_err() && parse_set("a=b\"c").is_err());

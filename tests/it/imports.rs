@@ -49,7 +49,12 @@ const LINES: &[Line] = &[
         target: "/oauth/token",
         content_type: FORM,
         basic: None,
-        fields: &[CLIENT, ("client_id", "YOUR_CLIENT_ID"), ("client_secret", SECRET), ("audience", "YOUR_API_IDENTIFIER")],
+        fields: &[
+            CLIENT,
+            ("client_id", "YOUR_CLIENT_ID"),
+            ("client_secret", SECRET),
+            ("audience", "YOUR_API_IDENTIFIER"),
+        ],
         answer: r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":86400,"scope":"read:items"}"#,
         response: "",
         names: &["{yourDomain}", "YOUR_CLIENT_ID", "YOUR_API_IDENTIFIER"],
@@ -61,7 +66,11 @@ const LINES: &[Line] = &[
         target: "/access/klearstack/get_access_token",
         content_type: FORM,
         basic: None,
-        fields: &[("username", "Replace_User_Name_Here"), ("company_name", "Replace_Company_Name_Here"), ("password", SECRET)],
+        fields: &[
+            ("username", "Replace_User_Name_Here"),
+            ("company_name", "Replace_Company_Name_Here"),
+            ("password", SECRET),
+        ],
         answer: r#"{"refresh_token":"TOKEN","access_token":"TOKEN","release_version":"7.8.9"}"#,
         response: "",
         names: &["url.example", "Replace_User_Name_Here", "Replace_Company_Name_Here"],
@@ -73,7 +82,11 @@ const LINES: &[Line] = &[
         target: "/access/klearstack/get_access_token",
         content_type: "multipart/form-data",
         basic: None,
-        fields: &[("username", "Replace_User_Name_Here"), ("company_name", "Replace_Company_Name_Here"), ("password", SECRET)],
+        fields: &[
+            ("username", "Replace_User_Name_Here"),
+            ("company_name", "Replace_Company_Name_Here"),
+            ("password", SECRET),
+        ],
         answer: r#"{"refresh_token":"TOKEN","access_token":"TOKEN","release_version":"7.8.9"}"#,
         response: "",
         names: &["url.example"],
@@ -298,8 +311,10 @@ fn placed(mut setup: Setup, value: &Value) -> Setup {
 /// Whether the request is that of the line; else what is other.
 fn judge(line: &Line, request: &TokenRequest) -> Result<(), String> {
     let kind = request.fields.first("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
-    let basic = line.basic.map(|pair| pair.strip_suffix(":SECRET").map_or(pair.to_owned(), |id| format!("{id}:{SECRET}")));
-    let mut wanted: Vec<(String, String)> = line.fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let basic =
+        line.basic.map(|pair| pair.strip_suffix(":SECRET").map_or(pair.to_owned(), |id| format!("{id}:{SECRET}")));
+    let mut wanted: Vec<(String, String)> =
+        line.fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let mut found: Vec<(String, String)> = match kind {
         "application/json" => {
             let body = request.json();
@@ -315,7 +330,8 @@ fn judge(line: &Line, request: &TokenRequest) -> Result<(), String> {
         && request.basic() == basic
         && found == wanted;
     let names = |fields: &[(String, String)]| fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(" ");
-    let told = || format!("{} {} {kind} {} {}", request.method, request.target, request.basic().is_some(), names(&found));
+    let told =
+        || format!("{} {} {kind} {} {}", request.method, request.target, request.basic().is_some(), names(&found));
     if same { Ok(()) } else { Err(told()) }
 }
 
@@ -367,10 +383,15 @@ fn a_line_comes_in_one_argument_in_many_or_on_standard_input() {
     ];
     for (arguments, input) in ways {
         let ended = import(&arguments, input).expect_code(0);
-        assert!(ended.stdout.contains("[credentials.acme]") && ended.stdout.contains("client_id = \"svc\""), "{}", ended.told());
+        assert!(
+            ended.stdout.contains("[credentials.acme]") && ended.stdout.contains("client_id = \"svc\""),
+            "{}",
+            ended.told()
+        );
         assert!(!ended.told().contains("s3cr3t-canary"), "{}", ended.told());
     }
-    let ended = import(&["curl", "--name", "billing", "--upstream", "https://api.acme.com/v2", "-"], &whole).expect_code(0);
+    let ended =
+        import(&["curl", "--name", "billing", "--upstream", "https://api.acme.com/v2", "-"], &whole).expect_code(0);
     assert!(ended.stdout.contains("[routes.billing]\nupstream = \"https://api.acme.com/v2\"\n"), "{}", ended.stdout);
     assert!(!ended.stderr.contains("replace upstream"), "{}", ended.stderr);
 }
@@ -382,7 +403,11 @@ fn what_cannot_be_imported_says_where_and_why() {
         assert!(ended.stdout.is_empty() && ended.stderr.contains(words), "{line}: {}", ended.told());
     };
     refused("curl -k https://login.acme.com/t", 1, "column 6: -k: bearerd never leaves a certificate unchecked");
-    refused("curl https://login.acme.com/t \\\n  --json '{\"a\":{\"b\":1}}'", 1, "line 2, column 10: the JSON member \"a\"");
+    refused(
+        "curl https://login.acme.com/t \\\n  --json '{\"a\":{\"b\":1}}'",
+        1,
+        "line 2, column 10: the JSON member \"a\"",
+    );
     refused("", 1, "the line must begin with curl");
     let ended = import(&["curl", "--", "curl", "-k", "https://x"], "").expect_code(1);
     assert!(ended.stderr.contains("argument 2: -k"), "{}", ended.told());

@@ -68,9 +68,15 @@ pub(super) fn read(call: &Call, content_type: Option<&Word>) -> Result<Body, Ref
     let kind = content_type.map(kind_of).transpose()?;
     let is_json = kind == Some(Encoding::Json)
         || call.data.iter().any(|datum| matches!(datum, Datum::Json(_)))
-        || call.data.first().is_some_and(|datum| datum.word().text.trim_start().starts_with('{') && datum.is_as_written());
+        || call
+            .data
+            .first()
+            .is_some_and(|datum| datum.word().text.trim_start().starts_with('{') && datum.is_as_written());
     if kind == Some(Encoding::Multipart) {
-        return Err(Refusal::new(first, "multipart/form-data that is not made by --form: write each field as --form NAME=VALUE"));
+        return Err(Refusal::new(
+            first,
+            "multipart/form-data that is not made by --form: write each field as --form NAME=VALUE",
+        ));
     }
     match is_json && !call.data.is_empty() && !call.is_get {
         true => json_or_form(call, kind, first),
@@ -81,7 +87,11 @@ pub(super) fn read(call: &Call, content_type: Option<&Word>) -> Result<Body, Ref
 impl Datum {
     fn word(&self) -> &Word {
         match self {
-            Self::AsWritten(word) | Self::Encoded(word) | Self::Json(word) | Self::Part(word) | Self::LiteralPart(word) => word,
+            Self::AsWritten(word)
+            | Self::Encoded(word)
+            | Self::Json(word)
+            | Self::Part(word)
+            | Self::LiteralPart(word) => word,
         }
     }
 
@@ -96,7 +106,9 @@ fn kind_of(content_type: &Word) -> Result<Encoding, Refusal> {
         "application/x-www-form-urlencoded" => Ok(Encoding::Form),
         "multipart/form-data" => Ok(Encoding::Multipart),
         json if json == "application/json" || json == "text/json" || json.ends_with("+json") => Ok(Encoding::Json),
-        _ => Err(Refusal::new(content_type.at, "a body of this kind: bearerd sends forms, JSON and multipart/form-data")),
+        _ => {
+            Err(Refusal::new(content_type.at, "a body of this kind: bearerd sends forms, JSON and multipart/form-data"))
+        }
     }
 }
 
@@ -137,7 +149,8 @@ pub(super) fn query(text: &str, at: At) -> Vec<Field> {
 /// The five forms of `--data-urlencode`.
 fn encoded(word: &Word) -> Result<Field, Refusal> {
     let nameless = || Refusal::new(word.at, "--data-urlencode without a name: write NAME=VALUE");
-    let field = |name: &str, value: String| Field { name: name.to_owned(), value: FieldValue::Text(value), at: word.at };
+    let field =
+        |name: &str, value: String| Field { name: name.to_owned(), value: FieldValue::Text(value), at: word.at };
     let text = &word.text;
     let first = text.find(['=', '@']).ok_or_else(nameless)?;
     let (name, rest) = text.split_at(first);
@@ -161,7 +174,10 @@ fn part(datum: &Datum) -> Result<Field, Refusal> {
     }
     let value = strip_attributes(value);
     if value.starts_with('@') {
-        return Err(Refusal::new(word.at, "an upload of a file (@): bearerd sends fields without file names; --form 'NAME=<FILE' sends a file's content"));
+        return Err(Refusal::new(
+            word.at,
+            "an upload of a file (@): bearerd sends fields without file names; --form 'NAME=<FILE' sends a file's content",
+        ));
     }
     match value.strip_prefix('<') {
         // `<your secret>` is a placeholder, not a file.
@@ -224,7 +240,9 @@ fn member(name: String, value: Json, at: At, notes: &mut Vec<String>) -> Result<
         }
         Json::Bool(_) | Json::Number(_) => FieldValue::Scalar(value),
         Json::Array(_) | Json::Object(_) => {
-            let what = format!("the JSON member {name:?} is a list or an object: bearerd sends one flat object of texts, numbers and booleans");
+            let what = format!(
+                "the JSON member {name:?} is a list or an object: bearerd sends one flat object of texts, numbers and booleans"
+            );
             return Err(Refusal::new(at, what));
         }
     };
@@ -255,13 +273,20 @@ mod tests {
     #[test]
     fn forms_are_read_in_all_their_ways() {
         check("curl x -d a=b -d 'c=d%20e+f&g='", Encoding::Form, &[("a", "b"), ("c", "d e f"), ("g", "")]);
-        check("curl x --data-urlencode 'a=b c&d' --data-urlencode k@/run/k", Encoding::Form, &[("a", "b c&d"), ("k", "$(cat /run/k)")]);
+        check(
+            "curl x --data-urlencode 'a=b c&d' --data-urlencode k@/run/k",
+            Encoding::Form,
+            &[("a", "b c&d"), ("k", "$(cat /run/k)")],
+        );
         check("curl x -d \"a=$A&b=${B}\"", Encoding::Form, &[("a", "$A"), ("b", "$B")]);
         check("curl x -d 'a=1\n&b=2'", Encoding::Form, &[("a", "1"), ("b", "2")]);
         check("curl -G x -d a=b", Encoding::Query, &[("a", "b")]);
         check("curl x", Encoding::Form, &[]);
-        check("curl x -F a=b -F 'c=<f' -F 'd=e;type=text/plain' --form-string 'g=@h;type=x'", Encoding::Multipart,
-            &[("a", "b"), ("c", "$(cat f)"), ("d", "e"), ("g", "@h;type=x")]);
+        check(
+            "curl x -F a=b -F 'c=<f' -F 'd=e;type=text/plain' --form-string 'g=@h;type=x'",
+            Encoding::Multipart,
+            &[("a", "b"), ("c", "$(cat f)"), ("d", "e"), ("g", "@h;type=x")],
+        );
         check("curl x -F 'a=<your secret>'", Encoding::Multipart, &[("a", "<your secret>")]);
     }
 

@@ -149,7 +149,11 @@ impl Reader {
 
     fn option(&mut self, written: &str, meaning: Meaning, glued: Option<Word>, at: At) -> Result<(), Refusal> {
         let value = match meaning.takes_value() {
-            true => Some(glued.or_else(|| self.take()).ok_or_else(|| Refusal::new(at, format!("{written} without its value")))?),
+            true => Some(
+                glued
+                    .or_else(|| self.take())
+                    .ok_or_else(|| Refusal::new(at, format!("{written} without its value")))?,
+            ),
             false => None,
         };
         match (meaning, value) {
@@ -180,7 +184,9 @@ impl Reader {
             Meaning::FormString => self.call.data.push(Datum::LiteralPart(value)),
             Meaning::Header => self.call.headers.push(value),
             Meaning::User => self.call.user = Some(value),
-            Meaning::Bearer => self.call.headers.push(Word { text: format!("Authorization: Bearer {}", value.text), at }),
+            Meaning::Bearer => {
+                self.call.headers.push(Word { text: format!("Authorization: Bearer {}", value.text), at })
+            }
             Meaning::UserAgent => self.call.headers.push(header("User-Agent")),
             Meaning::Referer => self.call.headers.push(header("Referer")),
             // Without `=` it is the name of a file of cookies.
@@ -190,11 +196,17 @@ impl Reader {
             Meaning::Certificate => self.call.certificate = Some(value),
             Meaning::CertificateType if value.text.eq_ignore_ascii_case("PEM") => {}
             Meaning::CertificateType => {
-                return Err(Refusal::new(at, "a certificate or key that is not PEM: convert it (openssl pkcs12 -in FILE -out FILE.pem -nodes)"));
+                return Err(Refusal::new(
+                    at,
+                    "a certificate or key that is not PEM: convert it (openssl pkcs12 -in FILE -out FILE.pem -nodes)",
+                ));
             }
             Meaning::Key => self.call.key = Some(value),
             Meaning::Passphrase => {
-                return Err(Refusal::new(at, "an encrypted key, which bearerd cannot open: decrypt it (openssl pkey -in KEY -out FILE)"));
+                return Err(Refusal::new(
+                    at,
+                    "an encrypted key, which bearerd cannot open: decrypt it (openssl pkey -in KEY -out FILE)",
+                ));
             }
             Meaning::Proxy => self.call.proxy = Some(value),
             Meaning::ProxyUser => self.call.proxy_user = Some(value),
@@ -211,7 +223,9 @@ impl Reader {
         let looks_like_url = word.text.contains("://");
         let what = match looks_like_url {
             true => "a second URL: import each request for itself",
-            false => "neither an option nor its value (did quotes get lost? then give the line on standard input: bearerd import curl -)",
+            false => {
+                "neither an option nor its value (did quotes get lost? then give the line on standard input: bearerd import curl -)"
+            }
         };
         Err(Refusal::new(word.at, what))
     }
@@ -242,7 +256,11 @@ mod tests {
             let call = call(text);
             assert_eq!(call.url.unwrap().text, "https://x", "{text}");
             assert_eq!(call.method.unwrap().text, "POST", "{text}");
-            assert!(matches!(&call.data[..], [Datum::AsWritten(word)] if word.text == "a=b"), "{text}: {:?}", call.data);
+            assert!(
+                matches!(&call.data[..], [Datum::AsWritten(word)] if word.text == "a=b"),
+                "{text}: {:?}",
+                call.data
+            );
         }
     }
 

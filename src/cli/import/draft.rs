@@ -47,10 +47,18 @@ pub(super) enum Value {
 /// Something that a person has to put in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Needed {
-    File { path: String, what: String },
-    Variable { name: String, what: String },
+    File {
+        path: String,
+        what: String,
+    },
+    Variable {
+        name: String,
+        what: String,
+    },
     /// A placeholder in a text, which must be replaced in the configuration itself.
-    Edit { what: String },
+    Edit {
+        what: String,
+    },
 }
 
 /// Where an upstream stands until somebody knows it.
@@ -76,7 +84,11 @@ impl Draft {
         if with_route {
             let upstream = quoted(self.upstream.as_deref().unwrap_or(UPSTREAM));
             let replace = if self.upstream.is_none() { "   # REPLACE: the API that wants the tokens" } else { "" };
-            let _ = write!(text, "\n[routes.{name}]\nupstream = {upstream}{replace}\ncredential = {}\n", quoted(&self.name));
+            let _ = write!(
+                text,
+                "\n[routes.{name}]\nupstream = {upstream}{replace}\ncredential = {}\n",
+                quoted(&self.name)
+            );
         }
         let _ = writeln!(text, "\n[credentials.{name}]");
         keys(&mut text, &self.keys);

@@ -53,7 +53,10 @@ pub(super) fn read(word: &Word, variables: &[(String, String)]) -> Result<TokenE
     let is_here = ["localhost", "127.", "[::1]"].iter().any(|here| host.starts_with(here));
     let scheme = match scheme == "http" && !is_here {
         true => {
-            notes.push("the curl line says http://, which would show the secret to the network: https:// is written".to_owned());
+            notes.push(
+                "the curl line says http://, which would show the secret to the network: https:// is written"
+                    .to_owned(),
+            );
             "https"
         }
         false if !base.contains("://") && is_here => "http",
@@ -107,7 +110,8 @@ fn host_of(host: &str, replace: &mut Vec<(String, String)>) -> String {
     if is_word && !had_placeholder {
         replace.push((plain.to_ascii_lowercase(), host.to_owned()));
     }
-    let port = plain.split_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    let port =
+        plain.split_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     let needs_domain = is_word || (had_placeholder && !plain.contains('.') && !port);
     let plain = plain.to_ascii_lowercase();
     if needs_domain { format!("{plain}.example") } else { plain }
@@ -136,7 +140,9 @@ fn pieces(text: &str) -> Vec<(String, bool, String)> {
             continue;
         }
         let mut rest = piece;
-        while let Some(start) = rest.find(['{', '<', '[']).filter(|start| !rest.get(*start..).is_some_and(|r| r.starts_with("[:"))) {
+        while let Some(start) =
+            rest.find(['{', '<', '[']).filter(|start| !rest.get(*start..).is_some_and(|r| r.starts_with("[:")))
+        {
             let (before, from) = rest.split_at(start);
             let close = match from.chars().next() {
                 Some('{') => '}',
@@ -199,7 +205,11 @@ mod tests {
         check("\"${API_URL}/auth/token\"", "https://api-url.example/auth/token", "api");
         check("URL/access/get_access_token", "https://url.example/access/get_access_token", "api");
         check("'{{authPath}}/{{envID}}/as/token'", "https://authpath.example/envID/as/token", "authpath");
-        check("https://<tenant>.okta.com/oauth2/<server>/v1/token", "https://tenant.okta.com/oauth2/server/v1/token", "okta");
+        check(
+            "https://<tenant>.okta.com/oauth2/<server>/v1/token",
+            "https://tenant.okta.com/oauth2/server/v1/token",
+            "okta",
+        );
         check("localhost:9292/token", "http://localhost:9292/token", "api");
         check("http://127.0.0.1:1/t", "http://127.0.0.1:1/t", "api");
         check("login.acme.com/token", "https://login.acme.com/token", "acme");

@@ -43,11 +43,14 @@ impl Headers {
                 "content-type" => headers.content_type = Some(value),
                 "authorization" => headers.authorization = Some(value),
                 // Said by bearerd itself, or by the fields.
-                "content-length" | "connection" | "accept-encoding" | "transfer-encoding" | "expect" | "te" | "upgrade" | "trailer" => {}
+                "content-length" | "connection" | "accept-encoding" | "transfer-encoding" | "expect" | "te"
+                | "upgrade" | "trailer" => {}
                 "accept" if value.text.starts_with("application/json") || value.text == "*/*" => {}
                 "cache-control" | "postman-token" => {}
                 "host" if endpoint.url.contains(&format!("://{}", value.text)) => {}
-                "host" => return Err(Refusal::new(word.at, "a Host that is not the URL's, which bearerd does not send")),
+                "host" => {
+                    return Err(Refusal::new(word.at, "a Host that is not the URL's, which bearerd does not send"));
+                }
                 lower if headers.others.iter().any(|(other, _)| other == lower) => {
                     return Err(Refusal::new(word.at, "a header that is there already"));
                 }

@@ -3,6 +3,8 @@
 //! Owns the inference: grant, client authentication, fields with keys of their own, the rest. Writes no secret: see
 //! [`super::literal`].
 
+mod request;
+
 use super::body::{self, Body, Encoding, Field, FieldValue};
 use super::curl::Call;
 use super::draft::{Draft, Key, Needed, Value};
@@ -38,7 +40,7 @@ pub(super) fn draft(call: &Call, wishes: &Wishes) -> Result<Draft, Refusal> {
     let url = call.url.clone().unwrap_or_else(|| endpoint::word(""));
     let mut endpoint = endpoint::read(&url, &call.variables)?;
     let headers = Headers::read(&call.headers, &endpoint)?;
-    let body = merged(call, body::read(call, headers.content_type.as_ref())?, &mut endpoint)?;
+    let body = request::merged(call, body::read(call, headers.content_type.as_ref())?, &mut endpoint)?;
     let name = wishes.name.clone().unwrap_or_else(|| endpoint.name());
     let draft = Draft {
         upstream: wishes.upstream.clone(),
@@ -63,35 +65,6 @@ pub(super) fn draft(call: &Call, wishes: &Wishes) -> Result<Draft, Refusal> {
 fn notes(call: &Call, endpoint: &TokenEndpoint, body: &Body) -> Vec<String> {
     let dropped = call.dropped.iter().map(|option| format!("{option} is left out: no key of a credential says it"));
     endpoint.notes.iter().chain(&body.notes).cloned().chain(dropped).collect()
-}
-
-/// Fields of the query and of the body are one list, unless both are there.
-fn merged(call: &Call, body: Body, endpoint: &mut TokenEndpoint) -> Result<Body, Refusal> {
-    if endpoint.fields.is_empty() {
-        return Ok(body);
-    }
-    let query = std::mem::take(&mut endpoint.fields);
-    if body.fields.is_empty() || call.is_get {
-        endpoint.query.clear();
-        let fields = query.into_iter().chain(body.fields).collect();
-        return Ok(Body { encoding: Encoding::Query, fields, notes: body.notes });
-    }
-    let is_ours = |field: &&Field| {
-        literal::is_secret_name(&field.name) || ["grant_type", "client_id", "username", "scope"].contains(&&*field.name)
-    };
-    if query.iter().any(|field| marks::has_marks(&field.value.text())) || query.iter().any(|f| literal::is_secret_name(&f.name)) {
-        let what = "a secret or a variable in the query beside a body: bearerd sends all fields in one place; move it into --data";
-        return Err(Refusal::new(call.url.as_ref().map_or(At::Whole, |word| word.at), what));
-    }
-    let (ours, others): (Vec<_>, Vec<_>) = query.into_iter().partition(|field| is_ours(&field));
-    if ours.is_empty() {
-        endpoint.url = format!("{}?{}", endpoint.url, endpoint.query);
-        return Ok(body);
-    }
-    let mut notes = body.notes;
-    notes.push("the curl line sends fields in the query and in the body: all are sent in the body, where most servers take them".to_owned());
-    let fields = ours.into_iter().chain(others).chain(body.fields).collect();
-    Ok(Body { fields, notes, ..body })
 }
 
 struct Maker {
@@ -123,7 +96,8 @@ impl Maker {
     }
 
     fn path(&self, key: &str) -> String {
-        let key: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+        let key: String =
+            key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
         format!("secrets/{}_{key}", self.draft.name)
     }
 
@@ -150,13 +124,17 @@ impl Maker {
 
     fn endpoint(&mut self, endpoint: &TokenEndpoint) {
         let value = Value::Text(endpoint.url.clone());
-        let replace = endpoint.replace.iter().map(|(text, was)| format!("REPLACE {text} in it: {was} in the curl line"));
+        let replace =
+            endpoint.replace.iter().map(|(text, was)| format!("REPLACE {text} in it: {was} in the curl line"));
         let replace: Vec<String> = replace.collect();
         if replace.is_empty() {
             self.draft.key("token_endpoint", value);
             return;
         }
-        let edits = endpoint.replace.iter().map(|(text, was)| Needed::Edit { what: format!("{text} in token_endpoint ({was})") });
+        let edits = endpoint
+            .replace
+            .iter()
+            .map(|(text, was)| Needed::Edit { what: format!("{text} in token_endpoint ({was})") });
         self.draft.needed.extend(edits);
         self.draft.commented("token_endpoint", value, replace.join("\n"));
     }
@@ -186,7 +164,11 @@ impl Maker {
                 self.grant = Some(name);
                 let value = Value::Text((*key).to_owned());
                 match is_open {
-                    true => self.draft.commented("grant_type", value, format!("GUESSED: the curl line has {} here", marks::shown(&text))),
+                    true => self.draft.commented(
+                        "grant_type",
+                        value,
+                        format!("GUESSED: the curl line has {} here", marks::shown(&text)),
+                    ),
                     false => self.draft.key("grant_type", value),
                 }
             }
@@ -203,7 +185,9 @@ impl Maker {
         let basic = match (user, authorization) {
             (Some(user), None) => Some(headers::pair_of_user(user)?),
             (None, Some(header)) => headers::pair_of_header(header),
-            (Some(user), Some(_)) => return Err(Refusal::new(user.at, "-u beside a header Authorization: one of the two")),
+            (Some(user), Some(_)) => {
+                return Err(Refusal::new(user.at, "-u beside a header Authorization: one of the two"));
+            }
             (None, None) => None,
         };
         if let Some((id, secret, at)) = basic {
@@ -214,7 +198,10 @@ impl Maker {
 
     fn basic(&mut self, id: &str, secret: &str, at: At) -> Result<(), Refusal> {
         if let Some(field) = self.take("client_secret")?.filter(|field| !field.value.text().is_empty()) {
-            return Err(Refusal::new(field.at, "a client_secret beside Basic authentication: one of the two (RFC 6749 section 2.3)"));
+            return Err(Refusal::new(
+                field.at,
+                "a client_secret beside Basic authentication: one of the two (RFC 6749 section 2.3)",
+            ));
         }
         self.open("client_id", id);
         if secret.is_empty() {
@@ -238,7 +225,9 @@ impl Maker {
             self.open("client_id", &id.value.text());
         }
         if let Some(assertion) = assertion {
-            if let Some(other) = kind.filter(|kind| kind.value.text() != CLIENT_ASSERTION && !literal::is_placeholder(&kind.value.text())) {
+            if let Some(other) = kind
+                .filter(|kind| kind.value.text() != CLIENT_ASSERTION && !literal::is_placeholder(&kind.value.text()))
+            {
                 return Err(Refusal::new(other.at, "a client_assertion_type that bearerd does not know"));
             }
             self.draft.key("client_authentication", Value::Text("private_key_jwt".to_owned()));
@@ -252,7 +241,9 @@ impl Maker {
                 self.draft.key("client_authentication", Value::Text("client_secret_post".to_owned()));
                 Ok(())
             }
-            (None, Some(secret)) => Err(Refusal::new(secret.at, "a client_secret without a client_id: bearerd sends both or none")),
+            (None, Some(secret)) => {
+                Err(Refusal::new(secret.at, "a client_secret without a client_id: bearerd sends both or none"))
+            }
             _ => Ok(()),
         }
     }
@@ -261,7 +252,9 @@ impl Maker {
     fn known(&mut self) -> Result<(), Refusal> {
         let is = |grant: &str| GRANTS.iter().any(|(name, key, _)| *key == grant && self.grant == Some(name));
         let (refresh, bearer, exchange) = (is("refresh_token"), is("jwt-bearer"), is("token-exchange"));
-        for (key, wanted) in [("refresh_token", refresh), ("assertion", bearer), ("subject_token", exchange), ("actor_token", exchange)] {
+        for (key, wanted) in
+            [("refresh_token", refresh), ("assertion", bearer), ("subject_token", exchange), ("actor_token", exchange)]
+        {
             if let Some(field) = if wanted { self.take(key)? } else { None } {
                 self.secret(key, &field.value.text(), field.at);
             }
@@ -341,7 +334,8 @@ impl Maker {
         let is_client = self.draft.keys.iter().any(|key| key.name == "basic_encoding");
         if let Some(header) = headers.authorization.as_ref().filter(|_| !is_client) {
             let path = self.path("authorization");
-            let (value, comment, needed) = literal::secret(&header.text, "whole value of Authorization, scheme included,", &path, header.at);
+            let (value, comment, needed) =
+                literal::secret(&header.text, "whole value of Authorization, scheme included,", &path, header.at);
             members.push(("authorization".to_owned(), value));
             comments.push(comment);
             self.draft.needed.push(needed);
@@ -354,93 +348,10 @@ impl Maker {
             self.table("headers", members, &comments);
         }
     }
-
-    fn request(&mut self, call: &Call, endpoint: &TokenEndpoint) {
-        let encoding = match self.encoding {
-            Encoding::Form => None,
-            Encoding::Json => Some("json"),
-            Encoding::Multipart => Some("multipart"),
-            Encoding::Query => Some("query"),
-        };
-        let default = if call.data.is_empty() || call.is_get { "GET" } else { "POST" };
-        let method = call.method.as_ref().map_or(default.to_owned(), |word| marks::shown(&word.text).to_ascii_uppercase());
-        let is_bare_get = call.data.is_empty() && call.method.is_none() && !call.is_get && endpoint.query.is_empty();
-        // A URL alone is what documentation writes before its table of fields: a token request is a POST.
-        if method != "POST" && !(is_bare_get && self.encoding == Encoding::Form) {
-            self.draft.key("method", Value::Text(method));
-        }
-        if let Some(encoding) = encoding {
-            self.draft.key("encoding", Value::Text(encoding.to_owned()));
-        }
-    }
-
-    fn connection(&mut self, call: &Call) -> Result<(), Refusal> {
-        if let Some(proxy) = &call.proxy {
-            self.proxy(proxy, call.proxy_user.as_ref())?;
-        }
-        let mut tls = Vec::new();
-        let mut file = |name: &str, word: &Word| {
-            let path = marks::shown(&word.text);
-            self.draft.needed.push(Needed::File { path: path.clone(), what: format!("TLS {name}") });
-            tls.push(Key { name: name.to_owned(), value: Value::Text(path), comment: None });
-        };
-        if let Some(ca) = &call.ca {
-            file("ca", ca);
-        }
-        if let Some(certificate) = &call.certificate {
-            if certificate.text.contains(':') {
-                return Err(Refusal::new(certificate.at, "a certificate with a passphrase: decrypt its key (openssl pkey -in KEY -out FILE)"));
-            }
-            file("certificate", certificate);
-            let key = call.key.as_ref().unwrap_or(certificate);
-            file("key", key);
-        } else if let Some(key) = &call.key {
-            return Err(Refusal::new(key.at, "--key without --cert"));
-        }
-        self.draft.tables.push(("tls", tls));
-        Ok(())
-    }
-
-    fn proxy(&mut self, proxy: &Word, user: Option<&Word>) -> Result<(), Refusal> {
-        let url = if proxy.text.contains("://") { proxy.text.clone() } else { format!("http://{}", proxy.text) };
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Refusal::new(proxy.at, "a proxy that is not an HTTP proxy: -x http://proxy:3128"));
-        }
-        if user.is_some() || url.contains('@') || marks::has_marks(&url) {
-            let path = self.path("proxy");
-            let what = "URL of the proxy with user and password (http://user:password@proxy:3128)";
-            let value = if marks::whole(&proxy.text).is_some() && user.is_none() { proxy.text.as_str() } else { "" };
-            let (value, comment, needed) = literal::secret(value, what, &path, proxy.at);
-            self.draft.needed.push(needed);
-            self.draft.commented("proxy", value, comment);
-        } else {
-            self.draft.key("proxy", Value::Text(url));
-        }
-        Ok(())
-    }
-
-    /// `| jq -r .data.token` says where the token is.
-    fn response(&mut self, call: &Call) {
-        let Some(pointer) = call.piped.as_deref().and_then(pointer_of).filter(|pointer| pointer != "/access_token") else {
-            return;
-        };
-        let value = Value::Text(pointer);
-        let comment = Some("as jq takes it from the answer in the curl line".to_owned());
-        self.draft.tables.push(("response", vec![Key { name: "access_token".to_owned(), value, comment }]));
-    }
 }
 
 const BROWSER: &str = "a grant that begins in a browser, which bearerd has none of: log in once by hand, and import the request that \
     follows, with grant_type=refresh_token";
-
-/// The JSON Pointer (RFC 6901) of a simple path of jq.
-fn pointer_of(command: &str) -> Option<String> {
-    let arguments = command.trim_start().strip_prefix("jq")?;
-    let path = arguments.split_whitespace().find(|word| !word.starts_with('-'))?;
-    let path = path.trim_matches(['\'', '"', ')']).strip_prefix('.')?;
-    let is_simple = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    path.split('.').all(is_simple).then(|| format!("/{}", path.replace('.', "/")))
-}
 
 #[cfg(test)]
 #[path = "infer_tests.rs"]

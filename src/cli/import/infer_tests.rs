@@ -37,7 +37,8 @@ fn check(written: &str) {
 fn place(value: &mut toml::Value) {
     let Some(table) = value.as_table_mut() else { return };
     for member in table.iter_mut().map(|(_, member)| member) {
-        let is_reference = member.as_table().is_some_and(|t| t.len() == 1 && (t.contains_key("file") || t.contains_key("env")));
+        let is_reference =
+            member.as_table().is_some_and(|t| t.len() == 1 && (t.contains_key("file") || t.contains_key("env")));
         match is_reference {
             true => *member = "http://placed:secret@there:1".into(),
             false => place(member),
@@ -101,7 +102,10 @@ fn a_client_in_basic_however_it_is_written() {
     shows(&line("-u svc:pw"), &wanted("\"svc\"", file));
     shows(&line("-u \"$ID:$SECRET\""), &wanted("{ env = \"ID\" }", "{ env = \"SECRET\" }"));
     shows(&line("-H 'Authorization: Basic c3ZjOnB3'"), &wanted("\"svc\"", file));
-    shows(&line("-H \"authorization: basic $(echo -n $ID:$SECRET | base64)\""), &wanted("{ env = \"ID\" }", "{ env = \"SECRET\" }"));
+    shows(
+        &line("-H \"authorization: basic $(echo -n $ID:$SECRET | base64)\""),
+        &wanted("{ env = \"ID\" }", "{ env = \"SECRET\" }"),
+    );
     shows(&line("-H 'Authorization: Basic <base64 of id and secret>'"), &wanted("\"YOUR_CLIENT_ID\"", file));
     let split = "curl -d grant_type=client_credentials https://svc:pw@login.acme.com/token";
     shows(split, &wanted("\"svc\"", file));
@@ -140,11 +144,22 @@ fn fields_in_the_query_another_method_and_an_unknown_grant() {
     );
     shows(
         "curl -G https://login.acme.com/token -d api_key=$KEY",
-        &[ENDPOINT, ("grant_type", "\"none\""), ("params", "{ api_key = { env = \"KEY\" } }"), ("method", "\"GET\""), ("encoding", "\"query\"")],
+        &[
+            ENDPOINT,
+            ("grant_type", "\"none\""),
+            ("params", "{ api_key = { env = \"KEY\" } }"),
+            ("method", "\"GET\""),
+            ("encoding", "\"query\""),
+        ],
     );
     shows(
         "curl -X PUT 'https://login.acme.com/token?version=2' -d 'grant_type=client_credentials&client_id=a'",
-        &[("token_endpoint", "\"https://login.acme.com/token?version=2\""), GRANT, ("client_id", "\"a\""), ("method", "\"PUT\"")],
+        &[
+            ("token_endpoint", "\"https://login.acme.com/token?version=2\""),
+            GRANT,
+            ("client_id", "\"a\""),
+            ("method", "\"PUT\""),
+        ],
     );
 }
 
@@ -233,7 +248,10 @@ fn what_no_configuration_can_say_is_refused() {
         assert!(error.contains(wanted), "{text}: {error}");
     };
     let url = "https://login.acme.com/token";
-    refused(&format!("curl {url} -d grant_type=authorization_code -d code=x"), "column 38: a grant that begins in a browser");
+    refused(
+        &format!("curl {url} -d grant_type=authorization_code -d code=x"),
+        "column 38: a grant that begins in a browser",
+    );
     refused(&format!("curl {url} -d client_secret=x"), "a client_secret without a client_id");
     refused(&format!("curl {url} -u a:b -d client_secret=x"), "one of the two");
     refused(&format!("curl {url} -u a:b -H 'Authorization: Basic YTpi'"), "one of the two");
@@ -248,7 +266,8 @@ fn what_no_configuration_can_say_is_refused() {
 
 #[test]
 fn no_secret_of_a_line_is_printed_anywhere() {
-    let secrets = ["s3cr3t-Canary-1", "pw-Canary-2", "key-Canary-3", "c2VjcmV0OkNhbmFyeQ", "8A4BE698BCA216718ECB0B1DCA294C69"];
+    let secrets =
+        ["s3cr3t-Canary-1", "pw-Canary-2", "key-Canary-3", "c2VjcmV0OkNhbmFyeQ", "8A4BE698BCA216718ECB0B1DCA294C69"];
     let text = format!(
         "curl 'https://u:{}@login.acme.com/token' -d 'password={}&username=me&login={}' -H 'x-key: {}' -H 'cookie: {}'",
         secrets[0], secrets[1], secrets[4], secrets[2], secrets[3]

@@ -9,20 +9,68 @@ use super::shell::{At, is_name};
 
 /// Names, or ends of names, of fields whose values are secret.
 const SECRET_ENDS: &[&str] = &[
-    "secret", "password", "passwd", "passphrase", "passcode", "token", "assertion", "key", "apikey", "credential",
-    "credentials", "otp", "totp", "pin", "pwd", "cookie", "authorization", "signature", "hash",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "token",
+    "assertion",
+    "key",
+    "apikey",
+    "credential",
+    "credentials",
+    "otp",
+    "totp",
+    "pin",
+    "pwd",
+    "cookie",
+    "authorization",
+    "signature",
+    "hash",
 ];
 
 /// Words that documentation writes instead of values.
 const PLACEHOLDER_WORDS: &[&str] = &[
-    "your", "example", "placeholder", "replace", "changeme", "change-me", "insert", "xxx", "***", "...", "…", "dummy",
-    "sample", "todo", "<", "{", "[",
+    "your",
+    "example",
+    "placeholder",
+    "replace",
+    "changeme",
+    "change-me",
+    "insert",
+    "xxx",
+    "***",
+    "...",
+    "…",
+    "dummy",
+    "sample",
+    "todo",
+    "<",
+    "{",
+    "[",
 ];
 
 /// And words that are nothing but placeholders when they are the whole value.
 const PLACEHOLDER_VALUES: &[&str] = &[
-    "string", "secret", "password", "username", "client_id", "client_secret", "clientid", "clientsecret", "client-id",
-    "client-secret", "token", "value", "test", "user", "id", "consumer-key", "consumer-secret", "my-password",
+    "string",
+    "secret",
+    "password",
+    "username",
+    "client_id",
+    "client_secret",
+    "clientid",
+    "clientsecret",
+    "client-id",
+    "client-secret",
+    "token",
+    "value",
+    "test",
+    "user",
+    "id",
+    "consumer-key",
+    "consumer-secret",
+    "my-password",
 ];
 
 /// Whether a field or header of this name holds a secret.
@@ -51,7 +99,8 @@ fn is_surely_placeholder(value: &str) -> bool {
     let inner = bracketed.unwrap_or(value);
     let lower = inner.to_ascii_lowercase();
     let is_of_words = inner.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '_' | '-' | ' '));
-    let joined = inner.contains('_') && ["your", "replace", "insert", "example"].iter().any(|word| lower.contains(word));
+    let joined =
+        inner.contains('_') && ["your", "replace", "insert", "example"].iter().any(|word| lower.contains(word));
     let is_shouted = inner.contains('_') && !inner.chars().any(|c| c.is_ascii_lowercase());
     is_of_words && (bracketed.is_some() || joined || is_shouted || PLACEHOLDER_VALUES.contains(&lower.as_str()))
 }
@@ -62,7 +111,12 @@ pub(super) fn looks_random(value: &str) -> bool {
     let digits = value.chars().filter(char::is_ascii_digit).count();
     let letters = value.chars().filter(char::is_ascii_alphabetic).count();
     let is_uuid = value.len() == 36 && value.chars().filter(|c| *c == '-').count() == 4;
-    value.len() >= 20 && value.chars().all(is_of_a_key) && digits >= 3 && letters >= 3 && !is_uuid && !is_placeholder(value)
+    value.len() >= 20
+        && value.chars().all(is_of_a_key)
+        && digits >= 3
+        && letters >= 3
+        && !is_uuid
+        && !is_placeholder(value)
 }
 
 /// `%NAME%` of Windows, and `$NAME` where quotes kept the shell from it.
@@ -93,7 +147,10 @@ pub(super) fn secret(value: &str, what: &str, path: &str, at: At) -> (Value, Str
     } else if value.is_empty() {
         format!("put the {what} into this file; the curl line leaves it empty")
     } else {
-        format!("put the {what} into this file: the {} characters at {at} of the curl line, not shown here", value.chars().count())
+        format!(
+            "put the {what} into this file: the {} characters at {at} of the curl line, not shown here",
+            value.chars().count()
+        )
     };
     (Value::File(path.to_owned()), comment, Needed::File { path: path.to_owned(), what: what.to_owned() })
 }
@@ -140,19 +197,29 @@ mod tests {
         for name in ["client_secret", "password", "X-Api-Key", "Ocp-Apim-Subscription-Key", "Cookie", "refresh_token"] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["client_id", "token_format", "subject_token_type", "company_name", "key_id", "public_key", "scope"] {
+        for name in ["client_id", "token_format", "subject_token_type", "company_name", "key_id", "public_key", "scope"]
+        {
             assert!(!is_secret_name(name), "{name}");
         }
     }
 
     #[test]
     fn placeholders_are_told_from_values() {
-        for value in
-            ["YOUR_CLIENT_ID", "<secret>", "{client_secret}", "Replace_Password_Here", "xxxx", "string", "CLIENT_SECRET", "%X%", "example"]
-        {
+        for value in [
+            "YOUR_CLIENT_ID",
+            "<secret>",
+            "{client_secret}",
+            "Replace_Password_Here",
+            "xxxx",
+            "string",
+            "CLIENT_SECRET",
+            "%X%",
+            "example",
+        ] {
             assert!(is_placeholder(value), "{value}");
         }
-        for value in ["hunter2", "8A4BE698BCA216718ECB", "openid profile", "https://graph.microsoft.com/.default", "5"] {
+        for value in ["hunter2", "8A4BE698BCA216718ECB", "openid profile", "https://graph.microsoft.com/.default", "5"]
+        {
             assert!(!is_placeholder(value), "{value}");
         }
     }
@@ -160,7 +227,9 @@ mod tests {
     #[test]
     fn what_a_machine_made_is_told_from_what_a_person_wrote() {
         assert!(looks_random("8A4BE698BCA216718ECB0B1DCA294C69732EAD94"));
-        for value in ["openid", "123e4567-e89b-12d3-a456-426614174000", "https://api.example.com/items/1234", "Example GmbH"] {
+        for value in
+            ["openid", "123e4567-e89b-12d3-a456-426614174000", "https://api.example.com/items/1234", "Example GmbH"]
+        {
             assert!(!looks_random(value), "{value}");
         }
     }

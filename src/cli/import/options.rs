@@ -31,9 +31,13 @@ pub(super) enum Meaning {
     /// Cannot be part of a token request.
     Refused(&'static str),
     /// Means nothing here: output, retries, redirects.
-    Silent { takes_value: bool },
+    Silent {
+        takes_value: bool,
+    },
     /// Would have changed the request or the connection; named where it is dropped.
-    Dropped { takes_value: bool },
+    Dropped {
+        takes_value: bool,
+    },
 }
 
 impl Meaning {
@@ -88,7 +92,11 @@ const OPTIONS: &[(&str, char, Meaning)] = &[
     ("negotiate", ' ', Meaning::Refused("Kerberos authentication, which bearerd does not have")),
     ("aws-sigv4", ' ', Meaning::Refused("a request signed for AWS, which bearerd cannot sign")),
     ("socks5", ' ', Meaning::Refused("a SOCKS proxy; bearerd goes through HTTP proxies: -x http://proxy:3128")),
-    ("socks5-hostname", ' ', Meaning::Refused("a SOCKS proxy; bearerd goes through HTTP proxies: -x http://proxy:3128")),
+    (
+        "socks5-hostname",
+        ' ',
+        Meaning::Refused("a SOCKS proxy; bearerd goes through HTTP proxies: -x http://proxy:3128"),
+    ),
     ("socks4", ' ', Meaning::Refused("a SOCKS proxy; bearerd goes through HTTP proxies: -x http://proxy:3128")),
     ("socks4a", ' ', Meaning::Refused("a SOCKS proxy; bearerd goes through HTTP proxies: -x http://proxy:3128")),
     ("unix-socket", ' ', Meaning::Refused("a Unix socket; a token endpoint is reached over TCP")),

@@ -3,6 +3,8 @@
 //! Owns what each key of such a block is called in a credential. Prometheus speaks of Go's oauth2 package, which sends id and secret
 //! by HTTP Basic, form-encoded (RFC 6749 §2.3.1): bearerd's own default. A literal secret is not copied: its place becomes a file.
 
+mod members;
+
 use std::path::Path;
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
@@ -11,7 +13,6 @@ use super::draft::{Draft, Key, Needed, Value};
 use super::literal;
 use super::shell::At;
 use crate::config;
-
 
 /// What was read: blocks that became credentials, and why others did not.
 #[derive(Debug, Default)]
@@ -119,9 +120,15 @@ struct Maker<'a> {
     comments: Vec<String>,
 }
 
-fn credential(name: String, parent: &MarkedYaml<'_>, block: &MarkedYaml<'_>, base: Option<&Path>) -> Result<Draft, String> {
+fn credential(
+    name: String,
+    parent: &MarkedYaml<'_>,
+    block: &MarkedYaml<'_>,
+    base: Option<&Path>,
+) -> Result<Draft, String> {
     let YamlData::Mapping(members) = &block.data else { return Err(at(block, "oauth2 is no mapping")) };
-    let origin = format!("Made of the oauth2 block at line {} by `bearerd import prometheus`.", block.span.start.line());
+    let origin =
+        format!("Made of the oauth2 block at line {} by `bearerd import prometheus`.", block.span.start.line());
     let draft = Draft { upstream: upstream(parent), origin, name, ..Draft::default() };
     let mut maker = Maker { draft, base, params: Vec::new(), comments: Vec::new() };
     maker.endpoint(block)?;
@@ -166,7 +173,9 @@ impl Maker<'_> {
         let is_here = ["http://localhost", "http://127.", "http://[::1]"].iter().any(|here| url.starts_with(here));
         match url.strip_prefix("http://").filter(|_| !is_here) {
             Some(rest) => {
-                self.draft.notes.push("token_url is http://, which would show the secret to the network: https:// is written".to_owned());
+                self.draft.notes.push(
+                    "token_url is http://, which would show the secret to the network: https:// is written".to_owned(),
+                );
                 self.draft.key("token_endpoint", Value::Text(format!("https://{rest}")));
             }
             None => self.draft.key("token_endpoint", Value::Text(url)),
@@ -193,7 +202,9 @@ impl Maker<'_> {
             Some(path) => Value::File(self.path(&path)),
             None => {
                 let path = format!("secrets/{}_key.pem", self.draft.name);
-                self.draft.needed.push(Needed::File { path: path.clone(), what: "private key (client_certificate_key)".to_owned() });
+                self.draft
+                    .needed
+                    .push(Needed::File { path: path.clone(), what: "private key (client_certificate_key)".to_owned() });
                 Value::File(path)
             }
         };
@@ -206,11 +217,13 @@ impl Maker<'_> {
         ] {
             let value = member(block, theirs).and_then(text);
             // Prometheus takes the client for the issuer.
-            let value = value.or_else(|| if theirs == "iss" { member(block, "client_id").and_then(text) } else { None });
+            let value =
+                value.or_else(|| if theirs == "iss" { member(block, "client_id").and_then(text) } else { None });
             assertion.extend(value.map(|value| (ours.to_owned(), Value::Text(value))));
         }
         if let Some(YamlData::Mapping(claims)) = member(block, "claims").map(|node| &node.data) {
-            let claim = |(key, value): (&MarkedYaml<'_>, &MarkedYaml<'_>)| Some((text(key)?, Value::Text(text(value)?)));
+            let claim =
+                |(key, value): (&MarkedYaml<'_>, &MarkedYaml<'_>)| Some((text(key)?, Value::Text(text(value)?)));
             assertion.push(("claims".to_owned(), Value::Table(claims.iter().filter_map(claim).collect())));
         }
         self.draft.key("assertion", Value::Table(assertion));
@@ -230,16 +243,27 @@ impl Maker<'_> {
                 let path = self.path(&scalar()?);
                 self.draft.key("client_secret", Value::File(path));
             }
-            "client_secret_ref" => return Err(at(node, "client_secret_ref names a secret of Prometheus: write client_secret_file")),
+            "client_secret_ref" => {
+                return Err(at(node, "client_secret_ref names a secret of Prometheus: write client_secret_file"));
+            }
             "scopes" => self.scopes(node)?,
             "endpoint_params" => self.endpoint_params(node)?,
             "tls_config" => self.tls(node)?,
             "proxy_url" => self.proxy(&scalar()?, node),
             // The default of bearerd.
             "proxy_from_environment" => {}
-            "token_url" | "grant_type" | "client_certificate_key" | "client_certificate_key_file" | "client_certificate_key_id"
-            | "signature_algorithm" | "iss" | "audience" | "claims" => {}
-            "no_proxy" => self.note(node, "no_proxy is left out: proxy = \"none\" for this credential, or NO_PROXY, says it"),
+            "token_url"
+            | "grant_type"
+            | "client_certificate_key"
+            | "client_certificate_key_file"
+            | "client_certificate_key_id"
+            | "signature_algorithm"
+            | "iss"
+            | "audience"
+            | "claims" => {}
+            "no_proxy" => {
+                self.note(node, "no_proxy is left out: proxy = \"none\" for this credential, or NO_PROXY, says it")
+            }
             "proxy_connect_header" => {
                 self.note(node, "proxy_connect_header is left out: user and password of a proxy stand in its URL");
             }
@@ -271,89 +295,6 @@ impl Maker<'_> {
             self.draft.key("scope", Value::Text(scopes.join(" ")));
         }
         Ok(())
-    }
-
-    fn endpoint_params(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
-        let YamlData::Mapping(members) = &node.data else { return Err(at(node, "endpoint_params is no mapping")) };
-        for (key, value) in members {
-            let name = text(key).unwrap_or_default();
-            let Some(written) = text(value) else { return Err(at(value, &format!("{name} is no text"))) };
-            match name.as_str() {
-                "audience" | "scope" => self.draft.key(&name, Value::Text(written)),
-                "resource" => self.draft.key(&name, Value::List(vec![written])),
-                "username" => self.draft.key(&name, Value::Text(written)),
-                "password" => self.secret("password", &written, value),
-                "grant_type" if self.draft.keys.iter().all(|key| key.name != "grant_type") => self.draft.key(&name, Value::Text(written)),
-                "client_id" | "client_secret" | "grant_type" => {
-                    return Err(at(value, &format!("{name} in endpoint_params, where the block says it already")));
-                }
-                _ => {
-                    let value = self.param(&name, &written, value);
-                    self.params.push((name, value));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn param(&mut self, name: &str, written: &str, node: &MarkedYaml<'_>) -> Value {
-        if !literal::is_secret_name(name) && !literal::looks_random(written) {
-            return Value::Text(written.to_owned());
-        }
-        let path = format!("secrets/{}_{}", self.draft.name, name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
-        let place = At::Text { line: node.span.start.line(), column: node.span.start.col() + 1 };
-        let (value, _, needed) = literal::secret(written, name, &path, place);
-        self.comments.push(format!("put the {name} at {place} of the Prometheus configuration into {path}"));
-        self.draft.needed.push(needed);
-        value
-    }
-
-    fn tls(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
-        let YamlData::Mapping(members) = &node.data else { return Err(at(node, "tls_config is no mapping")) };
-        let mut tls = Vec::new();
-        for (key, value) in members {
-            let written = text(value).unwrap_or_default();
-            let ours = match key.data.as_str().unwrap_or_default() {
-                "ca_file" => "ca",
-                "cert_file" => "certificate",
-                "key_file" => "key",
-                "server_name" => "server_name",
-                "insecure_skip_verify" if written == "true" => {
-                    let cure = "insecure_skip_verify: bearerd never leaves a certificate unchecked. Trust the server's authority \
-                                instead: ca = \"ca.pem\" in [credentials.NAME.tls]";
-                    return Err(at(value, cure));
-                }
-                "insecure_skip_verify" => continue,
-                // What bearerd has anyway.
-                "min_version" if matches!(written.as_str(), "TLS10" | "TLS11" | "TLS12") => continue,
-                "min_version" | "max_version" => {
-                    self.note(value, "min_version and max_version are left out: bearerd speaks TLS 1.2 and 1.3");
-                    continue;
-                }
-                other @ ("ca" | "cert" | "key" | "ca_ref" | "cert_ref" | "key_ref") => {
-                    return Err(at(value, &format!("tls_config.{other} is no file: put it into one and write {}_file", other.trim_end_matches("_ref"))));
-                }
-                other => {
-                    self.note(value, &format!("tls_config.{other} is left out: no key of a credential says it"));
-                    continue;
-                }
-            };
-            let written = if ours == "server_name" { written } else { self.path(&written) };
-            tls.push(Key { name: ours.to_owned(), value: Value::Text(written), comment: None });
-        }
-        self.draft.tables.push(("tls", tls));
-        Ok(())
-    }
-
-    fn proxy(&mut self, url: &str, node: &MarkedYaml<'_>) {
-        if url.is_empty() {
-            return;
-        }
-        if url.contains('@') {
-            self.secret("proxy", url, node);
-        } else {
-            self.draft.key("proxy", Value::Text(url.to_owned()));
-        }
     }
 }
 

@@ -99,7 +99,10 @@ fn what_cannot_be_read_is_told_with_its_place() {
     refused("oauth2: { token_url: 'x y' }", "1:22: token_url is no URL");
     refused("oauth2: { token_url: 'https://a/t', scopes: s }", "1:45: scopes is no list");
     refused("oauth2: { token_url: 'https://a/t', tls_config: { ca: x } }", "1:55: tls_config.ca is no file");
-    refused("oauth2: { token_url: 'https://a/t', endpoint_params: { client_id: x } }", "1:67: client_id in endpoint_params");
+    refused(
+        "oauth2: { token_url: 'https://a/t', endpoint_params: { client_id: x } }",
+        "1:67: client_id in endpoint_params",
+    );
     refused("oauth2: { token_url: 'https://a/t', client_secret_ref: x }", "1:56: client_secret_ref");
 }
 

@@ -10,8 +10,6 @@ use crate::support::token_endpoint::TokenRequest;
 use crate::support::{Reply, Tokens};
 
 pub(super) const KEY: &str = include_str!("../../../src/jose/keys/rsa.pkcs8.pem");
-/// A key that no vendor was told of.
-pub(super) const OTHER_KEY: &str = include_str!("../../../src/jose/keys/p256.pkcs8.pem");
 const JWK: &str = include_str!("../../../src/jose/keys/rsa.jwk");
 pub(super) const SECRET: &str = "vendor/canary+secret-41";
 
@@ -27,7 +25,13 @@ pub(super) enum Auth {
     /// The id alone, in the form.
     IdAlone,
     /// A signed assertion is the grant: issuer, subject if there is one, audience, longest life in seconds, `scope`.
-    Assertion { issuer: &'static str, subject: Option<&'static str>, audience: &'static str, longest: u64, scope: Option<&'static str> },
+    Assertion {
+        issuer: &'static str,
+        subject: Option<&'static str>,
+        audience: &'static str,
+        longest: u64,
+        scope: Option<&'static str>,
+    },
 }
 
 /// A slip, and what the vendor says to it.
@@ -93,7 +97,10 @@ fn judge(shape: &Shape, request: &TokenRequest, tokens: &Tokens) -> Reply {
         Auth::IdAlone => basic.is_none() && take("client_id").as_deref() == Some(shape.client_id),
         Auth::Assertion { .. } => basic.is_none() && take("assertion").is_some_and(|jwt| is_valid(&jwt, shape.auth)),
     };
-    let is_user = shape.fields.iter().all(|(name, value)| *name != "password" || request.field("password").as_deref() == Some(*value));
+    let is_user = shape
+        .fields
+        .iter()
+        .all(|(name, value)| *name != "password" || request.field("password").as_deref() == Some(*value));
     if !is_client || !is_user {
         let (status, body) = shape.refusal.unwrap();
         return Reply::json(status, body);
@@ -109,7 +116,10 @@ fn judge(shape: &Shape, request: &TokenRequest, tokens: &Tokens) -> Reply {
     if form != wanted {
         // Names alone: values are the test's secrets.
         let names: Vec<_> = form.iter().map(|(name, _)| name).collect();
-        return Reply::json(400, format!(r#"{{"error":"invalid_request","error_description":"fields {names:?}"}}"#).replace("\\\"", "'"));
+        return Reply::json(
+            400,
+            format!(r#"{{"error":"invalid_request","error_description":"fields {names:?}"}}"#).replace("\\\"", "'"),
+        );
     }
     let token = format!("{}{}", shape.prefix, tokens.issue());
     tokens.register(&token);

@@ -12,11 +12,33 @@ pub(super) static OKTA: Shape = Shape {
     answer: r#"{"token_type":"Bearer","expires_in":LIFE,"access_token":"TOKEN","scope":"items.read"}"#,
     prefix: "",
     lifetime: 3600,
-    refusal: Some((401, r#"{"error":"invalid_client","error_description":"The client secret supplied for a confidential client is invalid."}"#)),
+    refusal: Some((
+        401,
+        r#"{"error":"invalid_client","error_description":"The client secret supplied for a confidential client is invalid."}"#,
+    )),
     code: "T021",
     words: "The client secret supplied",
-    required: &[("scope", 400, r#"{"error":"invalid_scope","error_description":"The authorization server resource does not have any configured default scopes, 'scope' must be provided."}"#)],
-    mistakes: &[Mistake { what: "no scope", edit: |c| { c.remove("scope").unwrap(); }, words: "must be provided" }, Mistake { what: "the secret in the form", edit: |c| { c.insert("client_authentication".to_owned(), "client_secret_post".into()); }, words: "The client secret supplied" }],
+    required: &[(
+        "scope",
+        400,
+        r#"{"error":"invalid_scope","error_description":"The authorization server resource does not have any configured default scopes, 'scope' must be provided."}"#,
+    )],
+    mistakes: &[
+        Mistake {
+            what: "no scope",
+            edit: |c| {
+                c.remove("scope").unwrap();
+            },
+            words: "must be provided",
+        },
+        Mistake {
+            what: "the secret in the form",
+            edit: |c| {
+                c.insert("client_authentication".to_owned(), "client_secret_post".into());
+            },
+            words: "The client secret supplied",
+        },
+    ],
 };
 
 pub(super) static ENTRA: Shape = Shape {
@@ -29,11 +51,24 @@ pub(super) static ENTRA: Shape = Shape {
     answer: r#"{"token_type":"Bearer","expires_in":LIFE,"ext_expires_in":LIFE,"access_token":"TOKEN"}"#,
     prefix: "",
     lifetime: 3599,
-    refusal: Some((401, r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.","error_codes":[7000215],"timestamp":"2026-01-01 00:00:00Z","trace_id":"a","correlation_id":"b","error_uri":"https://login.microsoftonline.com/error?code=7000215"}"#)),
+    refusal: Some((
+        401,
+        r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.","error_codes":[7000215],"timestamp":"2026-01-01 00:00:00Z","trace_id":"a","correlation_id":"b","error_uri":"https://login.microsoftonline.com/error?code=7000215"}"#,
+    )),
     code: "T021",
     words: "AADSTS7000215",
-    required: &[("scope", 400, r#"{"error":"invalid_scope","error_description":"AADSTS1002012: The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier."}"#)],
-    mistakes: &[Mistake { what: "a scope without .default", edit: |c| { c.insert("scope".to_owned(), "https://graph.microsoft.com/User.Read".into()); }, words: "AADSTS1002012" }],
+    required: &[(
+        "scope",
+        400,
+        r#"{"error":"invalid_scope","error_description":"AADSTS1002012: The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier."}"#,
+    )],
+    mistakes: &[Mistake {
+        what: "a scope without .default",
+        edit: |c| {
+            c.insert("scope".to_owned(), "https://graph.microsoft.com/User.Read".into());
+        },
+        words: "AADSTS1002012",
+    }],
 };
 
 pub(super) static KEYCLOAK: Shape = Shape {
@@ -46,7 +81,10 @@ pub(super) static KEYCLOAK: Shape = Shape {
     answer: r#"{"access_token":"TOKEN","expires_in":LIFE,"refresh_expires_in":0,"token_type":"Bearer","not-before-policy":0,"scope":"profile email"}"#,
     prefix: "",
     lifetime: 300,
-    refusal: Some((401, r#"{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}"#)),
+    refusal: Some((
+        401,
+        r#"{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}"#,
+    )),
     code: "T021",
     words: "Invalid client or Invalid client credentials",
     required: &[],
@@ -57,7 +95,13 @@ pub(super) static GOOGLE: Shape = Shape {
     name: "google",
     set: &[("account", "robot"), ("project", "acme")],
     endpoint: "https://oauth2.googleapis.com/token",
-    auth: Auth::Assertion { issuer: "robot@acme.iam.gserviceaccount.com", subject: None, audience: "https://oauth2.googleapis.com/token", longest: 3600, scope: Some("https://www.googleapis.com/auth/cloud-platform") },
+    auth: Auth::Assertion {
+        issuer: "robot@acme.iam.gserviceaccount.com",
+        subject: None,
+        audience: "https://oauth2.googleapis.com/token",
+        longest: 3600,
+        scope: Some("https://www.googleapis.com/auth/cloud-platform"),
+    },
     client_id: "robot",
     fields: &[("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")],
     answer: r#"{"access_token":"TOKEN","expires_in":LIFE,"token_type":"Bearer"}"#,
@@ -67,12 +111,24 @@ pub(super) static GOOGLE: Shape = Shape {
     code: "T021",
     words: "Invalid JWT Signature",
     required: &[],
-    mistakes: &[Mistake { what: "a life of two hours", edit: |c| { c["assertion"].as_table_mut().unwrap().insert("lifetime".to_owned(), "2h".into()); }, words: "Invalid JWT Signature" }],
+    mistakes: &[Mistake {
+        what: "a life of two hours",
+        edit: |c| {
+            c["assertion"].as_table_mut().unwrap().insert("lifetime".to_owned(), "2h".into());
+        },
+        words: "Invalid JWT Signature",
+    }],
 };
 
 pub(super) static COGNITO: Shape = Shape {
     name: "cognito",
-    set: &[("domain", "acme"), ("region", "eu-west-1"), ("client_id", "6tl8"), ("resource-server", "items"), ("scope", "read")],
+    set: &[
+        ("domain", "acme"),
+        ("region", "eu-west-1"),
+        ("client_id", "6tl8"),
+        ("resource-server", "items"),
+        ("scope", "read"),
+    ],
     endpoint: "https://acme.auth.eu-west-1.amazoncognito.com/oauth2/token",
     auth: Auth::Basic,
     client_id: "6tl8",
@@ -84,7 +140,13 @@ pub(super) static COGNITO: Shape = Shape {
     code: "T021",
     words: "invalid_client",
     required: &[("scope", 400, r#"{"error":"invalid_scope"}"#)],
-    mistakes: &[Mistake { what: "a scope of no resource server", edit: |c| { c.insert("scope".to_owned(), "openid".into()); }, words: "invalid_scope" }],
+    mistakes: &[Mistake {
+        what: "a scope of no resource server",
+        edit: |c| {
+            c.insert("scope".to_owned(), "openid".into());
+        },
+        words: "invalid_scope",
+    }],
 };
 
 pub(super) static PING: Shape = Shape {
@@ -97,11 +159,20 @@ pub(super) static PING: Shape = Shape {
     answer: r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":LIFE}"#,
     prefix: "",
     lifetime: 3600,
-    refusal: Some((401, r#"{"error":"invalid_client","error_description":"Request denied: Invalid client credentials (Correlation ID: c-1)"}"#)),
+    refusal: Some((
+        401,
+        r#"{"error":"invalid_client","error_description":"Request denied: Invalid client credentials (Correlation ID: c-1)"}"#,
+    )),
     code: "T021",
     words: "Request denied",
     required: &[],
-    mistakes: &[Mistake { what: "the secret in the form", edit: |c| { c.insert("client_authentication".to_owned(), "client_secret_post".into()); }, words: "Request denied" }],
+    mistakes: &[Mistake {
+        what: "the secret in the form",
+        edit: |c| {
+            c.insert("client_authentication".to_owned(), "client_secret_post".into());
+        },
+        words: "Request denied",
+    }],
 };
 
 pub(super) static ZITADEL: Shape = Shape {
@@ -118,16 +189,31 @@ pub(super) static ZITADEL: Shape = Shape {
     code: "T021",
     words: "invalid secret",
     required: &[("scope", 400, r#"{"error":"invalid_scope","error_description":"openid is missing"}"#)],
-    mistakes: &[Mistake { what: "no scope", edit: |c| { c.remove("scope").unwrap(); }, words: "invalid_scope" }],
+    mistakes: &[Mistake {
+        what: "no scope",
+        edit: |c| {
+            c.remove("scope").unwrap();
+        },
+        words: "invalid_scope",
+    }],
 };
 
 pub(super) static ZITADEL_JWT: Shape = Shape {
     name: "zitadel-jwt",
     set: &[("domain", "acme.zitadel.cloud"), ("user_id", "77"), ("key_id", "88"), ("project_id", "42")],
     endpoint: "https://acme.zitadel.cloud/oauth/v2/token",
-    auth: Auth::Assertion { issuer: "77", subject: Some("77"), audience: "https://acme.zitadel.cloud", longest: 3600, scope: None },
+    auth: Auth::Assertion {
+        issuer: "77",
+        subject: Some("77"),
+        audience: "https://acme.zitadel.cloud",
+        longest: 3600,
+        scope: None,
+    },
     client_id: "77",
-    fields: &[("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("scope", "openid urn:zitadel:iam:org:project:id:42:aud")],
+    fields: &[
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("scope", "openid urn:zitadel:iam:org:project:id:42:aud"),
+    ],
     answer: r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":LIFE}"#,
     prefix: "",
     lifetime: 43199,
@@ -135,7 +221,13 @@ pub(super) static ZITADEL_JWT: Shape = Shape {
     code: "T021",
     words: "signature verification failed",
     required: &[],
-    mistakes: &[Mistake { what: "the token endpoint as aud", edit: |c| { c["assertion"].as_table_mut().unwrap().remove("audience"); }, words: "invalid_grant" }],
+    mistakes: &[Mistake {
+        what: "the token endpoint as aud",
+        edit: |c| {
+            c["assertion"].as_table_mut().unwrap().remove("audience");
+        },
+        words: "invalid_grant",
+    }],
 };
 
 pub(super) static AUTHENTIK: Shape = Shape {
@@ -148,11 +240,21 @@ pub(super) static AUTHENTIK: Shape = Shape {
     answer: r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":LIFE}"#,
     prefix: "",
     lifetime: 300,
-    refusal: Some((400, r#"{"error":"invalid_grant","error_description":"The provided authorization grant or refresh token is invalid, expired, revoked","request_id":"r"}"#)),
+    refusal: Some((
+        400,
+        r#"{"error":"invalid_grant","error_description":"The provided authorization grant or refresh token is invalid, expired, revoked","request_id":"r"}"#,
+    )),
     code: "T021",
     words: "The provided authorization grant",
     required: &[],
-    mistakes: &[Mistake { what: "no slash at the end", edit: |c| { let url = c["token_endpoint"].as_str().unwrap().trim_end_matches('/').to_owned(); c.insert("token_endpoint".to_owned(), url.into()); }, words: "404" }],
+    mistakes: &[Mistake {
+        what: "no slash at the end",
+        edit: |c| {
+            let url = c["token_endpoint"].as_str().unwrap().trim_end_matches('/').to_owned();
+            c.insert("token_endpoint".to_owned(), url.into());
+        },
+        words: "404",
+    }],
 };
 
 pub(super) static SALESFORCE: Shape = Shape {
@@ -169,14 +271,26 @@ pub(super) static SALESFORCE: Shape = Shape {
     code: "T021",
     words: "invalid client credentials",
     required: &[],
-    mistakes: &[Mistake { what: "Basic", edit: |c| { c.remove("client_authentication"); }, words: "invalid client credentials" }],
+    mistakes: &[Mistake {
+        what: "Basic",
+        edit: |c| {
+            c.remove("client_authentication");
+        },
+        words: "invalid client credentials",
+    }],
 };
 
 pub(super) static SALESFORCE_JWT: Shape = Shape {
     name: "salesforce-jwt",
     set: &[("domain", "acme"), ("consumer_key", "3MVG9"), ("username", "me@acme.com")],
     endpoint: "https://acme.my.salesforce.com/services/oauth2/token",
-    auth: Auth::Assertion { issuer: "3MVG9", subject: Some("me@acme.com"), audience: "https://login.salesforce.com", longest: 180, scope: None },
+    auth: Auth::Assertion {
+        issuer: "3MVG9",
+        subject: Some("me@acme.com"),
+        audience: "https://login.salesforce.com",
+        longest: 180,
+        scope: None,
+    },
     client_id: "3MVG9",
     fields: &[("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")],
     answer: r#"{"access_token":"TOKEN","signature":"c2ln","token_format":"opaque","instance_url":"https://acme.my.salesforce.com","id":"https://login.salesforce.com/id/00D/005","token_type":"Bearer","issued_at":"1627237872637"}"#,
@@ -186,7 +300,13 @@ pub(super) static SALESFORCE_JWT: Shape = Shape {
     code: "T021",
     words: "invalid assertion",
     required: &[],
-    mistakes: &[Mistake { what: "a life of an hour", edit: |c| { c["assertion"].as_table_mut().unwrap().insert("lifetime".to_owned(), "1h".into()); }, words: "invalid assertion" }],
+    mistakes: &[Mistake {
+        what: "a life of an hour",
+        edit: |c| {
+            c["assertion"].as_table_mut().unwrap().insert("lifetime".to_owned(), "1h".into());
+        },
+        words: "invalid assertion",
+    }],
 };
 
 pub(super) static SAP: Shape = Shape {
@@ -203,7 +323,13 @@ pub(super) static SAP: Shape = Shape {
     code: "T021",
     words: "Bad credentials",
     required: &[],
-    mistakes: &[Mistake { what: "the form-encoding of RFC 6749", edit: |c| { c.remove("basic_encoding").unwrap(); }, words: "Bad credentials" }],
+    mistakes: &[Mistake {
+        what: "the form-encoding of RFC 6749",
+        edit: |c| {
+            c.remove("basic_encoding").unwrap();
+        },
+        words: "Bad credentials",
+    }],
 };
 
 pub(super) static SAP_MTLS: Shape = Shape {
@@ -237,7 +363,13 @@ pub(super) static SERVICENOW: Shape = Shape {
     code: "T021",
     words: "access_denied",
     required: &[],
-    mistakes: &[Mistake { what: "JSON", edit: |c| { c.insert("encoding".to_owned(), "json".into()); }, words: "415" }],
+    mistakes: &[Mistake {
+        what: "JSON",
+        edit: |c| {
+            c.insert("encoding".to_owned(), "json".into());
+        },
+        words: "415",
+    }],
 };
 
 pub(super) static ADOBE: Shape = Shape {
@@ -254,14 +386,26 @@ pub(super) static ADOBE: Shape = Shape {
     code: "T021",
     words: "invalid client_secret parameter",
     required: &[("scope", 400, r#"{"error":"invalid_scope"}"#)],
-    mistakes: &[Mistake { what: "spaces between scopes", edit: |c| { c.insert("scope".to_owned(), "openid AdobeID ff_apis".into()); }, words: "invalid_scope" }],
+    mistakes: &[Mistake {
+        what: "spaces between scopes",
+        edit: |c| {
+            c.insert("scope".to_owned(), "openid AdobeID ff_apis".into());
+        },
+        words: "invalid_scope",
+    }],
 };
 
 pub(super) static DOCUSIGN: Shape = Shape {
     name: "docusign",
     set: &[("integration_key", "7c2b"), ("user_id", "50d8")],
     endpoint: "https://account-d.docusign.com/oauth/token",
-    auth: Auth::Assertion { issuer: "7c2b", subject: Some("50d8"), audience: "account-d.docusign.com", longest: 3600, scope: Some("signature impersonation") },
+    auth: Auth::Assertion {
+        issuer: "7c2b",
+        subject: Some("50d8"),
+        audience: "account-d.docusign.com",
+        longest: 3600,
+        scope: Some("signature impersonation"),
+    },
     client_id: "7c2b",
     fields: &[("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")],
     answer: r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":LIFE}"#,
@@ -271,7 +415,16 @@ pub(super) static DOCUSIGN: Shape = Shape {
     code: "T021",
     words: "no_valid_keys_or_signatures",
     required: &[],
-    mistakes: &[Mistake { what: "aud as a URL", edit: |c| { c["assertion"].as_table_mut().unwrap().insert("audience".to_owned(), "https://account-d.docusign.com".into()); }, words: "no_valid_keys" }],
+    mistakes: &[Mistake {
+        what: "aud as a URL",
+        edit: |c| {
+            c["assertion"]
+                .as_table_mut()
+                .unwrap()
+                .insert("audience".to_owned(), "https://account-d.docusign.com".into());
+        },
+        words: "no_valid_keys",
+    }],
 };
 
 pub(super) static PAYPAL: Shape = Shape {
@@ -288,7 +441,13 @@ pub(super) static PAYPAL: Shape = Shape {
     code: "T021",
     words: "Client Authentication failed",
     required: &[],
-    mistakes: &[Mistake { what: "the secret in the form", edit: |c| { c.insert("client_authentication".to_owned(), "client_secret_post".into()); }, words: "Client Authentication failed" }],
+    mistakes: &[Mistake {
+        what: "the secret in the form",
+        edit: |c| {
+            c.insert("client_authentication".to_owned(), "client_secret_post".into());
+        },
+        words: "Client Authentication failed",
+    }],
 };
 
 pub(super) static TWILIO: Shape = Shape {
@@ -301,7 +460,10 @@ pub(super) static TWILIO: Shape = Shape {
     answer: r#"{"access_token":"TOKEN","id_token":null,"token_type":"Bearer","expires_in":LIFE,"refresh_token":null}"#,
     prefix: "",
     lifetime: 3600,
-    refusal: Some((401, r#"{"code":20003,"message":"Authentication Error - invalid client","more_info":"https://www.twilio.com/docs/errors/20003","status":401}"#)),
+    refusal: Some((
+        401,
+        r#"{"code":20003,"message":"Authentication Error - invalid client","more_info":"https://www.twilio.com/docs/errors/20003","status":401}"#,
+    )),
     code: "T020",
     words: "Authentication Error",
     required: &[],
@@ -322,5 +484,12 @@ pub(super) static ZOOM: Shape = Shape {
     code: "T021",
     words: "Invalid client_id or client_secret",
     required: &[("grant_type", 400, r#"{"reason":"unsupported grant type","error":"unsupported_grant_type"}"#)],
-    mistakes: &[Mistake { what: "client_credentials", edit: |c| { c.remove("grant_type"); c["params"].as_table_mut().unwrap().remove("grant_type"); }, words: "unsupported grant type" }],
+    mistakes: &[Mistake {
+        what: "client_credentials",
+        edit: |c| {
+            c.remove("grant_type");
+            c["params"].as_table_mut().unwrap().remove("grant_type");
+        },
+        words: "unsupported grant type",
+    }],
 };
