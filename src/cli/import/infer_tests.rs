@@ -305,6 +305,23 @@ proptest! {
     }
 
     #[test]
+    fn no_secret_comes_out_whatever_it_is(secret in "[a-z]{3}[0-9][A-Za-z0-9!@%^&*=+<>{}.-]{8,24}") {
+        let options = [
+            format!("--data-urlencode 'client_id=a' --data-urlencode 'client_secret={secret}'"),
+            format!("--data-urlencode 'username=a' --data-urlencode 'password={secret}'"),
+            format!("-u 'a:{secret}'"),
+            format!("-H 'x-api-key: {secret}'"),
+            format!("-H 'Authorization: Bearer {secret}'"),
+            format!("--json '{{\"api_token\":\"{secret}\"}}'"),
+        ];
+        for option in options {
+            let draft = imported(&format!("curl https://login.acme.com/token {option}")).unwrap();
+            let printed = format!("{}{}", draft.to_toml(true), super::super::to_do(&[draft]));
+            prop_assert!(!printed.contains(&secret), "{printed}");
+        }
+    }
+
+    #[test]
     fn no_line_makes_it_panic(text in r#"curl( (-[a-zA-Z]|--[a-z]{2,8}|-H|-d|-u|-F|--json|'[^']{0,12}'|https://[a-z{}.<>$]{1,12}/\PC{0,6}|[a-z=&@:;<{"]{1,12})){0,8}"#) {
         if let Ok(draft) = imported(&text) {
             let written = draft.to_toml(true);
