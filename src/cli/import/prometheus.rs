@@ -4,11 +4,11 @@
 //! by HTTP Basic, form-encoded (RFC 6749 §2.3.1): bearerd's own default. A literal secret is not copied: its place becomes a file.
 
 mod members;
+mod yaml;
 
 use std::path::Path;
 
-use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
-
+use self::yaml::{Data, Node};
 use super::draft::{Draft, Key, Needed, Value};
 use super::literal;
 use super::shell::At;
@@ -26,10 +26,7 @@ pub(super) struct Found {
 /// # Errors
 /// The text is no YAML, or holds no block: with `LINE:COLUMN` where there is one.
 pub(super) fn read(text: &str, base: Option<&Path>) -> Result<Found, String> {
-    let documents = MarkedYaml::load_from_str(text).map_err(|error| {
-        // Its own words may show a piece of the text.
-        format!("{}:{}: is not YAML", error.marker().line(), error.marker().col() + 1)
-    })?;
+    let documents = yaml::documents(text).map_err(|place| format!("{}:{}: is not YAML", place.line, place.column))?;
     let mut found = Found::default();
     for document in &documents {
         let is_block = member(document, "token_url").is_some();
@@ -45,24 +42,23 @@ pub(super) fn read(text: &str, base: Option<&Path>) -> Result<Found, String> {
 }
 
 /// Depth first, with the key under which a node stands.
-fn walk(node: &MarkedYaml<'_>, under: &str, found: &mut Found, base: Option<&Path>) {
+fn walk(node: &Node, under: &str, found: &mut Found, base: Option<&Path>) {
     match &node.data {
-        YamlData::Mapping(members) => {
+        Data::Mapping(members) => {
             for (key, value) in members {
-                match key.data.as_str().unwrap_or_default() {
+                match key.as_str() {
                     "oauth2" => found.add(under, node, value, base),
                     key => walk(value, key, found, base),
                 }
             }
         }
-        YamlData::Sequence(items) => items.iter().for_each(|item| walk(item, under, found, base)),
-        YamlData::Tagged(_, inner) => walk(inner, under, found, base),
-        _ => {}
+        Data::List(items) => items.iter().for_each(|item| walk(item, under, found, base)),
+        Data::Text(_) => {}
     }
 }
 
 impl Found {
-    fn add(&mut self, under: &str, parent: &MarkedYaml<'_>, block: &MarkedYaml<'_>, base: Option<&Path>) {
+    fn add(&mut self, under: &str, parent: &Node, block: &Node, base: Option<&Path>) {
         let name = self.name(under, parent);
         match credential(name, parent, block, base) {
             Ok(draft) => self.drafts.push(draft),
@@ -71,7 +67,7 @@ impl Found {
     }
 
     /// After the job, else after the place; each name once.
-    fn name(&self, under: &str, parent: &MarkedYaml<'_>) -> String {
+    fn name(&self, under: &str, parent: &Node) -> String {
         let given = ["job_name", "name"].iter().find_map(|key| text(member(parent, key)?));
         let name = given.unwrap_or_else(|| under.trim_end_matches("_configs").trim_end_matches("_config").to_owned());
         let legal = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
@@ -86,30 +82,17 @@ impl Found {
 }
 
 /// `LINE:COLUMN: what`.
-fn at(node: &MarkedYaml<'_>, what: &str) -> String {
-    format!("{}:{}: {what}", node.span.start.line(), node.span.start.col() + 1)
+fn at(node: &Node, what: &str) -> String {
+    format!("{}:{}: {what}", node.line, node.column)
 }
 
-fn member<'a, 'y>(node: &'a MarkedYaml<'y>, name: &str) -> Option<&'a MarkedYaml<'y>> {
-    match &node.data {
-        YamlData::Mapping(members) => {
-            members.iter().find(|(key, _)| key.data.as_str() == Some(name)).map(|(_, value)| value)
-        }
-        _ => None,
-    }
+fn member<'a>(node: &'a Node, name: &str) -> Option<&'a Node> {
+    node.get(name)
 }
 
 /// A scalar as text.
-fn text(node: &MarkedYaml<'_>) -> Option<String> {
-    match &node.data {
-        YamlData::Value(Scalar::String(text)) => Some(text.clone().into_owned()),
-        YamlData::Value(Scalar::Integer(number)) => Some(number.to_string()),
-        YamlData::Value(Scalar::Boolean(value)) => Some(value.to_string()),
-        YamlData::Value(Scalar::FloatingPoint(number)) => Some(number.to_string()),
-        YamlData::Value(Scalar::Null) => Some(String::new()),
-        YamlData::Tagged(_, inner) => text(inner),
-        _ => None,
-    }
+fn text(node: &Node) -> Option<String> {
+    node.text().map(str::to_owned)
 }
 
 struct Maker<'a> {
@@ -120,21 +103,15 @@ struct Maker<'a> {
     comments: Vec<String>,
 }
 
-fn credential(
-    name: String,
-    parent: &MarkedYaml<'_>,
-    block: &MarkedYaml<'_>,
-    base: Option<&Path>,
-) -> Result<Draft, String> {
-    let YamlData::Mapping(members) = &block.data else { return Err(at(block, "oauth2 is no mapping")) };
-    let origin =
-        format!("Made of the oauth2 block at line {} by `bearerd import prometheus`.", block.span.start.line());
+fn credential(name: String, parent: &Node, block: &Node, base: Option<&Path>) -> Result<Draft, String> {
+    let Data::Mapping(members) = &block.data else { return Err(at(block, "oauth2 is no mapping")) };
+    let origin = format!("Made of the oauth2 block at line {} by `bearerd import prometheus`.", block.line);
     let draft = Draft { upstream: upstream(parent), origin, name, ..Draft::default() };
     let mut maker = Maker { draft, base, params: Vec::new(), comments: Vec::new() };
     maker.endpoint(block)?;
     maker.grant(block)?;
     for (key, value) in members {
-        maker.member(block, key.data.as_str().unwrap_or_default(), value)?;
+        maker.member(block, key.as_str(), value)?;
     }
     if !maker.params.is_empty() {
         let comment = (!maker.comments.is_empty()).then(|| maker.comments.join("\n"));
@@ -145,14 +122,14 @@ fn credential(
 }
 
 /// The target, if it is one and its scheme is https: http would need more than a line.
-fn upstream(parent: &MarkedYaml<'_>) -> Option<String> {
+fn upstream(parent: &Node) -> Option<String> {
     let is_usable = |url: &String| url.starts_with("https://") && config::check_url(url).is_ok();
     if let Some(url) = member(parent, "url").and_then(text) {
         let origin: String = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
         return Some(origin).filter(is_usable);
     }
-    let YamlData::Sequence(groups) = &member(parent, "static_configs")?.data else { return None };
-    let YamlData::Sequence(targets) = &member(groups.first()?, "targets")?.data else { return None };
+    let Data::List(groups) = &member(parent, "static_configs")?.data else { return None };
+    let Data::List(targets) = &member(groups.first()?, "targets")?.data else { return None };
     let scheme = member(parent, "scheme").and_then(text)?;
     Some(format!("{scheme}://{}", text(targets.first()?)?)).filter(is_usable)
 }
@@ -166,7 +143,7 @@ impl Maker<'_> {
         }
     }
 
-    fn endpoint(&mut self, block: &MarkedYaml<'_>) -> Result<(), String> {
+    fn endpoint(&mut self, block: &Node) -> Result<(), String> {
         let node = member(block, "token_url").ok_or_else(|| at(block, "no token_url"))?;
         let url = text(node).filter(|url| config::check_url(url).is_ok());
         let url = url.ok_or_else(|| at(node, "token_url is no URL of a token endpoint"))?;
@@ -184,7 +161,7 @@ impl Maker<'_> {
     }
 
     /// Client credentials, or newer the JWT bearer grant with a key.
-    fn grant(&mut self, block: &MarkedYaml<'_>) -> Result<(), String> {
+    fn grant(&mut self, block: &Node) -> Result<(), String> {
         let grant = member(block, "grant_type").and_then(text).unwrap_or_default();
         match grant.as_str() {
             "" | "client_credentials" => {}
@@ -197,7 +174,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn assertion(&mut self, block: &MarkedYaml<'_>) -> Result<(), String> {
+    fn assertion(&mut self, block: &Node) -> Result<(), String> {
         let key = match member(block, "client_certificate_key_file").and_then(text) {
             Some(path) => Value::File(self.path(&path)),
             None => {
@@ -221,16 +198,15 @@ impl Maker<'_> {
                 value.or_else(|| if theirs == "iss" { member(block, "client_id").and_then(text) } else { None });
             assertion.extend(value.map(|value| (ours.to_owned(), Value::Text(value))));
         }
-        if let Some(YamlData::Mapping(claims)) = member(block, "claims").map(|node| &node.data) {
-            let claim =
-                |(key, value): (&MarkedYaml<'_>, &MarkedYaml<'_>)| Some((text(key)?, Value::Text(text(value)?)));
+        if let Some(Data::Mapping(claims)) = member(block, "claims").map(|node| &node.data) {
+            let claim = |(key, value): &(String, Node)| Some((key.clone(), Value::Text(text(value)?)));
             assertion.push(("claims".to_owned(), Value::Table(claims.iter().filter_map(claim).collect())));
         }
         self.draft.key("assertion", Value::Table(assertion));
         Ok(())
     }
 
-    fn member(&mut self, block: &MarkedYaml<'_>, key: &str, node: &MarkedYaml<'_>) -> Result<(), String> {
+    fn member(&mut self, block: &Node, key: &str, node: &Node) -> Result<(), String> {
         let scalar = || text(node).ok_or_else(|| at(node, &format!("{key} is no text")));
         match key {
             "client_id" => {
@@ -273,13 +249,13 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn note(&mut self, node: &MarkedYaml<'_>, what: &str) {
-        self.draft.notes.push(format!("line {}: {what}", node.span.start.line()));
+    fn note(&mut self, node: &Node, what: &str) {
+        self.draft.notes.push(format!("line {}: {what}", node.line));
     }
 
-    fn secret(&mut self, key: &str, value: &str, node: &MarkedYaml<'_>) {
+    fn secret(&mut self, key: &str, value: &str, node: &Node) {
         let path = format!("secrets/{}_{key}", self.draft.name);
-        let place = At::Text { line: node.span.start.line(), column: node.span.start.col() + 1 };
+        let place = At::Text { line: node.line, column: node.column };
         // Prometheus' own way of not showing a secret.
         let value = if value == "<secret>" { "" } else { value };
         let (value, _, needed) = literal::secret(value, &key.replace('_', " "), &path, place);
@@ -288,8 +264,8 @@ impl Maker<'_> {
         self.draft.commented(key, value, comment);
     }
 
-    fn scopes(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
-        let YamlData::Sequence(items) = &node.data else { return Err(at(node, "scopes is no list")) };
+    fn scopes(&mut self, node: &Node) -> Result<(), String> {
+        let Data::List(items) = &node.data else { return Err(at(node, "scopes is no list")) };
         let scopes: Vec<String> = items.iter().filter_map(text).collect();
         if !scopes.is_empty() {
             self.draft.key("scope", Value::Text(scopes.join(" ")));

@@ -1,17 +1,16 @@
 //! The members of a block that are mappings of their own, and its proxy.
 
-use saphyr::{MarkedYaml, YamlData};
-
 use super::super::draft::{Key, Value};
 use super::super::literal;
 use super::super::shell::At;
+use super::yaml::{Data, Node};
 use super::{Maker, at, text};
 
 impl Maker<'_> {
-    pub(super) fn endpoint_params(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
-        let YamlData::Mapping(members) = &node.data else { return Err(at(node, "endpoint_params is no mapping")) };
+    pub(super) fn endpoint_params(&mut self, node: &Node) -> Result<(), String> {
+        let Data::Mapping(members) = &node.data else { return Err(at(node, "endpoint_params is no mapping")) };
         for (key, value) in members {
-            let name = text(key).unwrap_or_default();
+            let name = key.clone();
             let Some(written) = text(value) else { return Err(at(value, &format!("{name} is no text"))) };
             match name.as_str() {
                 "audience" | "scope" => self.draft.key(&name, Value::Text(written)),
@@ -33,24 +32,24 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn param(&mut self, name: &str, written: &str, node: &MarkedYaml<'_>) -> Value {
+    fn param(&mut self, name: &str, written: &str, node: &Node) -> Value {
         if !literal::is_secret_name(name) && !literal::looks_random(written) {
             return Value::Text(written.to_owned());
         }
         let path = format!("secrets/{}_{}", self.draft.name, name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
-        let place = At::Text { line: node.span.start.line(), column: node.span.start.col() + 1 };
+        let place = At::Text { line: node.line, column: node.column };
         let (value, _, needed) = literal::secret(written, name, &path, place);
         self.comments.push(format!("put the {name} at {place} of the Prometheus configuration into {path}"));
         self.draft.needed.push(needed);
         value
     }
 
-    pub(super) fn tls(&mut self, node: &MarkedYaml<'_>) -> Result<(), String> {
-        let YamlData::Mapping(members) = &node.data else { return Err(at(node, "tls_config is no mapping")) };
+    pub(super) fn tls(&mut self, node: &Node) -> Result<(), String> {
+        let Data::Mapping(members) = &node.data else { return Err(at(node, "tls_config is no mapping")) };
         let mut tls = Vec::new();
         for (key, value) in members {
             let written = text(value).unwrap_or_default();
-            let ours = match key.data.as_str().unwrap_or_default() {
+            let ours = match key.as_str() {
                 "ca_file" => "ca",
                 "cert_file" => "certificate",
                 "key_file" => "key",
@@ -88,7 +87,7 @@ impl Maker<'_> {
         Ok(())
     }
 
-    pub(super) fn proxy(&mut self, url: &str, node: &MarkedYaml<'_>) {
+    pub(super) fn proxy(&mut self, url: &str, node: &Node) {
         if url.is_empty() {
             return;
         }
