@@ -140,7 +140,8 @@ mod tests {
             .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
             .collect();
         let mut names: Vec<String> = Template::all().map(|template| template.name.to_owned()).collect();
-        (files.sort(), names.sort());
+        files.sort();
+        names.sort();
         assert_eq!(files, names);
         assert_eq!(names.len(), FILES.len());
     }

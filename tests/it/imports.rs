@@ -323,7 +323,8 @@ fn judge(line: &Line, request: &TokenRequest) -> Result<(), String> {
         "multipart/form-data" => parts(&request.text()),
         _ => request.form(),
     };
-    (wanted.sort(), found.sort());
+    wanted.sort();
+    found.sort();
     let same = request.method == "POST"
         && request.target == line.target
         && kind == line.content_type

@@ -112,7 +112,8 @@ fn judge(shape: &Shape, request: &TokenRequest, tokens: &Tokens) -> Reply {
         }
     }
     let mut wanted: Vec<_> = shape.fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    (form.sort(), wanted.sort());
+    form.sort();
+    wanted.sort();
     if form != wanted {
         // Names alone: values are the test's secrets.
         let names: Vec<_> = form.iter().map(|(name, _)| name).collect();
