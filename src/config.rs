@@ -24,12 +24,16 @@ mod mistake;
 pub mod overlay;
 mod permanent;
 mod reader;
+mod refresh;
 mod rejection;
 mod response;
+mod revocation;
 mod root;
 mod route;
 mod schedule;
 mod secret;
+mod shape;
+mod steps;
 mod tables;
 mod timeouts;
 mod tls;
@@ -347,5 +351,7 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, Mistake> {
 
 #[cfg(test)]
 mod example_tests;
+#[cfg(test)]
+mod login_tests;
 #[cfg(test)]
 mod tests;

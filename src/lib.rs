@@ -32,7 +32,7 @@
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
 //! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, HTTP/1 and the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
-//! | [`oauth`] | one token request and its answer, or a classed error |
+//! | [`oauth`] | one token request, with the steps that a vendor wants before it, and its answer, or a classed error; giving tokens back |
 //! | [`admin`] | probes, metrics, status, retry |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
@@ -55,8 +55,8 @@
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again. `proxy::share` is what this worker
 //!    has of the route: connections, counts, its copy of the token.
-//! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`); nothing
-//!    else can be sent.
+//! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`) in its header
+//!    field, cookie or parameter (`proxy::places`); nothing else can be sent.
 //! 6. `proxy::attempt` takes a connection (HTTP/1: pooled or fresh; HTTP/2: shared), checks the token's expiry, sends, waits for
 //!    the head. `upstream::http1` writes and reads in this very task; only HTTP/2 connections have a task of their own.
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay; a refused DPoP proof
@@ -70,9 +70,11 @@
 //! # The path of a token
 //!
 //! 1. `token::refresher` wakes: at the point that `token::schedule` gave, or because a reader met an expired or rejected token.
-//! 2. `oauth` reads the secrets as they are now, builds the request, sends it over a connection of its own, reads the answer.
+//! 2. `oauth` reads the secrets as they are now, sends the steps of the login, if it has any (`oauth::steps`), builds the token
+//!    request, sends it over a connection of its own, reads the answer (`oauth::format`: JSON, a form or XML).
 //! 3. A token is published with its generation and expiry; readers see it at their next atomic load, waiting ones are woken.
 //! 4. A failure has a class, and the class decides when to ask again; a permanent one latches, after one confirmation.
+//! 5. At the end, when no request needs it any more, the token is given back where that is configured (`oauth::revoke`).
 //!
 //! # Invariants
 //!

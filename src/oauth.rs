@@ -1,14 +1,17 @@
-//! Asking a token endpoint for a token: one request, one answer or one classed error.
+//! Asking a token endpoint for a token: one login, one token or one classed error.
 //!
-//! Owns grants (RFC 6749 §4), client authentication (§2.3), the encodings of a token request, the reading of
-//! its answer (§5.1) and of every error envelope (§5.2 and the vendors' own). Knows nothing of renewal,
-//! retries or publication: that is [`crate::token`]. Redirects are never followed.
+//! Most logins are one request; some have steps before it, and a refresh or a revocation of their own. Owns grants (RFC 6749 §4),
+//! client authentication (§2.3), the encodings of a token request, the reading of its answer (§5.1) and of every error envelope
+//! (§5.2 and the vendors' own). Knows nothing of renewal, retries or publication: that is [`crate::token`]. Redirects are never
+//! followed.
 
 mod answer;
 mod assertion;
 mod discovery;
 pub mod dpop;
 mod encode;
+mod format;
+mod jar;
 mod lifetime;
 mod mask;
 mod material;
@@ -17,8 +20,11 @@ mod observe;
 mod refuse;
 mod request;
 mod retry_after;
+mod revoke;
 mod send;
+mod session;
 pub mod settings;
+mod steps;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -38,9 +44,11 @@ use crate::upstream::{Connector, Origin, Ways};
 use discovery::{Discovery, Means, Metadata};
 use mask::Mask;
 use material::Material;
-use send::{Answer, Body, NoAnswer};
+use send::{Answer, Body, Deadline, NoAnswer};
+use session::Session;
 
 pub use observe::{Content, Seen};
+pub use revoke::LastTokens;
 pub use settings::Settings;
 use settings::{ClientAuthentication, Endpoint, GrantProof};
 
@@ -128,6 +136,8 @@ pub struct TokenEndpoint {
     proofs: dpop::Proofs,
     /// The refresh token of the last answer, if it had one and no usable token.
     successor: Mutex<Option<Secret>>,
+    /// What the last login that brought a token brought besides.
+    session: Mutex<Arc<Session>>,
 }
 
 impl TokenEndpoint {
@@ -148,6 +158,7 @@ impl TokenEndpoint {
             issued: Mutex::default(),
             proofs: dpop::Proofs::default(),
             successor: Mutex::default(),
+            session: Mutex::default(),
         }
     }
 
@@ -159,8 +170,8 @@ impl TokenEndpoint {
 
     /// How it speaks TLS; `None` where it does not.
     pub fn tls(&self) -> Option<&crate::tls::Client> {
-        let is_https = self.settings.endpoint.written().scheme() == Some(&http::uri::Scheme::HTTPS);
-        is_https.then_some(self.ways.tls())
+        let mut endpoints = std::iter::once(self.settings.endpoint.written()).chain(self.settings.login.endpoints());
+        endpoints.any(|uri| uri.scheme() == Some(&http::uri::Scheme::HTTPS)).then_some(self.ways.tls())
     }
 
     /// Sends one token request, with every secret read as it is now, and reads the answer. Takes at most
@@ -175,12 +186,18 @@ impl TokenEndpoint {
         if self.proofs.is_bound_elsewhere(&grant, settings) {
             return Err(refuse::bound_elsewhere());
         }
+        let deadline = Deadline::after(settings.timeout);
         let mut material = Material::read(settings).await.map_err(|error| refuse::unreadable(&error))?;
-        let located = self.located().await.map_err(|failure| refuse::unanswered(&failure))?;
+        let mut session = self.session_for(&grant, &mut material, deadline).await?;
+        material.complete(&session, &grant).map_err(|missing| refuse::unsendable(&missing))?;
+        let located = self.located(&grant, deadline).await.map_err(|failure| refuse::unanswered(&failure))?;
         located.adapt(settings, &mut material);
-        let result = self.ask_and_prove(&located, &material, &grant, key).await;
+        let result = self.ask_and_prove(&located, (&material, &mut session), &grant, key, deadline).await;
         match (&result, &self.discovery) {
-            (Ok(issued), _) => self.remember(issued),
+            (Ok(issued), _) => {
+                self.remember(issued);
+                *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
+            }
             (Err(_), Some(discovery)) => discovery.doubt(self.clock.now()),
             (Err(_), None) => {}
         }
@@ -191,16 +208,23 @@ impl TokenEndpoint {
     async fn ask_and_prove(
         &self,
         located: &Located,
-        material: &Material,
+        (material, session): (&Material, &mut Session),
         grant: &Grant,
         key: Option<Arc<SigningKey>>,
+        deadline: Deadline,
     ) -> Result<Issued, FetchError> {
         let terms = self.proofs.terms(located.connector.origin());
-        let (mut answer, better) = self.ask(located, material, grant, key.as_deref().map(|key| (key, terms))).await?;
+        let proof = key.as_deref().map(|key| (key, terms));
+        let (mut answer, better) = self.ask(located, (material, session), grant, proof, deadline).await?;
         if let (Some(key), Some(better)) = (key.as_deref(), better) {
-            (answer, _) = self.ask(located, material, grant, Some((key, better))).await?;
+            let (again, proof) = (Deadline::after(self.settings.timeout), Some((key, better)));
+            (answer, _) = self.ask(located, (material, session), grant, proof, again).await?;
         }
-        let issued = self.judge(&answer, material, grant)?;
+        if self.settings.login.keeps_cookies(&self.settings.response) {
+            let place = (&located.uri, located.connector.origin());
+            session.jar.take_up(&answer.headers, place, answer.times.arrived);
+        }
+        let issued = self.judge(&answer, material, session, grant)?;
         self.proofs.issued();
         Ok(Issued { key, ..issued })
     }
@@ -209,19 +233,20 @@ impl TokenEndpoint {
     async fn ask(
         &self,
         located: &Located,
-        material: &Material,
+        (material, session): (&Material, &Session),
         grant: &Grant,
         proof: Option<(&SigningKey, Terms)>,
+        deadline: Deadline,
     ) -> Result<(Answer, Option<Terms>), FetchError> {
         let settings = &*self.settings;
         let place = (&located.uri, located.connector.origin());
-        let mut request = request::build(settings, place, material, grant, self.clock.wall())
+        let mut request = request::build(settings, place, material, session, grant, self.clock.wall())
             .map_err(|error| refuse::unsendable(&error))?;
         if let Some((key, terms)) = &proof {
-            let proof = dpop::prove(key, &settings.method, place, terms, self.clock.wall());
+            let proof = dpop::prove(key, request.method(), place, terms, self.clock.wall());
             request.headers_mut().insert(&crate::dpop::FIELD, proof.map_err(|error| refuse::unsendable(&error))?);
         }
-        let answer = send::exchange(&located.connector, request, settings.timeout, &self.clock)
+        let answer = send::exchange(&located.connector, request, deadline, &self.clock)
             .await
             .map_err(|failure| refuse::unanswered(&failure))?;
         observe::note(&answer, &located.uri, settings);
@@ -247,6 +272,20 @@ impl TokenEndpoint {
         self.successor.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// What was brought before the token request: by the steps, or for a refresh by the login that it goes on with.
+    async fn session_for(
+        &self,
+        grant: &Grant,
+        material: &mut Material,
+        deadline: Deadline,
+    ) -> Result<Session, FetchError> {
+        let kept = || Session::clone(&self.session.lock().unwrap_or_else(PoisonError::into_inner));
+        match grant {
+            Grant::Refresh(_) if material.may_refresh_with(&kept()) => Ok(kept()),
+            Grant::Refresh(_) | Grant::Configured => self.sign_in(material, deadline).await,
+        }
+    }
+
     /// A digest over everything that identifies this way to get tokens: endpoint, the proxy on the way, method, field
     /// names and values, and every byte of its secrets as they are now. `None` while a secret cannot be read.
     pub async fn fingerprint(&self) -> Option<[u8; 32]> {
@@ -258,43 +297,67 @@ impl TokenEndpoint {
         Some(material.fingerprint(&self.settings, proxy.as_ref()))
     }
 
-    /// Where the token endpoint is, as far as is known now.
-    async fn located(&self) -> Result<Located, NoAnswer> {
+    /// Where a token request goes, as far as is known now.
+    async fn located(&self, grant: &Grant, deadline: Deadline) -> Result<Located, NoAnswer> {
         let Self { settings, ways, clock, .. } = self;
-        let (uri, metadata) = match &self.discovery {
-            None => (settings.endpoint.written().clone(), None),
-            Some(discovery) => {
-                let means = Means { ways, clock, limit: settings.timeout };
+        let refresh = settings.login.refresh.as_ref().filter(|_| matches!(grant, Grant::Refresh(_)));
+        let own = refresh.and_then(|refresh| refresh.shape.endpoint.as_ref());
+        let (uri, metadata) = match (own, &self.discovery) {
+            (Some(own), _) => (own.clone(), None),
+            (None, None) => (settings.endpoint.written().clone(), None),
+            (None, Some(discovery)) => {
+                let means = Means { ways, clock, deadline };
                 let metadata = discovery.metadata(means).await?;
                 let by_certificate = matches!(settings.client, ClientAuthentication::Certificate { .. });
                 let alias = metadata.mtls_token_endpoint.as_ref().filter(|_| by_certificate);
                 (alias.unwrap_or(&metadata.token_endpoint).clone(), Some(metadata))
             }
         };
-        let origin = Origin::of(&uri).map_err(|error| NoAnswer::new(Reason::TokenUnreachable, error.to_string()))?;
-        let connector = ways.to(&origin).map_err(|error| NoAnswer::new(Reason::TokenTls, error.to_string()))?;
+        let connector = self.connector_to(&uri)?;
         Ok(Located { uri, connector, metadata })
     }
 
-    fn judge(&self, answer: &Answer, material: &Material, grant: &Grant) -> Result<Issued, FetchError> {
+    fn connector_to(&self, uri: &Uri) -> Result<Connector, NoAnswer> {
+        let origin = Origin::of(uri).map_err(|error| NoAnswer::new(Reason::TokenUnreachable, error.to_string()))?;
+        self.ways.to(&origin).map_err(|error| NoAnswer::new(Reason::TokenTls, error.to_string()))
+    }
+
+    fn mask(&self, material: &Material, session: &Session, refresh: Option<&Secret>) -> Mask {
+        let mut tokens = self.issued.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tokens.extend(refresh.cloned());
+        tokens.extend(session.secrets().cloned());
+        let mut mask = Mask::new(material, &tokens);
+        session.jar.values().for_each(|value| mask.doubt(value));
+        mask
+    }
+
+    fn judge(
+        &self,
+        answer: &Answer,
+        material: &Material,
+        session: &Session,
+        grant: &Grant,
+    ) -> Result<Issued, FetchError> {
         let settings = &*self.settings;
-        let mask = || {
-            let mut tokens = self.issued.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Grant::Refresh(token) = grant {
-                tokens.push(token.clone());
-            }
-            Mask::new(material, &tokens)
+        let refresh = match grant {
+            Grant::Refresh(token) => Some(token),
+            Grant::Configured => None,
         };
-        if !answer.status.is_success() {
-            return Err(refuse::refused(answer, settings, &mask()));
+        let mask = || self.mask(material, session, refresh);
+        let expected = &settings.response.expect_status;
+        if !steps::is_expected(answer, expected) {
+            return Err(refuse::unexpected(answer, expected, settings, &mask()));
         }
-        let Body::Whole(body) = &answer.body else {
-            return Err(refuse::unread(answer));
+        let body = match &answer.body {
+            Body::Whole(body) => body.as_slice(),
+            // What is not in the body does not need it.
+            Body::TooLong | Body::Cut(_) if settings.response.elsewhere.is_some() => &[],
+            Body::TooLong | Body::Cut(_) => return Err(refuse::unread(answer)),
         };
-        let read = if answer.is_compressed() {
+        let read = if answer.is_compressed() && settings.response.elsewhere.is_none() {
             Err(answer::Defect::NotUnderstood("it is compressed, which was not asked for".to_owned()))
         } else {
-            answer::read(body, settings, &answer.times)
+            answer::read(body, &answer.headers, settings, &answer.times)
         };
         read.map_err(|defect| {
             if let answer::Defect::NotBound { refresh_token, .. } = &defect {

@@ -21,6 +21,7 @@ mod intake;
 mod links;
 mod outbound;
 mod patience;
+mod places;
 mod problem;
 mod readings;
 mod rejection;
@@ -47,6 +48,7 @@ use tokio::time::{Instant, timeout};
 pub use budget::Budget;
 pub use dpop::complaint;
 pub use field_rules::{field_value, follow as follow_fields};
+pub(crate) use places::{with_cookie, with_parameter};
 pub use reply::ReplyBody;
 pub use slots::Slots;
 

@@ -53,6 +53,7 @@ reasons! {
     TokenProxyRefused   "T024" "proxy on the way to the token endpoint refused"
     TokenSpent          "T025" "refresh token is not valid any more: it must be given anew"
     TokenStateLost      "T026" "refresh token cannot be kept on disk"
+    TokenNotRevoked     "T027" "token could not be given back"
     TokenProofRefused   "T028" "token endpoint refused the DPoP proof"
     TokenNotBound       "T029" "token endpoint issued a token that is bound to no key"
     TokenNotAccepted    "T030" "upstream rejected a fresh token too"

@@ -43,8 +43,8 @@ pub use status::Status;
 pub struct AccessToken {
     generation: u64,
     value: Secret,
-    header: HeaderValue,
-    scheme: String,
+    /// The credential's own scheme and the value of its header field; `None` where the token goes elsewhere.
+    header: Option<(String, HeaderValue)>,
     expires_at: Moment,
     expires_wall: SystemTime,
     binding: Option<Binding>,
@@ -55,25 +55,26 @@ impl AccessToken {
     fn new(
         generation: u64,
         value: Secret,
-        scheme: &str,
+        scheme: Option<&str>,
         sent_at: Moment,
         sent_wall: SystemTime,
         lifetime: Duration,
         key: Option<Arc<SigningKey>>,
     ) -> Result<Self, InvalidHeaderValue> {
-        let header = header_value(scheme, &value)?;
+        let header = scheme.map(|scheme| Ok((scheme.to_owned(), header_value(scheme, &value)?))).transpose()?;
         let expires_wall = sent_wall.checked_add(lifetime).unwrap_or(sent_wall);
-        let scheme = scheme.to_owned();
         let binding = key.map(|key| Binding::new(key, value.expose()));
-        Ok(Self { generation, value, header, scheme, expires_at: sent_at + lifetime, expires_wall, binding })
+        Ok(Self { generation, value, header, expires_at: sent_at + lifetime, expires_wall, binding })
     }
 
     /// The same token in memory of its own.
     fn copied(&self) -> Self {
         let value = self.value.clone();
-        let header = header_value(&self.scheme, &value).unwrap_or_else(|_| self.header.clone());
-        let (scheme, binding) = (self.scheme.clone(), self.binding.clone());
-        Self { value, header, scheme, binding, ..*self }
+        let copied = |(scheme, header): &(String, HeaderValue)| {
+            (scheme.clone(), header_value(scheme, &value).unwrap_or_else(|_| header.clone()))
+        };
+        let header = self.header.as_ref().map(copied);
+        Self { value, header, binding: self.binding.clone(), ..*self }
     }
 
     /// Grows by one with every published token of its credential.
@@ -94,11 +95,16 @@ impl AccessToken {
     /// The header value `SCHEME TOKEN` (the bare token if `scheme` is empty), marked sensitive. Made once for the
     /// credential's own scheme.
     pub fn header_value(&self, scheme: &str) -> HeaderValue {
-        if scheme == self.scheme {
-            return self.header.clone();
+        match &self.header {
+            Some((own, header)) if own == scheme => header.clone(),
+            // The answer was checked for every place where a route puts its token, and schemes with the configuration.
+            _ => header_value(scheme, &self.value).unwrap_or_else(|_| HeaderValue::from_static("")),
         }
-        // The token is legal in a header, or there would be no `self`; schemes are checked with the configuration.
-        header_value(scheme, &self.value).unwrap_or_else(|_| self.header.clone())
+    }
+
+    /// The token itself, for places that are no header field of its own.
+    pub fn value(&self) -> &Secret {
+        &self.value
     }
 }
 
@@ -145,6 +151,11 @@ pub trait Source {
         None
     }
 
+    /// Gives the last tokens back at the end, where that is wanted; returns how many requests that took, all accepted.
+    fn revoke(&self, _tokens: &oauth::LastTokens) -> impl Future<Output = Result<usize, oauth::FetchError>> {
+        std::future::ready(Ok(0))
+    }
+
     /// A digest over every byte that identifies this way to get tokens: the configuration of the token request and its
     /// secrets as they are now (RELIABILITY: a latch ends when the bytes of a secret change). `None` while a secret cannot be read.
     fn fingerprint(&self) -> impl Future<Output = Option<[u8; 32]>>;
@@ -166,6 +177,13 @@ impl Source for oauth::TokenEndpoint {
 
     async fn first_refresh_token(&self) -> Result<Option<Secret>, oauth::FetchError> {
         self.first_refresh_token().await
+    }
+
+    async fn revoke(&self, tokens: &oauth::LastTokens) -> Result<usize, oauth::FetchError> {
+        match self.revokes_on_shutdown() {
+            true => self.revoke(tokens).await,
+            false => Ok(0),
+        }
     }
 
     async fn fingerprint(&self) -> Option<[u8; 32]> {

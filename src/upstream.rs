@@ -24,7 +24,7 @@ mod ways;
 
 pub use answer::AnswerBody;
 pub use connect::{ConnectError, ConnectFailure, Connector, Stream};
-pub use connection::{Connection, Outbound, RequestHead, SendError, SendFailure};
+pub use connection::{Connection, Outbound, RequestHead, SendError, SendFailure, Target};
 pub use http_proxy::HttpProxy;
 pub use incoming::HttpError;
 pub use interim::OnInterim;

@@ -143,7 +143,9 @@ pub fn token_endpoint(
 ) -> Result<TokenEndpoint, StartError> {
     let ways = ways(credential, settings)?;
     // A name that TLS cannot check is found at start and not at the first token request.
-    ways.to(&Origin::of(credential.oauth.endpoint.written()).map_err(io::Error::other)?)?;
+    for endpoint in std::iter::once(credential.oauth.endpoint.written()).chain(credential.oauth.login.endpoints()) {
+        ways.to(&Origin::of(endpoint).map_err(io::Error::other)?)?;
+    }
     Ok(TokenEndpoint::new(Arc::new(credential.oauth.clone()), ways, clock.clone()))
 }
 

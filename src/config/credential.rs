@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Uri};
 
-use super::document::{Entry, Value};
 use super::mistake::Place;
-use super::reader::{Keys, Reader, dotted};
-use super::{client, dpop, grant, inject, permanent, rejection, response, schedule, secret, tls, value, ways};
-use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Param};
+use super::reader::{Keys, Reader};
+use super::shape::{self, Known};
+use super::{
+    client, dpop, grant, inject, permanent, refresh, rejection, response, revocation, schedule, secret, steps, tls,
+    value, ways,
+};
+use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Legal, Login};
 use crate::proxy::settings::{Inject, Rejection};
 use crate::reason::Reason;
-use crate::secret::SecretSource;
 use crate::tls::Identity;
 use crate::upstream::{Origin, Scheme};
 use crate::{oauth, token};
@@ -51,7 +52,9 @@ pub(super) const KEYS: Keys = Keys {
         "lockout",
         "response",
         "permanent",
+        "steps",
         "refresh",
+        "revocation",
         "rejection",
         "inject",
         "tls",
@@ -133,7 +136,7 @@ fn token_settings(
         lockout: reader.boolean("lockout").unwrap_or(reader.has("password")),
         gap,
         // `read` copies the answer of `oauth_settings`, which knows the grant.
-        scheme: inject.scheme.clone(),
+        scheme: inject.scheme().map(str::to_owned),
         use_refresh_token,
         lives_by_refresh_token: false,
         // `read` knows.
@@ -146,18 +149,18 @@ fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Setti
     let grant = grant::read(reader);
     let proof = grant.and_then(|grant| grant::proof(reader, grant));
     let client = client::read(reader);
-    let encodings = &[
-        ("form", Encoding::Form),
-        ("json", Encoding::Json),
-        ("multipart", Encoding::Multipart),
-        ("query", Encoding::Query),
-    ];
-    let encoding = reader.choice("encoding", encodings, &[]).unwrap_or(Encoding::Form);
+    let encoding = shape::encoding(reader).unwrap_or(Encoding::Form);
     let username = secret::non_empty(reader, "username");
     let password = secret::read(reader, "password");
-    let params = params(reader, grant, client.as_ref());
-    let headers = headers(reader, client.as_ref());
-    let method = method(reader, encoding);
+    let (steps, step_names) = steps::read(reader);
+    let known = Known { steps: &step_names, ..Known::default() };
+    let is_basic = matches!(client, Some(ClientAuthentication::Basic { .. }));
+    let params = shape::params(reader, known, &|field| taken(field, grant, client.as_ref()));
+    let headers = shape::headers(reader, known, is_basic);
+    let method = shape::method(reader, encoding).unwrap_or(Method::POST);
+    let like = refresh::TokenRequest { method: &method, encoding, params: &params, headers: &headers };
+    let refresh = refresh::read(&reader.table("refresh", &schedule::KEYS), &like, &step_names);
+    let revocation = revocation::read(reader, grant, &step_names);
     let response = response::read(&reader.table("response", &response::KEYS));
     let permanent = reader.tables("permanent", &permanent::KEYS);
     let resource = reader.parsed_items("resource", |text| Ok(text.to_owned())).unwrap_or_default();
@@ -183,11 +186,13 @@ fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Setti
         headers,
         response,
         permanent: permanent.iter().map(permanent::read).collect(),
-        use_refresh_token: use_refresh_token.unwrap_or(grant? != GrantType::None),
+        // Who describes a refresh wants one.
+        use_refresh_token: use_refresh_token.unwrap_or(grant? != GrantType::None || refresh.is_some()),
+        login: Login { steps, refresh, revocation },
         // `read` sets it.
         dpop: None,
         // Known only once the routes are: `root` sets it.
-        token_is_b64: true,
+        legal: Legal::default(),
         timeout,
     })
 }
@@ -233,40 +238,6 @@ pub(super) fn server_url(reader: &Reader<'_>, key: &str, example: &str) -> Optio
     Some((uri, origin))
 }
 
-fn method(reader: &Reader<'_>, encoding: Encoding) -> Method {
-    let parse = |text: &str| match text.parse::<Method>() {
-        Ok(Method::CONNECT | Method::TRACE | Method::HEAD) => Err(format!("cannot be {text}")),
-        Ok(method) if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) => {
-            Err(format!("must be in capitals: \"{}\"", text.to_ascii_uppercase()))
-        }
-        Ok(method) => Ok(method),
-        Err(_) => Err("must be a method, such as \"POST\"".to_owned()),
-    };
-    let method = reader.parsed("method", parse).unwrap_or(Method::POST);
-    if method == Method::GET && encoding != Encoding::Query {
-        let message = "most servers ignore the body of a GET; encoding = \"query\" puts the fields where they are read";
-        reader.warn("method", Reason::ConfigContradiction, message);
-    }
-    method
-}
-
-fn params(
-    reader: &Reader<'_>,
-    grant: Option<GrantType>,
-    client: Option<&ClientAuthentication>,
-) -> Vec<(String, Param)> {
-    let path = reader.dotted("params");
-    let read = |entry: &Entry| {
-        let key = dotted(&path, &entry.key);
-        if let Some(message) = taken(&entry.key, grant, client) {
-            reader.context().mistake(entry.key_place.clone(), Reason::ConfigContradiction, key, message);
-            return None;
-        }
-        Some((entry.key.clone(), param(reader, entry, &key)?))
-    };
-    reader.entries("params").iter().filter_map(read).collect()
-}
-
 /// Why a field cannot be written in `params`: bearerd sends it itself.
 fn taken(field: &str, grant: Option<GrantType>, client: Option<&ClientAuthentication>) -> Option<String> {
     let is_own_key = matches!(field, "username" | "password" | "scope" | "audience" | "resource" | "client_secret");
@@ -298,63 +269,4 @@ fn taken(field: &str, grant: Option<GrantType>, client: Option<&ClientAuthentica
         "refresh_token" => Some("is sent by bearerd when a server has given it one".to_owned()),
         _ => None,
     }
-}
-
-fn param(reader: &Reader<'_>, entry: &Entry, key: &str) -> Option<Param> {
-    let number = match &entry.node.value {
-        Value::Boolean(value) => Some(serde_json::Value::from(*value)),
-        Value::Integer(value) => {
-            i64::try_from(*value).map(serde_json::Value::from).or_else(|_| u64::try_from(*value).map(Into::into)).ok()
-        }
-        Value::Float(value) => serde_json::Number::from_f64(*value).map(serde_json::Value::Number),
-        _ => return secret::from_node(reader.context(), &entry.node, key).map(Param::Text),
-    };
-    if number.is_none() {
-        let message = "is a number that JSON cannot hold; write it as a string";
-        reader.context().mistake(entry.node.place.clone(), Reason::ConfigWrongValue, key, message);
-    }
-    number.map(Param::Json)
-}
-
-/// Fields that bearerd sets itself in every token request.
-const OWN_HEADERS: &[HeaderName] = &[
-    header::HOST,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::TRANSFER_ENCODING,
-    header::CONNECTION,
-    header::ACCEPT_ENCODING,
-    header::TE,
-    header::TRAILER,
-    header::UPGRADE,
-    header::EXPECT,
-];
-
-fn headers(reader: &Reader<'_>, client: Option<&ClientAuthentication>) -> Vec<(HeaderName, SecretSource)> {
-    let path = reader.dotted("headers");
-    let context = reader.context();
-    let is_basic = matches!(client, Some(ClientAuthentication::Basic { .. }));
-    let mut found: Vec<(HeaderName, SecretSource)> = Vec::new();
-    for entry in reader.entries("headers") {
-        let key = dotted(&path, &entry.key);
-        let mistake = |place: &Place, reason, message: &str| context.mistake(place.clone(), reason, &*key, message);
-        let Ok(name) = inject::header_name(&entry.key) else {
-            mistake(&entry.key_place, Reason::ConfigWrongValue, "is no legal name of a header field");
-            continue;
-        };
-        if OWN_HEADERS.contains(&name) {
-            mistake(&entry.key_place, Reason::ConfigContradiction, "is set by bearerd itself");
-        } else if name == header::AUTHORIZATION && is_basic {
-            let message = "is set by client_authentication = \"client_secret_basic\" already";
-            mistake(&entry.key_place, Reason::ConfigContradiction, message);
-        } else if found.iter().any(|(other, _)| *other == name) {
-            mistake(&entry.key_place, Reason::ConfigContradiction, "is written twice");
-        }
-        let Some(source) = secret::from_node(context, &entry.node, &key) else { continue };
-        if source.read_now().is_ok_and(|value| HeaderValue::from_str(value.expose()).is_err()) {
-            mistake(&entry.node.place, Reason::ConfigWrongValue, "holds characters that no header field can");
-        }
-        found.push((name, source));
-    }
-    found
 }

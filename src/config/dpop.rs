@@ -57,14 +57,14 @@ pub(super) fn check_grant(reader: &Reader<'_>, oauth: &oauth::Settings) {
 
 /// What a route that sends such tokens must not do.
 pub(super) fn check_route(reader: &Reader<'_>, inject: &Inject) {
-    if inject.header == dpop::FIELD {
+    if inject.header() == Some(&dpop::FIELD) {
         let message = "carries the proof; the token goes into another field (Authorization unless written)";
         reader.reject("inject", Reason::ConfigContradiction, message);
     }
-    if !inject.scheme.eq_ignore_ascii_case(dpop::SCHEME) {
+    let scheme = inject.scheme().unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case(dpop::SCHEME) {
         let message = format!(
-            "scheme = {:?} for a token that is bound to a key: RFC 9449 section 7.1 wants \"DPoP\", which is the default here",
-            inject.scheme
+            "scheme = {scheme:?} for a token that is bound to a key: RFC 9449 section 7.1 wants \"DPoP\", which is the default here"
         );
         reader.warn("inject", Reason::ConfigContradiction, message);
     }
@@ -129,12 +129,12 @@ mod tests {
         for off in ["", "dpop = false"] {
             let settings = good(off, "");
             assert!(settings.credentials[0].oauth.dpop.is_none() && !settings.credentials[0].token.is_bound);
-            assert_eq!(settings.routes[0].route.inject.scheme, "Bearer");
+            assert_eq!(settings.routes[0].route.inject.scheme(), Some("Bearer"));
         }
         let settings = good("dpop = true", "");
         assert!(matches!(settings.credentials[0].oauth.dpop, Some(KeySource::Generated)));
-        assert!(settings.credentials[0].token.is_bound && settings.credentials[0].oauth.token_is_b64);
-        assert_eq!(settings.routes[0].route.inject.scheme, "DPoP");
+        assert!(settings.credentials[0].token.is_bound && settings.credentials[0].oauth.legal.bearer);
+        assert_eq!(settings.routes[0].route.inject.scheme(), Some("DPoP"));
         let settings = good(&with_key(&key(), "algorithm = \"ES256\""), "");
         let Some(KeySource::Given { algorithm, .. }) = settings.credentials[0].oauth.dpop else { panic!() };
         assert_eq!(algorithm, Some(Algorithm::Es256));

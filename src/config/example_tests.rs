@@ -92,6 +92,12 @@ fn the_example_shows_every_key_that_is_obeyed() {
     // A list of tables that is empty by default cannot be shown twice.
     shown.extend(["status", "contains"].map(|key| format!("credentials.*.rejection.body.{key}")));
     assert!(EXAMPLE.contains("[{ status = 403, contains = "));
+    // Nor can places of which only one can be chosen.
+    let places = ["response.access_token_header", "response.access_token_cookie", "inject.cookie", "inject.query"];
+    for place in places {
+        assert!(EXAMPLE.contains(&format!("\n# {} = ", place.split('.').next_back().unwrap())), "{place}");
+        shown.insert(format!("credentials.*.{place}"));
+    }
     for (path, keys) in tables::ALL {
         for key in keys.obeyed {
             assert!(shown.contains(&reader::dotted(path, key)), "{path}.{key} is not shown");

@@ -8,7 +8,8 @@ use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, tls, value};
-use crate::proxy::settings::Callers;
+use crate::oauth::settings::Legal;
+use crate::proxy::settings::{Callers, Inject};
 use crate::reason::Reason;
 
 pub(super) const KEYS: Keys = Keys {
@@ -219,7 +220,8 @@ fn check_unused(context: &Context<'_>, credentials: &[credential::Credential], r
     }
 }
 
-/// A token that some route sends with the scheme Bearer or DPoP must be a b64token (RFC 6750 §2.1, RFC 9449 §7.1).
+/// A token must be legal wherever some route puts it: with the schemes Bearer and DPoP it is a b64token (RFC 6750 §2.1, RFC 9449
+/// §7.1).
 fn finish_credentials(
     credentials: Vec<credential::Credential>,
     routes: &[route::Route],
@@ -227,13 +229,21 @@ fn finish_credentials(
     let finish = |credential: credential::Credential| {
         let mut settings = credential.settings?;
         let users = routes.iter().filter(|route| route.credential.as_ref() == Some(&credential.name));
-        let mut schemes: Vec<_> = users.map(|route| route.scheme.as_str()).collect();
-        if schemes.is_empty() {
-            schemes.push(&credential.inject.scheme);
+        let mut places: Vec<_> = users.map(|route| &route.inject).collect();
+        if places.is_empty() {
+            places.push(&credential.inject);
         }
-        settings.oauth.token_is_b64 =
-            schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("dpop"));
+        settings.oauth.legal = legal(&places);
         Some(settings)
     };
     credentials.into_iter().map(finish).collect()
+}
+
+fn legal(places: &[&Inject]) -> Legal {
+    let mut schemes = places.iter().filter_map(|place| place.scheme());
+    Legal {
+        bearer: schemes.any(|scheme| scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("dpop")),
+        header: places.iter().any(|place| place.header().is_some()),
+        cookie: places.iter().any(|place| matches!(place, Inject::Cookie(_))),
+    }
 }

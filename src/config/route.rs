@@ -9,7 +9,7 @@ use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{ListenAddress, Timeouts};
 use super::{callers, dpop, fields, inject, rejection, timeouts, tls, value, ways, words};
-use crate::proxy::settings::{self, Callers, HeaderCase};
+use crate::proxy::settings::{self, Callers, HeaderCase, Inject};
 use crate::reason::Reason;
 use crate::upstream::Protocol;
 
@@ -53,7 +53,7 @@ pub(super) struct Route {
     pub(super) host: Option<String>,
     pub(super) path: String,
     pub(super) credential: Option<String>,
-    pub(super) scheme: String,
+    pub(super) inject: Inject,
     /// Whether rules of its own say who may call from other machines.
     pub(super) says_who: bool,
 }
@@ -91,7 +91,7 @@ pub(super) fn read(
     let strip_path = reader.boolean("strip_path").unwrap_or(true);
     let keep_host = reader.boolean("keep_host").unwrap_or(false);
     let timeouts = timeouts::of_route(&reader.table("timeouts", &timeouts::ROUTE_KEYS), general);
-    let injected = credential.is_some().then_some(&inject.header);
+    let injected = inject.header().filter(|_| credential.is_some());
     let proof = is_bound.then_some(&crate::dpop::FIELD);
     let fields = fields::read(&reader.table("headers", &fields::KEYS), &[injected, proof]);
     let cases = &[("lower", HeaderCase::Lower), ("preserve", HeaderCase::Preserve)];
@@ -102,7 +102,7 @@ pub(super) fn read(
         upgrades.map_or_else(|| vec!["websocket".to_owned()], |names| names.into_iter().map(|(n, _)| n).collect());
     let credential = credential.map(|credential| credential.name.clone());
     let listen: Vec<_> = listeners.iter().map(|listener| listener.address.clone()).collect();
-    let scheme = inject.scheme.clone();
+    let own_inject = inject.clone();
     let callers = callers::of_route(&reader.table("callers", &callers::ROUTE_KEYS), callers, name);
     let says_who = callers.as_ref().is_some_and(|callers| callers.from.is_some() || callers.key.is_some());
     let settings = upstream.map(|(upstream, origin)| settings::Route {
@@ -131,7 +131,7 @@ pub(super) fn read(
         host,
         path,
         credential,
-        scheme,
+        inject: own_inject,
         says_who,
     }
 }

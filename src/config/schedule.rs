@@ -1,4 +1,5 @@
-//! `[credentials.*.refresh]`: when a token is renewed, and how long a request waits for one.
+//! `[credentials.*.refresh]`: when a token is renewed, and how long a request waits for one. What describes the refresh request in
+//! it is read by `refresh`.
 
 use std::time::Duration;
 
@@ -6,8 +7,23 @@ use super::reader::{Keys, Reader};
 use super::value;
 use crate::token::settings::Early;
 
-pub(super) const KEYS: Keys =
-    Keys { name: "[credentials.NAME.refresh]", obeyed: &["early", "wait"], later: &[], protective: &[] };
+pub(super) const KEYS: Keys = Keys {
+    name: "[credentials.NAME.refresh]",
+    obeyed: &[
+        "early",
+        "wait",
+        "endpoint",
+        "allow_plain_http",
+        "method",
+        "encoding",
+        "grant_type",
+        "token_field",
+        "params",
+        "headers",
+    ],
+    later: &[],
+    protective: &[],
+};
 
 const WAIT: Duration = Duration::from_secs(10);
 

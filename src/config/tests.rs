@@ -72,7 +72,7 @@ fn the_smallest_file_is_complete() {
     let ClientAuthentication::Basic { encoding, .. } = oauth.client else { panic!("{oauth:?}") };
     assert_eq!(encoding, BasicEncoding::Form);
     assert!(!settings.credentials[0].token.lockout);
-    assert!(oauth.use_refresh_token && oauth.token_is_b64);
+    assert!(oauth.use_refresh_token && oauth.legal.bearer);
     assert!(settings.workers >= 1 && settings.workers <= 4);
     assert_eq!(settings.warnings, Vec::<String>::new());
 }
@@ -126,10 +126,13 @@ fn a_route_overrides_its_credential_key_by_key() {
     let route = &settings.routes[0].route;
     assert_eq!(route.rejection.status, [401, 419]);
     assert_eq!(route.rejection.replay, Replay::Idempotent);
-    assert_eq!((route.inject.header.as_str(), route.inject.scheme.as_str()), ("x-api-key", ""));
+    assert_eq!(
+        (route.inject.header().map(http::HeaderName::as_str), route.inject.scheme()),
+        (Some("x-api-key"), Some(""))
+    );
     let credential = &settings.credentials[0];
     assert_eq!(credential.token.gap, Duration::from_secs(300));
-    assert!(!credential.oauth.token_is_b64, "the only route sends the token without the scheme Bearer");
+    assert!(!credential.oauth.legal.bearer, "the only route sends the token without the scheme Bearer");
 }
 
 #[test]

@@ -1,16 +1,14 @@
 //! Reading a success: where the token is, and whether it can be used.
 //!
-//! Owns the rules for what is accepted from a token endpoint (RFC 6749 §5.1, RFC 6750 §2.1). Refuses whatever two
-//! readers could read differently: a member that comes twice, text that is not UTF-8, a body that is compressed.
+//! Owns the rules for what is accepted from a token endpoint (RFC 6749 §5.1, RFC 6750 §2.1), wherever in the answer it stands.
+//! Refuses a token that could mean something else in the place where it will be sent, and a field that comes twice.
 
-use std::fmt;
+use http::header::{HeaderMap, HeaderName};
+use serde_json::Value;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
-
-use super::Issued;
 use super::lifetime::{self, Sources, WallTimes, lifetime};
-use super::settings::{ResponseShape, Settings};
+use super::settings::{Elsewhere, Format, Legal, ResponseShape, Settings};
+use super::{Issued, format, jar};
 use crate::dpop::SCHEME;
 use crate::secret::Secret;
 
@@ -41,27 +39,33 @@ pub(super) enum Defect {
     },
 }
 
-/// Reads the answer to a token request.
-pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Result<Issued, Defect> {
+/// Reads the answer to a token request: its body and its header fields.
+pub(super) fn read(body: &[u8], headers: &HeaderMap, settings: &Settings, times: &WallTimes) -> Result<Issued, Defect> {
     let shape = &settings.response;
-    let text = text(body)?;
-    let mut answer = if shape.access_token.is_empty() { whole(text) } else { parse(text)? };
-    let token = match take_text(&mut answer, &shape.access_token) {
-        Ok(token) => token,
-        Err(why) => return Err(Defect::NoToken { why: format!("{why}{}", names(&answer)), answer }),
+    let found = match &shape.elsewhere {
+        None => in_body(body, headers, shape)?,
+        Some(elsewhere) => {
+            // What else the body says is welcome, but need not be there.
+            let answer = format::parse(body, headers, shape.format).unwrap_or_default();
+            match outside(elsewhere, headers, times) {
+                Ok((token, cookie_life)) => Found { token, cookie_life, answer },
+                Err(why) => return Err(Defect::NoToken { why, answer }),
+            }
+        }
     };
+    let Found { token, cookie_life, mut answer } = found;
     let token_type = sibling(&answer, shape, "token_type");
-    let must_be_bearer = settings.token_is_b64 && settings.dpop.is_none();
-    let checked =
-        check_token(token.expose(), settings.token_is_b64).and_then(|()| check_type(token_type, must_be_bearer));
+    let must_be_bearer = settings.legal.bearer && settings.dpop.is_none();
+    let checked = check_token(token.expose(), settings.legal).and_then(|()| check_type(token_type, must_be_bearer));
     if let Err(why) = checked {
         return Err(Defect::NoToken { why, answer });
     }
     let bound = if settings.dpop.is_some() { check_bound(token_type) } else { Ok(()) };
     let sources = Sources {
-        expires_in: answer.pointer(&shape.expires_in).and_then(lifetime::expires_in),
-        expires_at: shape.expires_at.as_ref().and_then(|at| answer.pointer(at)).and_then(lifetime::expires_at),
+        expires_in: format::at(&answer, &shape.expires_in).and_then(lifetime::expires_in),
+        expires_at: shape.expires_at.as_ref().and_then(|at| format::at(&answer, at)).and_then(lifetime::expires_at),
         claims: lifetime::claims(token.expose()),
+        cookie: cookie_life,
     };
     let Some(lifetime) = lifetime(&sources, times, shape.default_lifetime) else {
         return Err(Defect::NoToken { why: "the token has already expired".to_owned(), answer });
@@ -78,54 +82,63 @@ pub(super) fn read(body: &[u8], settings: &Settings, times: &WallTimes) -> Resul
     Ok(Issued { access_token: token, lifetime, refresh_token, scope, key: None })
 }
 
-/// A JSON document that means one thing.
-///
-/// # Errors
-/// What is wrong with it, without any of its text.
-pub(super) fn document(body: &[u8]) -> Result<Value, String> {
-    text(body).and_then(parse).map_err(|defect| match defect {
-        Defect::NotUnderstood(why) | Defect::NoToken { why, .. } | Defect::NotBound { why, .. } => why,
-    })
+/// A token and what came with it.
+struct Found {
+    token: Secret,
+    /// How long its cookie lives, in seconds.
+    cookie_life: Option<f64>,
+    answer: Value,
 }
 
-fn text(body: &[u8]) -> Result<&str, Defect> {
-    let not_understood = |why: &str| Defect::NotUnderstood(why.to_owned());
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    if body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") {
-        return Err(not_understood("it is UTF-16 text"));
-    }
-    let text = std::str::from_utf8(body).map_err(|_| not_understood("it is not UTF-8 text"))?.trim();
-    match text {
-        "" => Err(not_understood("empty body")),
-        text if text.starts_with('<') => Err(not_understood("it is a page (HTML or XML) and not JSON")),
-        text => Ok(text),
+fn in_body(body: &[u8], headers: &HeaderMap, shape: &ResponseShape) -> Result<Found, Defect> {
+    let is_whole = shape.access_token.is_empty() && matches!(shape.format, Format::Auto | Format::Json);
+    let answer = if is_whole { format::whole(body) } else { format::parse(body, headers, shape.format) };
+    let mut answer = answer.map_err(Defect::NotUnderstood)?;
+    match take_text(&mut answer, &shape.access_token) {
+        Ok(token) => Ok(Found { token, cookie_life: None, answer }),
+        Err(why) => Err(Defect::NoToken { why: format!("{why}{}", names(&answer)), answer }),
     }
 }
 
-/// The whole answer is the token: a JSON text, or text as it is.
-fn whole(text: &str) -> Value {
-    match serde_json::from_str(text) {
-        Ok(value @ (Value::String(_) | Value::Object(_) | Value::Array(_) | Value::Null | Value::Bool(_))) => value,
-        Ok(Value::Number(_)) | Err(_) => Value::String(text.to_owned()),
-    }
-}
-
-fn parse(text: &str) -> Result<Value, Defect> {
-    match serde_json::from_str::<Unambiguous>(text) {
-        Ok(answer) => Ok(answer.0),
-        // The place of the mistake may be told; serde_json shows nothing of the text itself.
-        Err(error) if error.is_eof() => Err(Defect::NotUnderstood("the JSON is cut off".to_owned())),
-        Err(error) if text.contains("access_token=") => {
-            Err(Defect::NotUnderstood(format!("it is form-encoded and not JSON ({error})")))
+/// The token in a header field or a cookie, and how long the latter lives.
+fn outside(elsewhere: &Elsewhere, headers: &HeaderMap, times: &WallTimes) -> Result<(Secret, Option<f64>), String> {
+    match elsewhere {
+        Elsewhere::Header(name) => Ok((in_header(headers, name)?, None)),
+        Elsewhere::Cookie(name) => {
+            let cookie = jar::the_one(headers, name, times.date.unwrap_or(times.arrived));
+            let cookie = cookie.ok_or_else(|| format!("it sets no cookie {name}"))?;
+            let life = lifetime::of_cookie(cookie.max_age, cookie.expires, times);
+            Ok((Secret::new(cookie.bare_value()), life))
         }
-        Err(error) => Err(Defect::NotUnderstood(format!("it is not valid JSON ({error})"))),
+    }
+}
+
+/// A token in a header field, without the scheme that some servers put before it.
+fn in_header(headers: &HeaderMap, name: &HeaderName) -> Result<Secret, String> {
+    let text = header_value(headers, name)?;
+    let is_scheme = |word: &str| word.eq_ignore_ascii_case("bearer");
+    let bare = text.split_once(' ').filter(|(scheme, _)| is_scheme(scheme)).map_or(text, |(_, token)| token.trim());
+    Ok(Secret::new(bare))
+}
+
+/// The one value of a header field.
+pub(super) fn header_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, String> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next().ok_or_else(|| format!("it has no header field {name}"))?;
+    if values.any(|other| other != first) {
+        return Err(format!("its header field {name} comes several times"));
+    }
+    match first.to_str().map(str::trim) {
+        Ok("") => Err(format!("its header field {name} is empty")),
+        Ok(text) => Ok(text),
+        Err(_) => Err(format!("its header field {name} is not ASCII text")),
     }
 }
 
 /// Takes the text at `pointer` out of the answer, so that no second copy stays.
-fn take_text(answer: &mut Value, pointer: &str) -> Result<Secret, String> {
+pub(super) fn take_text(answer: &mut Value, pointer: &str) -> Result<Secret, String> {
     let place = if pointer.is_empty() { "the whole answer" } else { pointer };
-    match answer.pointer_mut(pointer) {
+    match format::at_mut(answer, pointer) {
         None => Err(format!("there is no {place}")),
         Some(Value::Null) => Err(format!("{place} is null")),
         Some(found @ Value::String(_)) => match found.take() {
@@ -137,7 +150,7 @@ fn take_text(answer: &mut Value, pointer: &str) -> Result<Secret, String> {
 }
 
 /// `; it has: data, status`: what a person needs to write the right pointer.
-fn names(answer: &Value) -> String {
+pub(super) fn names(answer: &Value) -> String {
     let Some(members) = answer.as_object() else { return String::new() };
     let is_name = |name: &&String| {
         (1..=24).contains(&name.len())
@@ -150,19 +163,26 @@ fn names(answer: &Value) -> String {
 /// A member beside the access token.
 fn sibling<'a>(answer: &'a Value, shape: &ResponseShape, name: &str) -> Option<&'a Value> {
     let (parent, _) = shape.access_token.rsplit_once('/')?;
-    answer.pointer(parent)?.get(name)
+    format::at(answer, &format!("{parent}/{name}"))
 }
 
-/// Whether the token can stand in a header without meaning anything else there.
-fn check_token(token: &str, is_b64: bool) -> Result<(), String> {
+/// Whether the token can stand wherever it will be put without meaning anything else there.
+fn check_token(token: &str, legal: Legal) -> Result<(), String> {
+    if token.is_empty() {
+        return Err("the token is empty".to_owned());
+    }
     if token.len() > LONGEST_TOKEN {
         return Err(format!("the token is longer than {} KiB", LONGEST_TOKEN / 1024));
     }
-    if is_b64 && !is_b64token(token) {
+    if legal.bearer && !is_b64token(token) {
         return Err("the token has characters that no bearer token may have (RFC 6750 section 2.1)".to_owned());
     }
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if legal.header && !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("the token has characters that no header may carry".to_owned());
+    }
+    // RFC 6265 §4.1.1, cookie-octet.
+    if legal.cookie && !token.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)) {
+        return Err("the token has characters that no cookie may carry (RFC 6265 section 4.1.1)".to_owned());
     }
     Ok(())
 }
@@ -203,71 +223,6 @@ fn check_bound(token_type: Option<&Value>) -> Result<(), String> {
     }
 }
 
-/// JSON in which no member comes twice: "parameters MUST NOT be included more than once" (RFC 6749 §3.2).
-struct Unambiguous(Value);
-
-impl<'de> Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UnambiguousVisitor).map(Self)
-    }
-}
-
-struct UnambiguousVisitor;
-
-impl<'de> Visitor<'de> for UnambiguousVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::from(value))
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element::<Unambiguous>()? {
-            list.push(item.0);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, value)) = entries.next_entry::<String, Unambiguous>()? {
-            if members.insert(name, value.0).is_some() {
-                return Err(A::Error::custom("a member comes twice"));
-            }
-        }
-        Ok(Value::Object(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
@@ -284,7 +239,8 @@ mod tests {
     fn issued(body: &str, change: impl FnOnce(&mut Settings)) -> Issued {
         let mut settings = settings();
         change(&mut settings);
-        read(body.as_bytes(), &settings, &times()).unwrap_or_else(|defect| panic!("{body} gave {defect:?}"))
+        read(body.as_bytes(), &HeaderMap::new(), &settings, &times())
+            .unwrap_or_else(|defect| panic!("{body} gave {defect:?}"))
     }
 
     fn check_defect(body: impl AsRef<[u8]>, understood: bool, words: &str, change: impl FnOnce(&mut Settings)) {
@@ -292,7 +248,7 @@ mod tests {
         change(&mut settings);
         let body = body.as_ref();
         let shown = String::from_utf8_lossy(body.get(..80).unwrap_or(body)).into_owned();
-        let why = match read(body, &settings, &times()) {
+        let why = match read(body, &HeaderMap::new(), &settings, &times()) {
             Ok(_) => panic!("{shown} was accepted"),
             Err(Defect::NotUnderstood(why)) => {
                 assert!(!understood, "{shown} should have been understood, gave {why}");
@@ -377,7 +333,7 @@ mod tests {
 
     #[test]
     fn other_schemes_take_any_visible_ascii() {
-        let other = |s: &mut Settings| s.token_is_b64 = false;
+        let other = |s: &mut Settings| s.legal.bearer = false;
         assert_eq!(issued(&with_token("a|b,\"c"), other).access_token.expose(), "a|b,\"c");
         assert_eq!(issued(r#"{"access_token":"a","token_type":"MAC"}"#, other).access_token.expose(), "a");
         check_defect(with_token("a b"), true, "no header", other);
@@ -415,7 +371,7 @@ mod tests {
         check_defect("<html>Log in</html>", false, "page", |_| {});
         check_defect(r#"{"access_token":"a"#, false, "cut off", |_| {});
         check_defect(r#"{"access_token":"a"} x"#, false, "not valid JSON", |_| {});
-        check_defect("access_token=a&token_type=bearer", false, "form-encoded", |_| {});
+        check_defect("access_token=a&token_type=bearer", false, "not valid JSON", |s| s.response.format = Format::Json);
         check_defect(r#"{"access_token":"a","access_token":"b"}"#, false, "a member comes twice", |_| {});
         check_defect(r#"{"access_token":"a","x":{"y":1,"y":1}}"#, false, "a member comes twice", |_| {});
         check_defect(format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)), false, "recursion limit", |_| {});
@@ -423,6 +379,72 @@ mod tests {
         check_defect(b"\xff\xfe{\0}\0", false, "UTF-16", |_| {});
         check_defect(b"{\"access_token\":\"\xff\"}", false, "not UTF-8", |_| {});
         check_defect(b"\x1f\x8b\x08\0\0", false, "not UTF-8", |_| {});
+    }
+
+    #[test]
+    fn forms_and_xml_are_read_like_json() {
+        let form =
+            issued("access_token=abc&expires=120&refresh_token=r", |s| s.response.expires_in = "/expires".to_owned());
+        assert_eq!((form.access_token.expose(), form.lifetime.as_secs()), ("abc", 120));
+        assert_eq!(form.refresh_token.unwrap().expose(), "r");
+        let xml = "<s:Envelope xmlns:s=\"urn:s\"><s:Body><Login><token t=\"x\">abc</token><expires_in>60</expires_in></Login></s:Body></s:Envelope>";
+        let xml = issued(xml, |s| {
+            s.response.access_token = "/Envelope/Body/Login/token".to_owned();
+            s.response.expires_in = "/Envelope/Body/Login/expires_in".to_owned();
+        });
+        assert_eq!((xml.access_token.expose(), xml.lifetime.as_secs()), ("abc", 60));
+        let twice = "<oauth><access_token>a</access_token><access_token>b</access_token></oauth>";
+        let pointed = |s: &mut Settings| s.response.access_token = "/oauth/access_token".to_owned();
+        check_defect(twice, true, "/oauth/access_token is not a text", pointed);
+        check_defect("<oauth><token>a</token></oauth>", true, "the answer has: oauth", pointed);
+    }
+
+    #[test]
+    fn a_token_may_come_outside_of_the_body() {
+        let read = |lines: &[(&'static str, &'static str)], body: &str, elsewhere: Elsewhere| {
+            let mut settings = settings();
+            settings.response.elsewhere = Some(elsewhere);
+            let name = |name| HeaderName::from_static(name);
+            let headers: HeaderMap = lines.iter().map(|(n, value)| (name(n), value.parse().unwrap())).collect();
+            match read(body.as_bytes(), &headers, &settings, &times()) {
+                Ok(issued) => Ok((issued.access_token.expose().to_owned(), issued.lifetime.as_secs())),
+                Err(Defect::NoToken { why, .. } | Defect::NotBound { why, .. } | Defect::NotUnderstood(why)) => Err(why),
+            }
+        };
+        let header = || Elsewhere::Header(HeaderName::from_static("x-auth-token"));
+        let cookie = || Elsewhere::Cookie("SID".to_owned());
+        let token = |token: &str, lifetime| Ok((token.to_owned(), lifetime));
+        assert_eq!(read(&[("x-auth-token", "abc")], "", header()), token("abc", 3600));
+        assert_eq!(read(&[("x-auth-token", "Bearer abc")], "{\"expires_in\":60}", header()), token("abc", 60));
+        assert_eq!(read(&[("x-auth-token", "a"), ("x-auth-token", "a")], "<html>", header()), token("a", 3600));
+        let several = read(&[("x-auth-token", "a"), ("x-auth-token", "b")], "", header());
+        assert!(several.unwrap_err().contains("several times"));
+        assert!(read(&[], "{}", header()).unwrap_err().contains("no header field x-auth-token"));
+        assert!(read(&[("x-auth-token", "a b")], "", header()).unwrap_err().contains("RFC 6750"));
+        assert_eq!(read(&[("set-cookie", "SID=abc; Path=/; Max-Age=90")], "", cookie()), token("abc", 90));
+        assert_eq!(read(&[("set-cookie", "SID=\"abc\"; Secure")], "", cookie()), token("abc", 3600));
+        assert_eq!(read(&[("set-cookie", "SID=old"), ("set-cookie", "SID=new")], "", cookie()), token("new", 3600));
+        assert!(read(&[("set-cookie", "SID=; Max-Age=0")], "", cookie()).unwrap_err().contains("no cookie SID"));
+        assert!(read(&[("set-cookie", "sid=a")], "", cookie()).unwrap_err().contains("no cookie SID"));
+    }
+
+    #[test]
+    fn a_token_must_be_legal_where_it_is_sent() {
+        let any = Legal::default();
+        for (token, legal) in
+            [("a|b", Legal { header: true, ..any }), ("a b\u{e4}\n", any), ("a=b/c", Legal { cookie: true, ..any })]
+        {
+            assert_eq!(check_token(token, legal), Ok(()), "{token}");
+        }
+        for (token, legal, words) in [
+            ("a b", Legal { header: true, ..any }, "no header"),
+            ("a;b", Legal { cookie: true, ..any }, "no cookie"),
+            ("a\"b", Legal { cookie: true, ..any }, "no cookie"),
+            ("a b", Legal { cookie: true, ..any }, "no cookie"),
+            ("", any, "empty"),
+        ] {
+            assert!(check_token(token, legal).unwrap_err().contains(words), "{token}");
+        }
     }
 
     #[test]
@@ -447,19 +469,19 @@ mod tests {
     fn a_token_that_has_already_expired_is_not_used() {
         let body = with_token("e30.eyJleHAiOjE2NTY1NzYwMzh9.c2ln");
         let times = WallTimes { date: Some(SystemTime::now()), ..times() };
-        let defect = read(body.as_bytes(), &settings(), &times).unwrap_err();
+        let defect = read(body.as_bytes(), &HeaderMap::new(), &settings(), &times).unwrap_err();
         assert!(matches!(defect, Defect::NoToken { why, .. } if why.contains("expired")));
     }
 
     proptest! {
         #[test]
         fn no_answer_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read(&body, &settings(), &times());
+            let _ = read(&body, &HeaderMap::new(), &settings(), &times());
         }
 
         #[test]
         fn no_token_that_is_accepted_can_break_a_header(token in any::<String>()) {
-            if let Ok(issued) = read(with_token(&token).as_bytes(), &settings(), &times()) {
+            if let Ok(issued) = read(with_token(&token).as_bytes(), &HeaderMap::new(), &settings(), &times()) {
                 let token = issued.access_token.expose();
                 prop_assert!(http::HeaderValue::from_str(&["Bearer ", token].concat()).is_ok());
                 prop_assert!(token.bytes().all(|c| c.is_ascii_graphic()));

@@ -13,11 +13,11 @@ use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri};
 use http_body_util::Full;
 use serde_json::Value;
-use tokio::time::Instant;
 
-use super::answer;
+use super::format;
 use super::request::USER_AGENT;
-use super::send::{self, Body, NoAnswer};
+use super::send::{self, Body, Deadline, NoAnswer};
+use super::settings::Format;
 use crate::clock::{Clock, Moment};
 use crate::reason::Reason;
 use crate::upstream::{Origin, Scheme, Ways};
@@ -60,8 +60,7 @@ struct Known {
 pub(super) struct Means<'a> {
     pub(super) ways: &'a Ways,
     pub(super) clock: &'a Clock,
-    /// For all of them together.
-    pub(super) limit: Duration,
+    pub(super) deadline: Deadline,
 }
 
 impl Discovery {
@@ -112,10 +111,8 @@ impl Discovery {
     /// Asks for one document after the other until one is there.
     async fn read(&self, means: Means<'_>) -> Result<(Metadata, Duration), NoAnswer> {
         let mut failure = None;
-        let begun = Instant::now();
         for location in locations(&self.identifier) {
-            let left = Means { limit: means.limit.saturating_sub(begun.elapsed()), ..means };
-            match self.read_one(&location, left).await {
+            match self.read_one(&location, means).await {
                 Ok(found) => return Ok(found),
                 // The first place is the one that most servers have; its failure is what a person should see.
                 Err(Miss::Absent(error)) => failure = failure.or(Some(error)),
@@ -129,7 +126,7 @@ impl Discovery {
         let origin = Origin::of(location).map_err(|error| Miss::Broken(unusable(&error.to_string())))?;
         let connector = means.ways.to(&origin).map_err(|error| Miss::Broken(unusable(&error.to_string())))?;
         let request = request(location, &origin).map_err(|error| Miss::Broken(unusable(&error.to_string())))?;
-        let answer = send::exchange(&connector, request, means.limit, means.clock).await.map_err(Miss::Broken)?;
+        let answer = send::exchange(&connector, request, means.deadline, means.clock).await.map_err(Miss::Broken)?;
         let status = answer.status;
         if status != StatusCode::OK {
             let failure = unusable(&format!("{location} answered {}", status.as_u16()));
@@ -139,7 +136,8 @@ impl Discovery {
         let Body::Whole(body) = &answer.body else {
             return Err(Miss::Broken(unusable(&format!("{location} did not answer in full"))));
         };
-        let document = answer::document(body).map_err(|why| Miss::Absent(unusable(&format!("{location}: {why}"))))?;
+        let document = format::parse(body, &answer.headers, Format::Json)
+            .map_err(|why| Miss::Absent(unusable(&format!("{location}: {why}"))))?;
         let metadata = self.believe(&document).map_err(|why| Miss::Broken(unusable(&format!("{location}: {why}"))))?;
         Ok((metadata, age(&answer.headers)))
     }

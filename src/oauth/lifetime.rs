@@ -1,7 +1,7 @@
 //! How long a token lives: pure arithmetic over what the answer says.
 //!
 //! Owns the order of the sources (DESIGN section 4): `expires_in`, else an absolute time, else the token's own JWT
-//! claims, else the configured default. A lifetime is only ever shortened: where the JWT ends earlier than the answer
+//! claims, else what the cookie says that carries it, else the configured default. A lifetime is only ever shortened: where the JWT ends earlier than the answer
 //! says, the JWT is believed. What is null, not numeric, or not positive counts as absent.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,6 +31,8 @@ pub(super) struct Sources {
     /// Seconds since 1970.
     pub(super) expires_at: Option<f64>,
     pub(super) claims: Option<Claims>,
+    /// Seconds that the token's cookie lives, positive.
+    pub(super) cookie: Option<f64>,
 }
 
 /// The times in a JSON Web Token (RFC 7519 §4.1), seconds since 1970.
@@ -65,7 +67,7 @@ pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) 
         (Some(said), Some(claimed), Some(Claims { iat: Some(_), .. })) => said.min(claimed),
         (Some(said), _, _) => said,
         (None, Some(claimed), _) => claimed,
-        (None, None, _) => default.as_secs_f64(),
+        (None, None, _) => sources.cookie.unwrap_or(default.as_secs_f64()),
     };
     // Some endpoints hand out the same token until it expires; then `exp - iat` is more than what is left. Only a
     // clock that both sides share can tell that from a fresh token and a wrong clock.
@@ -123,6 +125,15 @@ pub(super) fn claims(token: &str) -> Option<Claims> {
     Some(Claims { exp, iat: payload.get("iat").and_then(number).and_then(positive) })
 }
 
+/// How long a cookie lives, in seconds: `Max-Age` goes before `Expires` (RFC 6265 §5.3), and that is a time of the server's clock.
+pub(super) fn of_cookie(max_age: Option<i64>, expires: Option<SystemTime>, times: &WallTimes) -> Option<f64> {
+    match (max_age, expires) {
+        (Some(seconds), _) => positive(seconds as f64),
+        (None, Some(at)) => positive(since_1970(at) - since_1970(times.date.unwrap_or(times.arrived))),
+        (None, None) => None,
+    }
+}
+
 fn positive(seconds: f64) -> Option<f64> {
     (seconds > 0.0).then_some(seconds)
 }
@@ -155,6 +166,7 @@ mod tests {
             expires_in: answer.get("expires_in").and_then(expires_in),
             expires_at: answer.get("expires_at").and_then(expires_at),
             claims: claims(token),
+            cookie: None,
         }
     }
 
@@ -183,6 +195,19 @@ mod tests {
             row(absent, 3600.0);
         }
         check(&json!({}), &json!({}), 3600.0);
+    }
+
+    #[test]
+    fn a_cookie_says_how_long_it_lives_if_nothing_else_does() {
+        let date = Some(UNIX_EPOCH + Duration::from_secs(NOW - 1000));
+        let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(of_cookie(Some(90), at(NOW), &times()), Some(90.0));
+        assert_eq!(of_cookie(None, at(NOW + 90), &times()), Some(90.0));
+        assert_eq!(of_cookie(None, at(NOW - 910), &WallTimes { date, ..times() }), Some(90.0));
+        assert_eq!(of_cookie(None, None, &times()), None);
+        let with = |expires_in| Sources { expires_in, cookie: Some(90.0), ..Sources::default() };
+        assert_eq!(lifetime(&with(None), &times(), DEFAULT), Some(Duration::from_secs(90)));
+        assert_eq!(lifetime(&with(Some(30.0)), &times(), DEFAULT), Some(Duration::from_secs(30)));
     }
 
     #[test]
@@ -265,6 +290,7 @@ mod tests {
                 expires_in: expires_in.map(value).as_ref().and_then(super::expires_in),
                 expires_at: expires_at.map(value).as_ref().and_then(super::expires_at),
                 claims: claims(&jwt(&json!({ "exp": exp, "iat": iat }))),
+                cookie: None,
             };
             let date = Some(UNIX_EPOCH + Duration::from_secs(skew.into()));
             if let Some(found) = lifetime(&sources, &WallTimes { date, ..times() }, DEFAULT) {

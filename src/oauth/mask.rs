@@ -47,17 +47,20 @@ impl Mask {
         for secret in tokens {
             mask.guard(secret.expose());
         }
-        for secret in &material.doubtful {
-            if secret.expose().trim().chars().count() >= SHORTEST {
-                mask.guard(secret.expose());
-            }
-        }
+        material.doubtful.iter().for_each(|secret| mask.doubt(secret));
         if let Client::Basic { id, secret, .. } = &material.client {
             for encoding in [BasicEncoding::Form, BasicEncoding::Raw] {
                 mask.add(&basic_pair(id.expose(), secret.expose(), encoding));
             }
         }
         mask
+    }
+
+    /// Masks what may be a secret, if it is long enough to be one.
+    pub(super) fn doubt(&mut self, secret: &Secret) {
+        if secret.expose().trim().chars().count() >= SHORTEST {
+            self.guard(secret.expose());
+        }
     }
 
     fn guard(&mut self, secret: &str) {

@@ -6,9 +6,13 @@
 use http::HeaderName;
 use ring::digest;
 
+use super::Grant;
 use super::assertion::AssertionMaterial;
 use super::dpop::KeySource;
-use super::settings::{BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantProof, Param, Settings};
+use super::session::{Carried, Missing, Session};
+use super::settings::{
+    BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantProof, Param, Reference, Settings, Shape,
+};
 use crate::secret::{Secret, SecretError, SecretSource};
 
 /// The values of one token request. Lives as long as the request.
@@ -19,7 +23,11 @@ pub(super) struct Material {
     pub(super) username: Option<Secret>,
     pub(super) password: Option<Secret>,
     pub(super) params: Vec<(String, Value)>,
-    pub(super) headers: Vec<(HeaderName, Secret)>,
+    pub(super) headers: Vec<(HeaderName, Value)>,
+    /// The steps before the token request, in their order.
+    pub(super) steps: Vec<Values>,
+    /// The refresh request, if it has a shape of its own.
+    pub(super) refresh: Option<Values>,
     /// What was declared secret: no text may show it, however short it is.
     pub(super) guarded: Vec<Secret>,
     /// The key that proofs are signed with, as far as it identifies this way to get tokens.
@@ -68,11 +76,20 @@ pub(super) enum Proof {
     Exchange(Vec<(&'static str, Secret)>),
 }
 
-/// A value of `params`.
+/// A value of `params` or `headers`.
 #[derive(Debug)]
 pub(super) enum Value {
     Text(Secret),
     Json(serde_json::Value),
+    /// Known only once the login has come so far.
+    Login(Reference),
+}
+
+/// The fields and header fields of one request.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    pub(super) params: Vec<(String, Value)>,
+    pub(super) headers: Vec<(HeaderName, Value)>,
 }
 
 impl Material {
@@ -85,6 +102,8 @@ impl Material {
             password: None,
             params: Vec::new(),
             headers: Vec::new(),
+            steps: Vec::new(),
+            refresh: None,
             guarded: Vec::new(),
             doubtful: Vec::new(),
             dpop: None,
@@ -104,16 +123,14 @@ impl Material {
             material.guarded.push(password.clone());
             material.password = Some(password);
         }
-        for (name, param) in &settings.params {
-            let value = match param {
-                Param::Text(source) => Value::Text(material.read_either(source).await?),
-                Param::Json(value) => Value::Json(value.clone()),
-            };
-            material.params.push((name.clone(), value));
+        Values { params: material.params, headers: material.headers } =
+            material.read_values(&settings.params, &settings.headers).await?;
+        for step in &settings.login.steps {
+            let values = material.read_values(&step.shape.params, &step.shape.headers).await?;
+            material.steps.push(values);
         }
-        for (name, source) in &settings.headers {
-            let value = material.read_either(source).await?;
-            material.headers.push((name.clone(), value));
+        if let Some(refresh) = &settings.login.refresh {
+            material.refresh = Some(material.read_values(&refresh.shape.params, &refresh.shape.headers).await?);
         }
         material.dpop = match &settings.dpop {
             Some(KeySource::Given { key, .. }) => Some(key.read().await?),
@@ -121,6 +138,34 @@ impl Material {
             None => None,
         };
         Ok(material)
+    }
+
+    /// Puts in what the token request refers to: what the login has brought, and the refresh token in use.
+    pub(super) fn complete(&mut self, session: &Session, grant: &Grant) -> Result<(), Missing> {
+        let carried = match grant {
+            Grant::Refresh(token) => Carried { refresh: Some(token), access: None },
+            Grant::Configured => Carried::default(),
+        };
+        let put = match (&mut self.refresh, grant) {
+            (Some(refresh), Grant::Refresh(_)) => session.fill(refresh, carried)?,
+            _ => {
+                let (params, headers) = (std::mem::take(&mut self.params), std::mem::take(&mut self.headers));
+                let mut values = Values { params, headers };
+                let put = session.fill(&mut values, carried)?;
+                Values { params: self.params, headers: self.headers } = values;
+                put
+            }
+        };
+        self.guarded.extend(put);
+        Ok(())
+    }
+
+    /// Whether a refresh request refers to nothing that an earlier login has not brought.
+    pub(super) fn may_refresh_with(&self, session: &Session) -> bool {
+        match &self.refresh {
+            Some(refresh) => session.has_all(&refresh.params, &refresh.headers),
+            None => session.has_all(&self.params, &self.headers),
+        }
     }
 
     async fn read_client(&mut self, client: &ClientAuthentication) -> Result<Client, SecretError> {
@@ -178,6 +223,30 @@ impl Material {
         Ok(Proof::Exchange(fields))
     }
 
+    /// Reads the secrets of one request's fields and header fields.
+    pub(super) async fn read_values(
+        &mut self,
+        params: &[(String, Param)],
+        headers: &[(HeaderName, Param)],
+    ) -> Result<Values, SecretError> {
+        let mut values = Values::default();
+        for (name, param) in params {
+            values.params.push((name.clone(), self.read_param(param).await?));
+        }
+        for (name, param) in headers {
+            values.headers.push((name.clone(), self.read_param(param).await?));
+        }
+        Ok(values)
+    }
+
+    async fn read_param(&mut self, param: &Param) -> Result<Value, SecretError> {
+        Ok(match param {
+            Param::Text(source) => Value::Text(self.read_either(source).await?),
+            Param::Json(value) => Value::Json(value.clone()),
+            Param::Login(reference) => Value::Login(reference.clone()),
+        })
+    }
+
     async fn read_either(&mut self, source: &SecretSource) -> Result<Secret, SecretError> {
         let value = source.read().await?;
         let list = if matches!(source, SecretSource::Inline(_)) { &mut self.doubtful } else { &mut self.guarded };
@@ -196,12 +265,7 @@ impl Material {
             Endpoint::Issuer { .. } => "issuer",
         });
         digest.add(settings.method.as_str());
-        digest.add(match settings.encoding {
-            Encoding::Form => "form",
-            Encoding::Json => "json",
-            Encoding::Multipart => "multipart",
-            Encoding::Query => "query",
-        });
+        digest.add(encoding_name(settings.encoding));
         digest.add(settings.grant.wire().unwrap_or_default());
         self.add_client(&mut digest);
         self.add_proof(&mut digest);
@@ -211,18 +275,19 @@ impl Material {
         digest.add_optional(settings.audience.as_deref());
         digest.add_count(settings.resource.len());
         settings.resource.iter().for_each(|resource| digest.add(resource));
-        digest.add_count(self.params.len());
-        for (name, value) in &self.params {
-            digest.add(name);
-            match value {
-                Value::Text(text) => digest.add_optional(Some(text.expose())),
-                Value::Json(value) => digest.add(&value.to_string()),
-            }
+        add_values(&mut digest, &self.params, &self.headers);
+        for (step, values) in settings.login.steps.iter().zip(&self.steps) {
+            digest.add(&step.name);
+            add_shape(&mut digest, &step.shape);
+            digest.add(&format!("{:?}", step.expect_status));
+            add_values(&mut digest, &values.params, &values.headers);
         }
-        digest.add_count(self.headers.len());
-        for (name, value) in &self.headers {
-            digest.add(name.as_str());
-            digest.add(value.expose());
+        if let (Some(refresh), Some(values)) = (&settings.login.refresh, &self.refresh) {
+            digest.add("refresh");
+            add_shape(&mut digest, &refresh.shape);
+            digest.add_optional(refresh.grant_type.as_deref());
+            digest.add_optional(refresh.token_field.as_deref());
+            add_values(&mut digest, &values.params, &values.headers);
         }
         if let Some(key) = &self.dpop {
             digest.add("dpop");
@@ -286,6 +351,43 @@ impl Material {
     }
 }
 
+fn encoding_name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Form => "form",
+        Encoding::Json => "json",
+        Encoding::Multipart => "multipart",
+        Encoding::Query => "query",
+    }
+}
+
+fn add_shape(digest: &mut Fingerprint, shape: &Shape) {
+    digest.add_optional(shape.endpoint.as_ref().map(ToString::to_string).as_deref());
+    digest.add(shape.method.as_str());
+    digest.add(encoding_name(shape.encoding));
+}
+
+fn add_values(digest: &mut Fingerprint, params: &[(String, Value)], headers: &[(HeaderName, Value)]) {
+    digest.add_count(params.len());
+    for (name, value) in params {
+        digest.add(name);
+        add_value(digest, value);
+    }
+    digest.add_count(headers.len());
+    for (name, value) in headers {
+        digest.add(name.as_str());
+        add_value(digest, value);
+    }
+}
+
+fn add_value(digest: &mut Fingerprint, value: &Value) {
+    match value {
+        Value::Text(text) => digest.add_optional(Some(text.expose())),
+        Value::Json(value) => digest.add(&value.to_string()),
+        // It holds names and places alone.
+        Value::Login(reference) => digest.add(&format!("{reference:?}")),
+    }
+}
+
 /// A digest in the making.
 pub(super) struct Fingerprint(digest::Context);
 
@@ -315,7 +417,7 @@ impl Fingerprint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::GrantType;
+    use super::super::settings::{GrantType, Refresh, Step};
     use super::super::testing::settings;
     use super::*;
 
@@ -323,6 +425,20 @@ mod tests {
         let mut settings = settings();
         change(&mut settings);
         Material::read(&settings).await.unwrap().fingerprint(&settings, None)
+    }
+
+    fn shape(params: Vec<(String, Param)>) -> Shape {
+        let endpoint = Some("https://a.example/".parse().unwrap());
+        Shape { endpoint, method: http::Method::POST, encoding: Encoding::Form, params, headers: Vec::new() }
+    }
+
+    fn step(name: &str, value: &str) -> Step {
+        let params = vec![("p".to_owned(), Param::Text(SecretSource::inline(value)))];
+        Step { name: name.to_owned(), shape: shape(params), expect_status: Vec::new() }
+    }
+
+    fn refresh(token_field: Option<&str>) -> Refresh {
+        Refresh { shape: shape(Vec::new()), grant_type: None, token_field: token_field.map(str::to_owned) }
     }
 
     #[tokio::test]
@@ -349,9 +465,15 @@ mod tests {
             fingerprint(|s| s.resource = vec!["x".into()]).await,
             fingerprint(|s| s.params = vec![("a".into(), Param::Text(inline("1")))]).await,
             fingerprint(|s| s.params = vec![("a".into(), Param::Json(1.into()))]).await,
-            fingerprint(|s| s.headers = vec![(HeaderName::from_static("a"), inline("1"))]).await,
+            fingerprint(|s| s.headers = vec![(HeaderName::from_static("a"), Param::Text(inline("1")))]).await,
             fingerprint(|s| s.dpop = Some(KeySource::Generated)).await,
             fingerprint(|s| s.dpop = Some(KeySource::Given { key: inline("k"), algorithm: None })).await,
+            fingerprint(|s| s.login.steps = vec![step("a", "x")]).await,
+            fingerprint(|s| s.login.steps = vec![step("b", "x")]).await,
+            fingerprint(|s| s.login.steps = vec![step("a", "y")]).await,
+            fingerprint(|s| s.login.steps = vec![step("a", "x"), step("a", "x")]).await,
+            fingerprint(|s| s.login.refresh = Some(refresh(Some("f")))).await,
+            fingerprint(|s| s.login.refresh = Some(refresh(None))).await,
         ];
         let mut unique = all.to_vec();
         unique.sort_unstable();

@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::format;
 use super::settings::ResponseShape;
 
 /// How deep an error may be wrapped in errors.
@@ -43,7 +45,7 @@ const CODE_NAMES: &[&str] = &["code_reason", "error_code", "errorcode", "type", 
 const LIST_NAMES: &[&str] = &["detail", "details", "errors", "error", "message"];
 
 /// What a body says, whatever it is.
-pub(super) fn told(body: &[u8], compressed: bool, shape: &ResponseShape) -> Told {
+pub(super) fn told(body: &[u8], headers: &HeaderMap, compressed: bool, shape: &ResponseShape) -> Told {
     if compressed {
         return Told::Described("a compressed body");
     }
@@ -52,11 +54,15 @@ pub(super) fn told(body: &[u8], compressed: bool, shape: &ResponseShape) -> Told
     if trimmed.is_empty() {
         return Told::Described("empty body");
     }
-    if let Ok(value) = serde_json::from_str::<Value>(trimmed) {
-        return Told::Said(envelope(&value, shape).unwrap_or_else(|| trimmed.to_owned()));
+    let said = format::error_members(trimmed, headers, shape.format).map(|value| envelope(&value, shape));
+    if let Some(Some(said)) = said {
+        return Told::Said(said);
     }
     if trimmed.starts_with('<') {
         return markup(trimmed);
+    }
+    if said.is_some() {
+        return Told::Said(trimmed.to_owned());
     }
     if !trimmed.chars().any(|c| c.is_alphanumeric()) || trimmed.contains('\u{fffd}') && looks_binary(trimmed) {
         return Told::Described("a body that is not text");
@@ -271,7 +277,7 @@ mod tests {
     use super::*;
 
     fn check(body: &str, wanted: &str) {
-        let said = told(body.as_bytes(), false, &settings().response);
+        let said = told(body.as_bytes(), &HeaderMap::new(), false, &settings().response);
         assert_eq!(said, Told::Said(wanted.to_owned()), "{body}");
     }
 
@@ -333,7 +339,7 @@ mod tests {
         shape.error_code = "/error/code_reason".to_owned();
         shape.error_message = "/error/message".to_owned();
         let body = br#"{"error": {"code": "400013", "code_reason": "invalid_request", "message": "Missing"}}"#;
-        assert_eq!(told(body, false, &shape), Told::Said("invalid_request: Missing".to_owned()));
+        assert_eq!(told(body, &HeaderMap::new(), false, &shape), Told::Said("invalid_request: Missing".to_owned()));
         let value = serde_json::from_slice(body).unwrap();
         assert_eq!(code(&value, &shape).as_deref(), Some("invalid_request"));
         let standard = serde_json::json!({ "error": "invalid_client" });
@@ -357,7 +363,12 @@ mod tests {
     #[test]
     fn what_is_not_worth_quoting_is_described() {
         let check = |body: &[u8], wanted: Told| {
-            assert_eq!(told(body, false, &settings().response), wanted, "{}", String::from_utf8_lossy(body));
+            assert_eq!(
+                told(body, &HeaderMap::new(), false, &settings().response),
+                wanted,
+                "{}",
+                String::from_utf8_lossy(body)
+            );
         };
         check(b"", Told::Described("empty body"));
         check(b" \r\n", Told::Described("empty body"));
@@ -366,7 +377,7 @@ mod tests {
         check(b"\xff\xfe{\0}\0", Told::Said("{}".to_owned()));
         check(b"\x1f\x8b\x08\x00\xff\xfe\x80\x81", Told::Described("a body that is not text"));
         check(b"\x80abc def ghi jkl mno", Told::Said("\u{fffd}abc def ghi jkl mno".to_owned()));
-        assert_eq!(told(b"x", true, &settings().response), Told::Described("a compressed body"));
+        assert_eq!(told(b"x", &HeaderMap::new(), true, &settings().response), Told::Described("a compressed body"));
     }
 
     #[test]
@@ -383,12 +394,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            told(&body, false, &settings().response);
+            told(&body, &HeaderMap::new(), false, &settings().response);
         }
 
         #[test]
         fn no_json_makes_it_panic(body in "[\\[\\]{}\",:0-9a-z<> ]{0,60}") {
-            told(body.as_bytes(), false, &settings().response);
+            told(body.as_bytes(), &HeaderMap::new(), false, &settings().response);
         }
     }
 }

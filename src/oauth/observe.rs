@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::lifetime::{self, Claims};
 use super::message::text_of;
-use super::send::{self, Answer, Body};
+use super::send::{self, Answer, Body, Deadline};
 use super::settings::Settings;
 use super::{FetchError, Grant, Issued, TokenEndpoint, refuse};
 use crate::secret;
@@ -67,7 +67,8 @@ impl TokenEndpoint {
     /// # Errors
     /// [`FetchError`] if the metadata cannot be had or believed.
     pub async fn whereabouts(&self) -> Result<Uri, FetchError> {
-        self.located().await.map(|located| located.uri).map_err(|failure| refuse::unanswered(&failure))
+        let located = self.located(&Grant::Configured, Deadline::after(self.settings.timeout)).await;
+        located.map(|located| located.uri).map_err(|failure| refuse::unanswered(&failure))
     }
 }
 

@@ -10,11 +10,10 @@ use serde_json::Value;
 use super::answer::Defect;
 use super::mask::{Mask, escaped};
 use super::message::{self, Told, told};
-use super::request::Unsendable;
 use super::retry_after::retry_after;
 use super::send::{Answer, Body, NoAnswer};
 use super::settings::{GrantType, PermanentRule, ResponseShape, Settings};
-use super::{Class, FetchError};
+use super::{Class, FetchError, format};
 use crate::dpop::Complaint;
 use crate::reason::Reason;
 use crate::secret::SecretError;
@@ -50,7 +49,7 @@ pub(super) fn unreadable(error: &SecretError) -> FetchError {
 }
 
 /// A secret that cannot be sent: nothing was.
-pub(super) fn unsendable(error: &Unsendable) -> FetchError {
+pub(super) fn unsendable(error: &impl std::error::Error) -> FetchError {
     unsent(&error.to_string())
 }
 
@@ -130,7 +129,7 @@ pub(super) fn refused(answer: &Answer, settings: &Settings, mask: &Mask) -> Fetc
     let shape = &settings.response;
     let told = answer.told(shape);
     let body = answer.text();
-    let value: Value = serde_json::from_str(body.trim()).unwrap_or_default();
+    let value = format::error_members(&body, &answer.headers, shape.format).unwrap_or_default();
     let code = message::code(&value, shape);
     let line = match &told {
         Told::Said(line) => line.as_str(),
@@ -144,6 +143,22 @@ pub(super) fn refused(answer: &Answer, settings: &Settings, mask: &Mask) -> Fetc
         _ => reason,
     };
     failure((class, reason), answer, &Said::of(mask, &told))
+}
+
+/// A status that is none of those expected. One that would be a success elsewhere is a refusal: a form that is shown again, for
+/// example. Of such an answer nothing is shown, since it is no error text for sure.
+pub(super) fn unexpected(answer: &Answer, expected: &[u16], settings: &Settings, mask: &Mask) -> FetchError {
+    if !answer.status.is_success() {
+        return refused(answer, settings, mask);
+    }
+    let body = answer.text();
+    let evidence = Evidence { status: answer.status, code: None, texts: [&body, ""] };
+    let verdict = match settings.permanent.iter().any(|rule| matches(rule, evidence)) {
+        true => (Class::Permanent, Reason::TokenDenied),
+        false => (Class::Refused, Reason::TokenRefused),
+    };
+    let expected: Vec<_> = expected.iter().map(u16::to_string).collect();
+    failure(verdict, answer, &Said::Described(format!("where {} was expected", expected.join(" or "))))
 }
 
 /// RFC 6749 has no redirects here; following one would send the secret to whoever is named. The target is told
@@ -285,7 +300,7 @@ impl Answer {
 
     fn told(&self, shape: &ResponseShape) -> Told {
         match &self.body {
-            Body::Whole(body) => told(body, self.is_compressed(), shape),
+            Body::Whole(body) => told(body, &self.headers, self.is_compressed(), shape),
             // A piece could end within a secret, which no mask would know.
             Body::TooLong => Told::Described("a body of more than 256 KiB"),
             Body::Cut(_) => Told::Described("a body that did not come whole"),

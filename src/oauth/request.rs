@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 use super::Grant;
 use super::assertion::Usual;
 use super::encode::{Encoded, Field, FieldValue, encode};
-use super::material::{Client, Material, Proof, Value};
-use super::settings::{BasicEncoding, GrantType, Settings};
+use super::material::{Client, Material, Proof, Value, Values};
+use super::session::Session;
+use super::settings::{BasicEncoding, Encoding, Format, GrantType, Refresh, Settings};
 use crate::jose::KeyError;
 use crate::secret;
 use crate::secret::Secret;
@@ -50,23 +51,70 @@ pub(super) enum Unsendable {
     Other(#[source] http::Error),
 }
 
+/// A request but for its fields.
+pub(super) struct Envelope<'a> {
+    pub(super) method: &'a Method,
+    pub(super) encoding: Encoding,
+    /// Where it goes, and the origin of that.
+    pub(super) endpoint: (&'a Uri, &'a Origin),
+    pub(super) client: &'a Client,
+    pub(super) headers: &'a [(HeaderName, Value)],
+    /// Those that the login has brought.
+    pub(super) cookies: Vec<(&'a str, &'a Secret)>,
+    pub(super) accept: &'static str,
+}
+
 /// The whole request, ready to be sent to `endpoint`, which is at `origin`.
 pub(super) fn build(
     settings: &Settings,
-    (endpoint, origin): (&Uri, &Origin),
+    endpoint: (&Uri, &Origin),
     material: &Material,
+    session: &Session,
     grant: &Grant,
     now: SystemTime,
 ) -> Result<Request<Full<Bytes>>, Unsendable> {
-    let proofs = Proofs::make(endpoint, material, grant, now)?;
-    let encoded = encode(settings.encoding, &fields(settings, material, grant, &proofs));
-    let target = target(endpoint, encoded.query.as_ref().map(|query| query.as_str()))?;
-    let headers = headers(settings, origin, material, &encoded)?;
+    let refresh = refresh_of(settings, material, grant);
+    let (method, encoding) = match refresh {
+        Some((refresh, _)) => (&refresh.shape.method, refresh.shape.encoding),
+        None => (&settings.method, settings.encoding),
+    };
+    let envelope = Envelope {
+        method,
+        encoding,
+        endpoint,
+        client: &material.client,
+        headers: refresh.map_or(&material.headers, |(_, values)| &values.headers),
+        cookies: session.jar.pairs_for(endpoint),
+        accept: accepted(settings.response.format),
+    };
+    let proofs = Proofs::make(endpoint.0, material, grant, now)?;
+    assemble(&envelope, &fields(settings, material, grant, &proofs))
+}
+
+/// A request of these fields.
+pub(super) fn assemble(envelope: &Envelope<'_>, fields: &[Field<'_>]) -> Result<Request<Full<Bytes>>, Unsendable> {
+    let encoded = encode(envelope.encoding, fields);
+    let target = target(envelope.endpoint.0, encoded.query.as_ref().map(|query| query.as_str()))?;
+    let headers = headers(envelope, &encoded)?;
     let mut request = Request::new(Full::new(Bytes::from_owner(encoded.body)));
-    *request.method_mut() = settings.method.clone();
+    *request.method_mut() = envelope.method.clone();
     *request.uri_mut() = target;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// The refresh request, where it has a shape of its own.
+fn refresh_of<'a>(settings: &'a Settings, material: &'a Material, grant: &Grant) -> Option<(&'a Refresh, &'a Values)> {
+    let refresh = settings.login.refresh.as_ref().filter(|_| matches!(grant, Grant::Refresh(_)))?;
+    Some((refresh, material.refresh.as_ref()?))
+}
+
+fn accepted(format: Format) -> &'static str {
+    match format {
+        Format::Auto | Format::Json => "application/json",
+        Format::Form => "application/x-www-form-urlencoded",
+        Format::Xml => "application/xml, text/xml",
+    }
 }
 
 /// What client authentication sends in `Authorization`.
@@ -86,6 +134,26 @@ pub(super) fn form_encoded(text: &str) -> Zeroizing<String> {
     encoded
 }
 
+/// The assertion by which a client proves itself, where it does so by one. `audience` is whom it is for.
+pub(super) fn client_assertion(client: &Client, audience: &str, now: SystemTime) -> Result<Option<Secret>, Unsendable> {
+    let Client::Jwt { id, assertion, .. } = client else { return Ok(None) };
+    let id = id.as_ref().map(Secret::expose);
+    let token = assertion.token(Usual { audience, issuer: id, subject: id, now });
+    token.map(Some).map_err(|error| Unsendable::Assertion("client_assertion", error))
+}
+
+/// The assertion that the grant is made with, where it is made with one.
+fn grant_assertion(
+    material: &Material,
+    grant: &Grant,
+    audience: &str,
+    now: SystemTime,
+) -> Result<Option<Secret>, Unsendable> {
+    let (Proof::Assertion(assertion), Grant::Configured) = (&material.proof, grant) else { return Ok(None) };
+    let token = assertion.token(Usual { audience, issuer: material.client.id(), subject: None, now });
+    token.map(Some).map_err(|error| Unsendable::Assertion("assertion", error))
+}
+
 /// The assertions of one request.
 struct Proofs {
     client: Option<Secret>,
@@ -95,22 +163,51 @@ struct Proofs {
 impl Proofs {
     fn make(endpoint: &Uri, material: &Material, grant: &Grant, now: SystemTime) -> Result<Self, Unsendable> {
         let audience = endpoint.to_string();
-        let usual = Usual { audience: &audience, issuer: None, subject: None, now };
-        let mut proofs = Self { client: None, grant: None };
-        if let Client::Jwt { id, assertion, .. } = &material.client {
-            let id = id.as_ref().map(Secret::expose);
-            let token = assertion.token(Usual { issuer: id, subject: id, ..usual });
-            proofs.client = Some(token.map_err(|error| Unsendable::Assertion("client_assertion", error))?);
-        }
-        if let (Proof::Assertion(assertion), Grant::Configured) = (&material.proof, grant) {
-            let token = assertion.token(Usual { issuer: material.client.id(), ..usual });
-            proofs.grant = Some(token.map_err(|error| Unsendable::Assertion("assertion", error))?);
-        }
-        Ok(proofs)
+        Ok(Self {
+            client: client_assertion(&material.client, &audience, now)?,
+            grant: grant_assertion(material, grant, &audience, now)?,
+        })
     }
 }
 
+/// What client authentication sends beside the other fields.
+pub(super) fn client_fields<'a>(client: &'a Client, proof: Option<&'a Secret>, add: &mut impl FnMut(&'a str, &'a str)) {
+    match client {
+        Client::Public { id } => add("client_id", id.expose()),
+        Client::Post { id, secret } => {
+            add("client_id", id.expose());
+            add("client_secret", secret.expose());
+        }
+        Client::Jwt { id, assertion_type, .. } => {
+            if let Some(id) = id {
+                add("client_id", id.expose());
+            }
+            if let Some(assertion) = proof {
+                add("client_assertion_type", assertion_type);
+                add("client_assertion", assertion.expose());
+            }
+        }
+        // Nothing of it in the body: RFC 6749 §2.3 forbids two methods in one request.
+        Client::Basic { .. } | Client::Anonymous => {}
+    }
+}
+
+/// Fields as they are written. What the login should have brought has been put in before.
+pub(super) fn plain_fields(params: &[(String, Value)]) -> Vec<Field<'_>> {
+    let mut fields = Vec::with_capacity(params.len());
+    for (name, value) in params {
+        let value = match value {
+            Value::Text(text) => FieldValue::Text(text.expose()),
+            Value::Json(value) => FieldValue::Json(value),
+            Value::Login(_) => continue,
+        };
+        fields.push(Field { name, value });
+    }
+    fields
+}
+
 fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant, proofs: &'a Proofs) -> Vec<Field<'a>> {
+    let refresh = refresh_of(settings, material, grant);
     let mut fields: Vec<Field<'a>> = Vec::new();
     let mut add = |name: &'a str, value: &'a str| fields.push(Field { name, value: FieldValue::Text(value) });
     match grant {
@@ -126,28 +223,18 @@ fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant, 
             }
         }
         Grant::Refresh(token) => {
-            add("grant_type", "refresh_token");
-            add("refresh_token", token.expose());
-        }
-    }
-    match &material.client {
-        Client::Public { id } => add("client_id", id.expose()),
-        Client::Post { id, secret } => {
-            add("client_id", id.expose());
-            add("client_secret", secret.expose());
-        }
-        Client::Jwt { id, assertion_type, .. } => {
-            if let Some(id) = id {
-                add("client_id", id.expose());
-            }
-            if let Some(assertion) = &proofs.client {
-                add("client_assertion_type", assertion_type);
-                add("client_assertion", assertion.expose());
+            let (grant_type, field) = match refresh {
+                None => (Some("refresh_token"), Some("refresh_token")),
+                Some((own, _)) => (own.grant_type.as_deref(), own.token_field.as_deref()),
+            };
+            for (name, value) in [(Some("grant_type"), grant_type), (field, Some(token.expose()))] {
+                if let (Some(name), Some(value)) = (name, value) {
+                    add(name, value);
+                }
             }
         }
-        // Nothing of it in the body: RFC 6749 §2.3 forbids two methods in one request.
-        Client::Basic { .. } | Client::Anonymous => {}
     }
+    client_fields(&material.client, proofs.client.as_ref(), &mut add);
     // A refresh replaces the login: the password stays here, and the scope stays what was granted (RFC 6749 §6).
     if matches!(grant, Grant::Configured) {
         for (name, value) in [("username", &material.username), ("password", &material.password)] {
@@ -167,51 +254,70 @@ fn fields<'a>(settings: &'a Settings, material: &'a Material, grant: &'a Grant, 
     for resource in &settings.resource {
         add("resource", resource);
     }
-    for (name, value) in &material.params {
-        if fields.iter().any(|field| field.name == name) {
-            continue;
+    for field in plain_fields(refresh.map_or(&material.params, |(_, values)| &values.params)) {
+        if !fields.iter().any(|other| other.name == field.name) {
+            fields.push(field);
         }
-        let value = match value {
-            Value::Text(text) => FieldValue::Text(text.expose()),
-            Value::Json(value) => FieldValue::Json(value),
-        };
-        fields.push(Field { name, value });
     }
     fields
 }
 
-fn headers(
-    settings: &Settings,
-    origin: &Origin,
-    material: &Material,
-    encoded: &Encoded,
-) -> Result<HeaderMap, Unsendable> {
+fn headers(envelope: &Envelope<'_>, encoded: &Encoded) -> Result<HeaderMap, Unsendable> {
     let mut headers = HeaderMap::new();
     let plain = |name: HeaderName, text: &str| HeaderValue::from_str(text).map_err(|_| Unsendable::Header(name));
-    headers.insert(header::HOST, plain(header::HOST, origin.authority().as_str())?);
+    headers.insert(header::HOST, plain(header::HOST, envelope.endpoint.1.authority().as_str())?);
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::ACCEPT, HeaderValue::from_static(envelope.accept));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(content_type) = &encoded.content_type {
         headers.insert(header::CONTENT_TYPE, plain(header::CONTENT_TYPE, content_type)?);
     }
     // RFC 9110 §8.6: a method that usually has content says so even if there is none.
-    if !encoded.body.is_empty() || !matches!(settings.method, Method::GET | Method::HEAD | Method::DELETE) {
+    if !encoded.body.is_empty() || !matches!(*envelope.method, Method::GET | Method::HEAD | Method::DELETE) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
     }
-    if let Client::Basic { id, secret, encoding } = &material.client {
+    if let Client::Basic { id, secret, encoding } = envelope.client {
         let pair = basic_pair(id.expose(), secret.expose(), *encoding);
         let value = secret::header_value(&["Basic ", &pair]).map_err(|_| Unsendable::Authorization)?;
         headers.insert(header::AUTHORIZATION, value);
     }
-    for (name, secret) in &material.headers {
+    for (name, value) in envelope.headers {
+        let text = match value {
+            Value::Text(text) => Zeroizing::new(text.expose().to_owned()),
+            Value::Json(value) => Zeroizing::new(value.to_string()),
+            Value::Login(_) => continue,
+        };
         if is_framing(name) {
             continue;
         }
-        let value = secret::header_value(&[secret.expose()]).map_err(|_| Unsendable::Header(name.clone()))?;
-        headers.insert(name, value);
+        headers.insert(name, sensitive(name, &text)?);
+    }
+    if !envelope.cookies.is_empty() {
+        headers.insert(header::COOKIE, cookies(headers.get(header::COOKIE), &envelope.cookies)?);
     }
     Ok(headers)
+}
+
+fn sensitive(name: &HeaderName, text: &str) -> Result<HeaderValue, Unsendable> {
+    let mut value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Unsendable::Header(name.clone()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The cookies of the login behind those that the configuration writes; a name that it writes is its own.
+fn cookies(written: Option<&HeaderValue>, jar: &[(&str, &Secret)]) -> Result<HeaderValue, Unsendable> {
+    let written = written.and_then(|value| value.to_str().ok()).unwrap_or_default().trim().trim_end_matches(';');
+    let is_written = |name: &str| {
+        written.split(';').filter_map(|pair| pair.split_once('=')).any(|(written, _)| written.trim() == name)
+    };
+    let mut line = Zeroizing::new(written.to_owned());
+    for (name, value) in jar.iter().filter(|(name, _)| !is_written(name)) {
+        if !line.is_empty() {
+            line.push_str("; ");
+        }
+        line.extend([name, "=", value.expose()]);
+    }
+    sensitive(&header::COOKIE, &line)
 }
 
 /// Fields that say where a message ends or what becomes of the connection: ours to write.
@@ -246,12 +352,11 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::super::settings::{
-        Assertion, AssertionKey, ClientAuthentication, Encoding, Endpoint, Exchange, GrantProof, GrantType,
-        JwtAuthentication, Param, Signer,
+        Assertion, AssertionKey, ClientAuthentication, Endpoint, Exchange, GrantProof, JwtAuthentication, Param, Signer,
     };
     use super::super::testing::settings;
     use super::*;
-    use crate::secret::{Secret, SecretSource};
+    use crate::secret::SecretSource;
 
     fn inline(text: &str) -> SecretSource {
         SecretSource::inline(text)
@@ -262,7 +367,8 @@ mod tests {
         change(&mut settings);
         let material = Material::read(&settings).await.unwrap();
         let uri = settings.endpoint.written();
-        build(&settings, (uri, &Origin::of(uri).unwrap()), &material, &grant, SystemTime::UNIX_EPOCH)
+        let endpoint = (uri, &Origin::of(uri).unwrap());
+        build(&settings, endpoint, &material, &Session::default(), &grant, SystemTime::UNIX_EPOCH)
     }
 
     async fn body_of(grant: Grant, change: impl FnOnce(&mut Settings)) -> String {
@@ -450,9 +556,9 @@ mod tests {
         let request = request_of(Grant::Configured, |s| {
             s.endpoint = Endpoint::Given("http://a.localhost:81/t".parse().unwrap());
             s.headers = vec![
-                (HeaderName::from_static("x-api-key"), inline("kéy")),
-                (header::ACCEPT, inline("application/vnd.x+json")),
-                (header::CONTENT_LENGTH, inline("1")),
+                (HeaderName::from_static("x-api-key"), Param::Text(inline("kéy"))),
+                (header::ACCEPT, Param::Text(inline("application/vnd.x+json"))),
+                (header::CONTENT_LENGTH, Param::Text(inline("1"))),
             ];
         });
         let headers = request.await.unwrap().headers().clone();
@@ -468,7 +574,7 @@ mod tests {
     #[tokio::test]
     async fn a_secret_with_a_line_break_in_a_header_is_an_error_that_does_not_show_it() {
         let request = request_of(Grant::Configured, |s| {
-            s.headers = vec![(HeaderName::from_static("x-api-key"), inline("hunter2\nX: y"))];
+            s.headers = vec![(HeaderName::from_static("x-api-key"), Param::Text(inline("hunter2\nX: y")))];
         });
         let error = format!("{:?} {0}", request.await.unwrap_err());
         assert!(error.contains("x-api-key") && !error.contains("hunter2"), "{error}");

@@ -68,14 +68,27 @@ impl NoAnswer {
     }
 }
 
-/// Sends `request` and reads the answer, all within `limit`.
+/// The end of the time for something, and how much it was, for messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    /// From now on.
+    pub(super) fn after(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit.min(LONGEST_WAIT), limit }
+    }
+}
+
+/// Sends `request` and reads the answer, all before the deadline.
 pub(super) async fn exchange(
     connector: &Connector,
     request: Request<Full<Bytes>>,
-    limit: Duration,
+    Deadline { at: deadline, limit }: Deadline,
     clock: &Clock,
 ) -> Result<Answer, NoAnswer> {
-    let deadline = Instant::now() + limit.min(LONGEST_WAIT);
     let stream = match timeout_at(deadline, connector.connect()).await {
         Ok(stream) => stream.map_err(|error| no_connection(&error))?,
         Err(_) => return Err(too_late("no connection", limit)),

@@ -1,5 +1,7 @@
 //! What a token request is made of: the typed, validated form of `[credentials.*]`.
 
+mod login;
+
 use std::time::Duration;
 
 use http::{HeaderName, Method, Uri};
@@ -8,6 +10,8 @@ use serde_json::{Map, Value};
 use super::dpop::KeySource;
 use crate::jose::Algorithm;
 use crate::secret::SecretSource;
+
+pub use login::{Elsewhere, Format, Legal, Login, Reference, Refresh, Revocation, Shape, Step, Whence};
 
 /// Everything that one credential's token requests need.
 #[derive(Clone, Debug)]
@@ -39,7 +43,9 @@ pub struct Settings {
     /// More fields, in the order written.
     pub params: Vec<(String, Param)>,
     /// Header fields of the token request.
-    pub headers: Vec<(HeaderName, SecretSource)>,
+    pub headers: Vec<(HeaderName, Param)>,
+    /// What there is to it besides the token request.
+    pub login: Login,
     /// Where the answer keeps what.
     pub response: ResponseShape,
     /// Refusals that trying again will not cure, besides the standard codes.
@@ -48,8 +54,8 @@ pub struct Settings {
     pub use_refresh_token: bool,
     /// Whose key tokens are bound to (RFC 9449); `None` without DPoP.
     pub dpop: Option<KeySource>,
-    /// Whether only b64token (RFC 6750 §2.1) is legal: true where the token is sent with scheme `Bearer` or `DPoP`.
-    pub token_is_b64: bool,
+    /// What a token must be, so that it can stand wherever a route puts it.
+    pub legal: Legal,
     /// From the start of connecting to the last byte of the answer.
     pub timeout: Duration,
 }
@@ -259,13 +265,21 @@ pub enum Param {
     Text(SecretSource),
     /// A number or boolean, which keeps its type in a JSON body and is written out elsewhere.
     Json(Value),
+    /// What the same login brought earlier.
+    Login(Reference),
 }
 
 /// Where the members of an answer are: JSON Pointers (RFC 6901); `""` is the whole answer.
 #[derive(Clone, Debug)]
 pub struct ResponseShape {
+    /// How a body is to be read.
+    pub format: Format,
+    /// Statuses that are a success; empty: every 2xx.
+    pub expect_status: Vec<u16>,
     /// Default `/access_token`.
     pub access_token: String,
+    /// Where the token is instead, if not in the body.
+    pub elsewhere: Option<Elsewhere>,
     /// Default `/expires_in`: seconds, as a number or a numeric string.
     pub expires_in: String,
     /// An absolute time: RFC 3339, epoch seconds or epoch milliseconds.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::settings::{ClientAuthentication, Encoding, Endpoint, GrantProof, GrantType, ResponseShape, Settings};
+use super::settings::{
+    ClientAuthentication, Encoding, Endpoint, Format, GrantProof, GrantType, Legal, Login, ResponseShape, Settings,
+};
 use super::{FetchError, Grant, Issued, TokenEndpoint};
 use crate::clock::Clock;
 use crate::tls::{self, ClientSettings};
@@ -30,7 +32,10 @@ pub(super) fn settings() -> Settings {
         params: Vec::new(),
         headers: Vec::new(),
         response: ResponseShape {
+            format: Format::Auto,
+            expect_status: Vec::new(),
             access_token: "/access_token".to_owned(),
+            elsewhere: None,
             expires_in: "/expires_in".to_owned(),
             expires_at: None,
             refresh_token: "/refresh_token".to_owned(),
@@ -41,7 +46,8 @@ pub(super) fn settings() -> Settings {
         permanent: Vec::new(),
         use_refresh_token: true,
         dpop: None,
-        token_is_b64: true,
+        legal: Legal { bearer: true, header: true, cookie: false },
+        login: Login::default(),
         timeout: Duration::from_secs(60),
     }
 }

@@ -150,7 +150,6 @@ impl Attempt<'_> {
         began: Instant,
     ) -> Result<(Response<Held>, Terms), Failure> {
         let (proof, terms) = self.proof(token, connection.is_http2())?;
-        let header = token.map(|token| token.header_value(&self.route.settings.inject.scheme));
         let on_interim = self.intake.gate().map(super::gate::Gate::key).map(|key| {
             OnInterim::new(move |status| {
                 if status == StatusCode::CONTINUE {
@@ -158,7 +157,8 @@ impl Attempt<'_> {
                 }
             })
         });
-        let request = self.request.authorize(self.route, header.map(sensitive)).proving(proof).telling(on_interim);
+        let request = self.request.authorize(self.route, token).map_err(Failure::Unsendable)?;
+        let request = request.proving(proof).telling(on_interim);
         let head = request.as_head();
         let patience = Patience::of(self.request.headers(), self.route.settings.timeouts.response_head);
         let mut alarm = self.alarms.lend();
@@ -200,6 +200,7 @@ impl Attempt<'_> {
             (_, Some(Lost::Stalled)) => Problem::new(Reason::BodyTimeout, "the request's body stalled"),
             (_, Some(Lost::Malformed(refusal))) => Problem::new(refusal.reason, refusal.detail),
             (_, Some(_)) => Problem::new(Reason::CallerGone, "the request's body broke off"),
+            (Failure::Unsendable(problem), None) => problem.clone(),
             (Failure::Unproven(error), None) => {
                 Problem::new(Reason::SecretUnreadable, format!("the key of dpop {error}"))
             }
@@ -226,9 +227,12 @@ impl Attempt<'_> {
     }
 }
 
-/// A request that brought no head of an answer. It was sent, or may have been, unless it has no proof.
+/// A request that brought no head of an answer.
 #[derive(Debug)]
 enum Failure {
+    /// Nothing was sent.
+    Unsendable(Problem),
+    /// Nothing was sent.
     Unproven(KeyError),
     Silent,
     Unanswered(SendError),
@@ -236,12 +240,6 @@ enum Failure {
 
 fn cannot_repeat() -> Problem {
     Problem::new(Reason::UpstreamClosed, "the request cannot be sent again")
-}
-
-fn sensitive(mut value: HeaderValue) -> HeaderValue {
-    // Kept out of `Debug` output and of HPACK's tables (RFC 7541 §7.1.3).
-    value.set_sensitive(true);
-    value
 }
 
 fn connect_text(error: &ConnectError) -> String {

@@ -1,10 +1,13 @@
 //! `Set-Cookie` in an answer: `Domain` and `Path` as the caller must see them.
 //!
-//! The upstream speaks of its own host and paths; the caller knows ours. Nothing else of a cookie is touched, byte for byte.
+//! The upstream speaks of its own host and paths; the caller knows ours. Nothing else of a cookie is touched, byte for byte. The
+//! cookie that carries the token does not pass.
 
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 
+use super::places;
 use super::route::Route;
+use super::settings::Inject;
 
 /// Rewrites every `Set-Cookie`. `caller_host` is the host that the caller used, without port.
 pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller_host: &str) {
@@ -13,7 +16,15 @@ pub(super) fn rewrite(headers: &mut HeaderMap, route: &Route, caller_host: &str)
     }
     let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
     headers.remove(SET_COOKIE);
+    // The token as a cookie is not the caller's: an upstream that sets it anew tells nobody else of it.
+    let ours = match &route.settings.inject {
+        Inject::Cookie(name) if route.credential.is_some() => Some(name),
+        _ => None,
+    };
     for cookie in cookies {
+        if ours.is_some_and(|name| places::sets_cookie(cookie.as_bytes(), name)) {
+            continue;
+        }
         let turned = HeaderValue::from_bytes(&turned(cookie.as_bytes(), route, caller_host));
         headers.append(SET_COOKIE, turned.unwrap_or(cookie));
     }

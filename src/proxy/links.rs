@@ -1,13 +1,15 @@
 //! References in an answer that point to the upstream, turned to where the caller came in.
 //!
-//! A caller that followed them as they are would leave the proxy, and with it the token. References to anywhere else, and
+//! A caller that followed them as they are would leave the proxy, and with it the token. A token in the query of any of them is
+//! taken out. References to anywhere else, and
 //! those that no caller's path of this route reaches, stay as they are.
 
 use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, REFRESH};
 use http::{Uri, uri::Authority};
 
-use super::headers;
 use super::route::Route;
+use super::settings::Inject;
+use super::{headers, places};
 use crate::upstream::Origin;
 
 static REFERENCES: [HeaderName; 4] = [LOCATION, CONTENT_LOCATION, LINK, REFRESH];
@@ -18,7 +20,18 @@ pub(super) fn rewrite(fields: &mut HeaderMap, route: &Route, caller: (&str, &Aut
     if !headers::has_one_of(fields, &REFERENCES) {
         return;
     }
-    let turn = |reference: &str| turned(reference, route, caller);
+    let token = match &route.settings.inject {
+        Inject::Query(name) if route.credential.is_some() => Some(name.as_str()),
+        _ => None,
+    };
+    let turn = |reference: &str| {
+        // An upstream that repeats the query repeats the token, and it is not the caller's.
+        let without = token.and_then(|name| places::without_parameter_in_reference(reference, name));
+        match &without {
+            Some(reference) => turned(reference, route, caller).or(without.clone()),
+            None => turned(reference, route, caller),
+        }
+    };
     for name in [LOCATION, CONTENT_LOCATION] {
         rewrite_field(fields, &name, turn);
     }

@@ -1,21 +1,24 @@
 //! The request as the upstream gets it, in two steps that cannot change places.
 //!
 //! [`Sanitized`] is made from the caller's request and has lost everything that ends here; [`Authorized`] is made from it
-//! alone and carries exactly one value of the injected field. Only an [`Authorized`] can be sent.
+//! alone and carries the token once, where the route puts it. Only an [`Authorized`] can be sent.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Version};
 
-use super::headers;
+use super::problem::Problem;
 use super::route::Route;
-use super::settings::HeaderCase;
+use super::settings::{HeaderCase, Inject};
 use super::share::RouteShare;
 use super::target;
 use super::upgrade::{self, Wish};
+use super::{headers, places};
+use crate::reason::Reason;
 use crate::spelling::Spelling;
-use crate::upstream::{OnInterim, RequestHead};
+use crate::token::AccessToken;
+use crate::upstream::{OnInterim, RequestHead, Target};
 
 /// A caller's request without anything that is not the upstream's business.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl Sanitized {
         via: &HeaderValue,
         has_body: bool,
     ) -> Self {
-        let target = target::upstream_target(&parts.uri, route);
+        let mut target = target::upstream_target(&parts.uri, route);
         let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
         let joins_cookies = parts.version == Version::HTTP_2;
         let mut headers = parts.headers;
@@ -56,8 +59,13 @@ impl Sanitized {
             headers.remove(header::TE);
             upgrade.say(&mut headers);
         }
-        if route.credential.is_some() {
-            headers::strip_injected(&mut headers, &route.settings.inject.header);
+        let inject = Some(&route.settings.inject).filter(|_| route.credential.is_some());
+        match inject {
+            Some(Inject::Header { name, .. }) => headers::strip_injected(&mut headers, name),
+            Some(Inject::Query(name)) => target = places::without_parameter(&target, name).unwrap_or(target),
+            Some(Inject::Cookie(_)) | None => {}
+        }
+        if inject.is_some() {
             headers::strip_proof(&mut headers);
         }
         if announced_empty {
@@ -67,6 +75,10 @@ impl Sanitized {
             headers.remove(header::EXPECT);
         }
         route.rules.apply(&mut headers);
+        // The rules may have set cookies of their own.
+        if let Some(Inject::Cookie(name)) = inject {
+            places::strip_cookie(&mut headers, name);
+        }
         headers.insert(header::HOST, host(route, authority));
         headers.append(header::VIA, via.clone());
         let spelling = parts.extensions.get().filter(|_| route.settings.header_case == HeaderCase::Preserve).cloned();
@@ -100,18 +112,43 @@ impl Sanitized {
         &self.headers
     }
 
-    /// Sets the token, as often as there are attempts. Nothing of the request is copied for that.
-    pub(super) fn authorize<'a>(&'a self, route: &'a Route, token: Option<HeaderValue>) -> Authorized<'a> {
-        Authorized(RequestHead {
+    /// Sets the token, as often as there are attempts. Nothing of the request is copied for that, unless the token becomes a part
+    /// of what the caller said.
+    ///
+    /// # Errors
+    /// [`Problem`] if the target would be longer than any.
+    pub(super) fn authorize<'a>(
+        &'a self,
+        route: &'a Route,
+        token: Option<&AccessToken>,
+    ) -> Result<Authorized<'a>, Problem> {
+        let (mut target, mut injected) = (Target::Plain(&self.target), None);
+        match (&route.settings.inject, token) {
+            (_, None) => {}
+            (Inject::Header { name, scheme }, Some(token)) => injected = Some((name, token.header_value(scheme))),
+            (Inject::Cookie(name), Some(token)) => {
+                let line = places::with_cookie(self.headers.get(header::COOKIE), name, token.value());
+                injected = Some((&header::COOKIE, line.ok_or_else(too_long)?));
+            }
+            (Inject::Query(name), Some(token)) => {
+                let with = places::with_parameter(&self.target, name, token.value());
+                target = Target::WithToken(with.ok_or_else(too_long)?);
+            }
+        }
+        Ok(Authorized(RequestHead {
             method: &self.method,
-            target: &self.target,
+            target,
             headers: &self.headers,
-            injected: token.map(|token| (&route.settings.inject.header, token)),
+            injected,
             proof: None,
             spelling: self.spelling.as_ref(),
             on_interim: None,
-        })
+        }))
     }
+}
+
+fn too_long() -> Problem {
+    Problem::new(Reason::HeadTooLarge, "with the token the request's target is longer than any")
 }
 
 /// What `Host` says to the upstream. The caller's own line is not looked at: with a target in absolute-form it is not what was

@@ -64,8 +64,8 @@ impl Route {
             .unwrap_or_else(|_| HeaderValue::from_static("invalid"));
         let rules = LiveRules::new(&settings.fields);
         // A proof of the caller's own beside our token would be nonsense, whether ours needs one or not.
-        let injected = credential.is_some().then_some([&settings.inject.header, &crate::dpop::FIELD]);
-        let ours = injected.into_iter().flatten().chain(rules.names()).cloned().collect();
+        let injected = credential.is_some().then_some([settings.inject.header(), Some(&crate::dpop::FIELD)]);
+        let ours = injected.into_iter().flatten().flatten().chain(rules.names()).cloned().collect();
         let proofs = credential.as_ref().filter(|credential| credential.reader.is_bound()).map(|_| Box::default());
         let (callers, complaints) = (None, Complaints::new());
         Self { settings, credential, callers, metrics, proofs, complaints, prefix, base_path, host_value, rules, ours }
@@ -203,7 +203,7 @@ pub(super) mod tests {
                 replay_body_limit: 64 * 1024,
             },
             callers: None,
-            inject: Inject { header: http::header::AUTHORIZATION, scheme: "Bearer".to_owned() },
+            inject: Inject::Header { name: http::header::AUTHORIZATION, scheme: "Bearer".to_owned() },
             fields: settings::FieldRules::default(),
             header_case: settings::HeaderCase::Lower,
             timeouts: settings::Timeouts {

@@ -164,11 +164,36 @@ pub enum Replay {
     Idempotent,
 }
 
-/// `[*.inject]`.
+/// `[*.inject]`: where the token goes. Whatever the caller sends there is removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inject {
-    /// Default `authorization`.
-    pub header: HeaderName,
-    /// Default `Bearer`; empty for the bare token.
-    pub scheme: String,
+pub enum Inject {
+    /// A header field, by default `authorization`.
+    Header {
+        /// Its name.
+        name: HeaderName,
+        /// Stands before the token: default `Bearer`; empty for the bare token.
+        scheme: String,
+    },
+    /// A cookie of this name, beside the caller's others.
+    Cookie(String),
+    /// A parameter of this name at the end of the query.
+    Query(String),
+}
+
+impl Inject {
+    /// The header field that carries the token and nothing else.
+    pub fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header { name, .. } => Some(name),
+            Self::Cookie(_) | Self::Query(_) => None,
+        }
+    }
+
+    /// What stands before the token in its header field; `None` where there is no such field.
+    pub fn scheme(&self) -> Option<&str> {
+        match self {
+            Self::Header { scheme, .. } => Some(scheme),
+            Self::Cookie(_) | Self::Query(_) => None,
+        }
+    }
 }

@@ -46,6 +46,7 @@ impl Reason {
             Self::TokenStateLost => tokens::STATE_LOST,
             Self::TokenProofRefused => dpop::PROOF_REFUSED,
             Self::TokenNotBound => dpop::NOT_BOUND,
+            Self::TokenNotRevoked => tokens::NOT_REVOKED,
             Self::TokenNotAccepted => tokens::NOT_ACCEPTED,
             Self::ProofNotAccepted => dpop::PROOF_NOT_ACCEPTED,
             Self::UpstreamConnect => upstreams::CONNECT,

@@ -24,7 +24,7 @@ use super::{AccessToken, Reader, Settings, Source};
 use crate::clock::{Clock, Moment};
 use crate::jose::SigningKey;
 use crate::metrics::CredentialMetrics;
-use crate::oauth::{Class, FetchError, Grant, Issued};
+use crate::oauth::{Class, FetchError, Grant, Issued, LastTokens};
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::shutdown::Shutdown;
@@ -91,16 +91,38 @@ impl<S: Source> Refresher<S> {
     /// that is the only credential and is being used at that moment is waited for: its successor may come with the answer.
     pub async fn run(mut self, mut shutdown: Shutdown) {
         let shared = Arc::clone(&self.shared);
-        let mut live = pin!(self.live());
-        tokio::select! {
-            biased;
-            () = shutdown.fired() => {}
-            never = &mut live => match never {},
+        {
+            let mut live = pin!(self.live());
+            tokio::select! {
+                biased;
+                () = shutdown.fired() => {}
+                never = &mut live => match never {},
+            }
+            tokio::select! {
+                biased;
+                () = shared.turn_ended() => {}
+                never = live => match never {},
+            }
         }
-        tokio::select! {
-            biased;
-            () = shared.turn_ended() => {}
-            never = live => match never {},
+        self.sign_off().await;
+    }
+
+    /// Nobody needs the token any more: it is given back, if that is wanted. A failure changes nothing but the log.
+    async fn sign_off(&mut self) {
+        let Some(access) = self.shared.snapshot().token.as_ref().map(|token| token.value().clone()) else { return };
+        // A refresh token that is the only credential is for the next run.
+        let refresh = self.refresh_token.take().filter(|_| !self.shared.settings.lives_by_refresh_token);
+        let tokens = LastTokens { access, refresh };
+        let credential = &self.shared.settings.name;
+        match caught(self.source.revoke(&tokens)).await {
+            None => tracing::warn!(credential, "the revocation ended in a panic"),
+            Some(Ok(0)) => {}
+            Some(Ok(requests)) => tracing::info!(credential, requests, "tokens given back"),
+            Some(Err(error)) => {
+                let code = Reason::TokenNotRevoked;
+                let why = error.message;
+                tracing::warn!(credential, %code, "{code} {credential}: {}: {why}", code.title());
+            }
         }
     }
 
@@ -210,7 +232,8 @@ impl<S: Source> Refresher<S> {
             (again, snapshot.generation() + u64::from(!again))
         };
         let key = self.key_of(again, issued.key);
-        let token = AccessToken::new(generation, issued.access_token, &settings.scheme, at, wall, lifetime, key)
+        let (value, scheme) = (issued.access_token, settings.scheme.as_deref());
+        let token = AccessToken::new(generation, value, scheme, at, wall, lifetime, key)
             .map_err(|_| failure(Class::Transient, Reason::TokenIllegal, "the token is no legal header value"))?;
         self.short_lives = if is_short(lifetime) { self.short_lives.saturating_add(1) } else { 0 };
         self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));

@@ -21,8 +21,8 @@ pub struct Settings {
     pub use_refresh_token: bool,
     /// Whether a refresh token is all there is: the grant `refresh_token`.
     pub lives_by_refresh_token: bool,
-    /// Scheme of the header that carries the token; empty for the bare token.
-    pub scheme: String,
+    /// Scheme of the header that carries the token, empty for the bare token; `None` if no header does.
+    pub scheme: Option<String>,
     /// Whether its tokens are bound to a key (RFC 9449).
     pub is_bound: bool,
 }

@@ -158,7 +158,7 @@ fn settings() -> Settings {
         gap: seconds(600),
         use_refresh_token: true,
         lives_by_refresh_token: false,
-        scheme: "Bearer".to_owned(),
+        scheme: Some("Bearer".to_owned()),
         is_bound: false,
     }
 }

@@ -1,5 +1,7 @@
 //! A connection to an upstream, whichever HTTP it speaks, as far as one request is concerned.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -28,7 +30,7 @@ pub struct RequestHead<'a> {
     /// Its method.
     pub method: &'a Method,
     /// Path and query. Scheme and authority are those of the connection, which only the configuration chooses.
-    pub target: &'a PathAndQuery,
+    pub target: Target<'a>,
     /// Its fields, the injected one aside.
     pub headers: &'a HeaderMap,
     /// One field more, in place of all of that name.
@@ -41,12 +43,40 @@ pub struct RequestHead<'a> {
     pub on_interim: Option<OnInterim>,
 }
 
+/// The path and the query of a request.
+#[derive(Clone)]
+pub enum Target<'a> {
+    /// Without anything secret of ours.
+    Plain(&'a PathAndQuery),
+    /// With the token in its query, for this attempt.
+    WithToken(PathAndQuery),
+}
+
+impl Target<'_> {
+    /// As it is sent.
+    pub(super) fn as_sent(&self) -> &PathAndQuery {
+        match self {
+            Self::Plain(target) => target,
+            Self::WithToken(target) => target,
+        }
+    }
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(target) => target.fmt(f),
+            Self::WithToken(target) => write!(f, "{}?[secret]", target.path()),
+        }
+    }
+}
+
 impl RequestHead<'_> {
     /// The same as a value.
     pub(super) fn to_request(&self) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(self.target.clone());
+        *request.uri_mut() = Uri::from(self.target.as_sent().clone());
         *request.headers_mut() = self.headers.clone();
         if let Some((name, value)) = &self.injected {
             request.headers_mut().insert(*name, value.clone());
@@ -135,5 +165,34 @@ impl<B: Outbound> Connection<B> {
             Kind::Alone(alone) => Some(Box::new(alone.into_stream())),
             Kind::Shared(lease) => Some(Box::new(lease.into_stream()?)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::COOKIE;
+
+    #[test]
+    fn a_token_in_the_target_or_in_a_cookie_is_sent_once_and_not_shown() {
+        let headers: HeaderMap = [(COOKIE, HeaderValue::from_static("a=1"))].into_iter().collect();
+        let mut cookie = HeaderValue::from_static("a=1; SID=hunter2");
+        cookie.set_sensitive(true);
+        let head = RequestHead {
+            method: &Method::GET,
+            target: Target::WithToken(PathAndQuery::from_static("/x?a=1&key=hunter2")),
+            headers: &headers,
+            injected: Some((&COOKIE, cookie)),
+            proof: None,
+            spelling: None,
+            on_interim: None,
+        };
+        let request = head.to_request();
+        assert_eq!(request.uri(), "/x?a=1&key=hunter2");
+        let cookies: Vec<_> = request.headers().get_all(COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1; SID=hunter2"]);
+        assert!(cookies[0].is_sensitive());
+        let shown = format!("{head:?}");
+        assert!(shown.contains("/x?[secret]") && !shown.contains("hunter2"), "{shown}");
     }
 }

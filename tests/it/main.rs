@@ -39,6 +39,7 @@ mod inherited;
 mod lifecycle;
 mod listeners;
 mod lockout;
+mod logins;
 mod main_job;
 mod oidc;
 mod outage;

@@ -18,7 +18,8 @@ use crate::config::Route;
 use crate::dpop::{self, Binding, Memory, Terms};
 use crate::log::chain;
 use crate::oauth::Issued;
-use crate::proxy;
+use crate::proxy::settings::Inject;
+use crate::proxy::{self, with_cookie, with_parameter};
 use crate::secret::Secret;
 
 /// Sends it, and says how it was answered.
@@ -112,19 +113,25 @@ async fn send(connector: &crate::upstream::Connector, request: Request<Empty<Byt
 }
 
 fn request(route: &Route, token: &Secret, target: PathAndQuery) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let inject = &route.route.inject;
-    let value = match inject.scheme.as_str() {
-        "" => token.expose().to_owned(),
-        scheme => format!("{scheme} {}", token.expose()),
-    };
-    let mut value = HeaderValue::try_from(value)?;
-    value.set_sensitive(true);
-    Request::get(http::Uri::from(target))
+    let mut place = None;
+    let mut with_token = target.clone();
+    match &route.route.inject {
+        Inject::Header { name, scheme } => {
+            let separator = if scheme.is_empty() { "" } else { " " };
+            let mut value = HeaderValue::try_from([scheme, separator, token.expose()].concat())?;
+            value.set_sensitive(true);
+            place = Some((name.clone(), value));
+        }
+        Inject::Cookie(name) => place = with_cookie(None, name, token).map(|value| (header::COOKIE, value)),
+        Inject::Query(name) => with_token = with_parameter(&target, name, token).unwrap_or(target),
+    }
+    let mut request = Request::get(http::Uri::from(with_token))
         .header(header::HOST, route.route.origin.authority().as_str())
         .header(header::ACCEPT, "*/*")
         .header(header::USER_AGENT, concat!("bearerd/", env!("CARGO_PKG_VERSION")))
-        .header(inject.header.clone(), value)
-        .body(Empty::new())
+        .body(Empty::new())?;
+    request.headers_mut().extend(place);
+    Ok(request)
 }
 
 #[cfg(test)]

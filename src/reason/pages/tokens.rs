@@ -125,7 +125,7 @@ pub(super) const RATE_LIMITED: Page = Page {
 };
 
 pub(super) const MALFORMED: Page = Page {
-    meaning: "The token endpoint said that all is well, but its answer cannot be read: empty, not JSON, cut short, or \
+    meaning: "The token endpoint said that all is well, but its answer cannot be read: empty, no JSON, form or XML of one meaning, cut short, or \
         longer than 256 KiB. bearerd tries again by itself and keeps the current token meanwhile.",
     causes: &[
         "The URL is not the token endpoint: a web page answers there, often a sign-in form or a portal of the network.",
@@ -153,6 +153,7 @@ pub(super) const ILLEGAL: Page = Page {
     cures: &[
         "Point to where the token is: [credentials.NAME.response] access_token = \"/data/access_token\" (a JSON \
             Pointer).",
+        "Write access_token_header or access_token_cookie instead if the token is in a header field of the answer or is a cookie.",
         "Point to the error's place too, to read it in the log: error_code = \"/error/code\", error_message = \
             \"/error/message\".",
         "Set the scheme that the upstream wants: [credentials.NAME.inject] scheme = \"Token\" (or \"\" for the bare \
@@ -358,4 +359,22 @@ pub(super) const STATE_LOST: Page = Page {
         "Move the file away if it is damaged, and give a new refresh token.",
     ],
     shows: RETRIED,
+};
+
+pub(super) const NOT_REVOKED: Page = Page {
+    meaning: "bearerd has ended, and [credentials.NAME.revocation] asks for its tokens to be given back, but the endpoint could not be \
+        reached within 3 s or did not accept the request. Nothing else follows from it: the exit code is that of the drain, and the \
+        tokens end when they expire.",
+    causes: &[
+        "The endpoint cannot be reached any more: the network of a container may end before the container does.",
+        "The request is not the one that the server wants: another method, another field, other client authentication.",
+        "The server does not revoke tokens of this kind (RFC 7009: unsupported_token_type).",
+        "The session had ended already, so that there was nothing to log out of.",
+    ],
+    cures: &[
+        "Read the log line: it holds the status and what the server said.",
+        "Correct endpoint, method, encoding, token_field, params or headers in [credentials.NAME.revocation].",
+        "Write on_shutdown = false in [credentials.NAME.revocation] if the tokens need not be given back.",
+    ],
+    shows: "The log line is all: by then nobody is answered any more.",
 };

@@ -294,6 +294,6 @@ async fn shutdown_ends_the_task_in_the_middle_of_a_token_request() {
 fn debug_output_shows_no_token() {
     let at = Moment::ORIGIN;
     let wall = std::time::SystemTime::now();
-    let token = AccessToken::new(1, Secret::new("hunter2"), "Bearer", at, wall, seconds(60), None).unwrap();
+    let token = AccessToken::new(1, Secret::new("hunter2"), Some("Bearer"), at, wall, seconds(60), None).unwrap();
     assert!(!format!("{token:?} {:?}", token.header_value("Token")).contains("hunter2"));
 }

@@ -24,7 +24,7 @@ pub(super) fn begin<B: Outbound>(upload: &mut Outgoing<B>, head: &RequestHead<'_
 fn write_head(to: &mut BytesMut, head: &RequestHead<'_>, length: Option<Length>, spelling: Option<&Spelling>) {
     to.put_slice(head.method.as_str().as_bytes());
     to.put_u8(b' ');
-    let target = head.target.as_str();
+    let target = head.target.as_sent().as_str();
     if !target.starts_with(['/', '*']) {
         // RFC 9112 §3.2.1: an empty path is written so.
         to.put_u8(b'/');
@@ -72,6 +72,7 @@ fn write_head(to: &mut BytesMut, head: &RequestHead<'_>, length: Option<Length>,
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::connection::Target;
     use super::*;
     use http::HeaderMap;
     use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
@@ -88,7 +89,7 @@ mod tests {
         }
         let head = RequestHead {
             method: &http::Method::POST,
-            target: &"/p?q".parse().unwrap(),
+            target: Target::Plain(&"/p?q".parse().unwrap()),
             headers: &headers,
             injected: Some((&http::header::AUTHORIZATION, HeaderValue::from_static("Bearer t"))),
             proof: None,
