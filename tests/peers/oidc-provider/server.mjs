@@ -1,19 +1,34 @@
-// A real authorization server (npm oidc-provider) and an API that asks it about every token that comes.
+// A real authorization server (npm oidc-provider) and two APIs that it guards.
 //
 //   node server.mjs --lifetime=5 --secret=svc-canary-secret-1
 //
-// With --dpop both want DPoP (RFC 9449) with nonces: the server by the library's own means, the API by panva's jose and a nonce of its
-// own that changes twice a second.
+//   --tls=DIRECTORY   https, with server.pem and server.key; clients show certificates (RFC 8705) of ca.pem, or self-signed.pem
+//   --keep-last       a used refresh token stays good until its successor is used, instead of ending the grant
+//   --dpop            a client svc-dpop whose tokens are bound to its key (RFC 9449); --dpop-nonce demands nonces too
+//   --attended        end when standard input does
 //
-// Its first line names both addresses: {"issuer":"127.0.0.1:40001","api":"127.0.0.1:40002"}. The API answers 200 to
-// a live token and 401 to any other; GET /counts tells what happened so far, POST /revoke takes back every token
-// through the server's own revocation endpoint (RFC 7009).
-import { createHash, randomBytes } from 'node:crypto';
+// Its first line names the addresses, and keys and secrets of its clients (clients.mjs), made at this start:
+// {"issuer":"127.0.0.1:40001","api":"127.0.0.1:40002","resource":"127.0.0.1:40003","keys":{"RS256":"PEM"},"secrets":{"svc":"…"}}
+//
+// `resource` verifies tokens as others must: by introspection, or the signature (api.mjs). `api` looks into the server's
+// own storage, which takes no time: 200 to a live token, 401 to any other. Beside that it is for the test alone: GET
+// /counts tells what happened so far; POST /revoke takes back every token through the server's own revocation endpoint
+// (RFC 7009); POST /grant?client=ID&resource=URI makes a first refresh token; POST /lose?answers=N breaks the next N
+// connections after their token request was carried out.
+import { X509Certificate, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { parseArgs } from 'node:util';
 
 import { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } from 'jose';
 import Provider from 'oidc-provider';
+
+import { api as tokenApi, either, introspection, signature } from './api.mjs';
+import { SCOPES, clients, newSecrets, privateJwk } from './clients.mjs';
+import { ASSERTION_ISSUER, firstRefreshToken, registerGrants, resourceServer } from './grants.mjs';
+import { adapter } from './storage.mjs';
+
 
 const { values: options } = parseArgs({
   options: {
@@ -21,51 +36,102 @@ const { values: options } = parseArgs({
     secret: { type: 'string', default: 'svc-pass-1' },
     user: { type: 'string', default: 'robot' },
     password: { type: 'string', default: 'robot-canary-pw' },
+    tls: { type: 'string' },
+    'keep-last': { type: 'boolean', default: false },
     dpop: { type: 'boolean', default: false },
+    'dpop-nonce': { type: 'boolean', default: false },
+    attended: { type: 'boolean', default: false },
   },
 });
 const lifetime = Number(options.lifetime);
-const counts = { token_requests: 0, tokens: 0, refreshes: 0, passwords: 0, refusals: 0, accepted: 0, rejected: 0 };
-Object.assign(counts, { nonces_wanted: 0, bad_proofs: 0 });
+const names = ['token_requests', 'tokens', 'refreshes', 'passwords', 'refusals', 'accepted', 'rejected', 'reused', 'revoked_grants', 'lost'];
+const counts = Object.fromEntries(names.map((name) => [name, 0]));
 const issued = [];
 const used = new Set();
+const refreshed = new Set();
+let answersToLose = 0;
 
-const listen = (handler) =>
+const tls = options.tls && {
+  cert: readFileSync(`${options.tls}/server.pem`),
+  key: readFileSync(`${options.tls}/server.key`),
+  ca: readFileSync(`${options.tls}/ca.pem`),
+  requestCert: true,
+  rejectUnauthorized: false,
+};
+const scheme = tls ? 'https' : 'http';
+// Certificates name hosts; without them there is nothing to resolve.
+const host = tls ? 'localhost' : '127.0.0.1';
+
+const listen = (handler, secure) =>
   new Promise((resolve) => {
-    const server = createServer(handler);
+    const server = secure ? createTlsServer(secure, handler) : createServer(handler);
     server.keepAliveTimeout = 60_000;
     server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => resolve(server));
   });
 const addressOf = (server) => `127.0.0.1:${server.address().port}`;
 
-let provider;
+// ---- The authorization server ----
+
 let handle = (req, res) => res.writeHead(503).end();
 const issuerServer = await listen((req, res) => {
-  if (req.method === 'POST' && req.url === '/token') counts.token_requests += 1;
+  if (req.method === 'POST' && req.url === '/token') {
+    counts.token_requests += 1;
+    if (answersToLose > 0) {
+      answersToLose -= 1;
+      // Carried out, and nobody learns what came of it.
+      res.end = () => {
+        counts.lost += 1;
+        return req.socket.destroy();
+      };
+    }
+  }
   handle(req, res);
-});
-const issuer = addressOf(issuerServer);
+}, tls);
+const issuer = `${scheme}://${host}:${issuerServer.address().port}`;
+const known = newSecrets(options.secret);
+const certificateOf = (ctx) => {
+  const { raw } = ctx.req.socket.getPeerCertificate?.() ?? {};
+  return raw && new X509Certificate(raw);
+};
 
-provider = new Provider(`http://${issuer}`, {
-  clients: [
-    {
-      client_id: 'svc',
-      client_secret: options.secret,
-      grant_types: ['client_credentials', 'password', 'refresh_token'],
-      redirect_uris: [],
-      response_types: [],
-      scope: 'api.read offline_access',
-      dpop_bound_access_tokens: options.dpop,
-    },
+const provider = new Provider(issuer, {
+  adapter: adapter({ keepLast: options['keep-last'], onRevoked: () => (counts.revoked_grants += 1) }),
+  clients: clients(known, options),
+  clientAuthMethods: [
+    ...['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
+    ...(tls ? ['tls_client_auth', 'self_signed_tls_client_auth'] : []),
   ],
-  scopes: ['api.read', 'offline_access'],
+  enabledJWA: { clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'EdDSA'] },
+  jwks: { keys: [privateJwk(known.keys.RS256, { kid: 'server', alg: 'RS256' })] },
+  scopes: SCOPES,
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  extraTokenClaims: (ctx, token) => token.extra,
   features: {
     clientCredentials: { enabled: true },
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => options.dpop },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
     revocation: { enabled: true },
+    dPoP: {
+      enabled: options.dpop,
+      ...(options['dpop-nonce'] ? { nonceSecret: randomBytes(32), requireNonce: () => true } : {}),
+    },
+    mTLS: {
+      enabled: Boolean(tls),
+      certificateBoundAccessTokens: true,
+      tlsClientAuth: true,
+      selfSignedTlsClientAuth: true,
+      getCertificate: certificateOf,
+      certificateAuthorized: (ctx) => ctx.req.socket.authorized,
+      certificateSubjectMatches: (ctx, property, expected) =>
+        property === 'tls_client_auth_san_dns' && certificateOf(ctx).subjectAltName.split(', ').includes(`DNS:${expected}`),
+    },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      useGrantedResource: () => true,
+      getResourceServerInfo: (ctx, resource) => resourceServer(resource, lifetime),
+    },
   },
   // Single use, as RFC 9700 wants it: a refresh token that comes twice ends the whole grant.
   rotateRefreshToken: true,
@@ -73,43 +139,26 @@ provider = new Provider(`http://${issuer}`, {
 });
 
 const keep = (token) => issued.push(token);
-provider.on('client_credentials.saved', (token) => keep(token));
-provider.on('access_token.saved', (token) => keep(token));
+provider.on('client_credentials.saved', keep);
+provider.on('access_token.saved', keep);
+const countRefresh = (ctx) => {
+  const { refresh_token: token } = ctx.oidc.params ?? {};
+  if (token && refreshed.has(token)) counts.reused += 1;
+  if (token) refreshed.add(token);
+};
 provider.on('grant.success', (ctx) => {
   counts.tokens += 1;
   if (ctx.oidc.params.grant_type === 'refresh_token') counts.refreshes += 1;
+  countRefresh(ctx);
 });
-provider.on('grant.error', () => {
+provider.on('grant.error', (ctx) => {
   counts.refusals += 1;
+  countRefresh(ctx);
 });
-
-// RFC 6749 §4.3, which the library leaves to those who still need it.
-provider.registerGrantType(
-  'password',
-  async (ctx) => {
-    counts.passwords += 1;
-    const { client, params } = ctx.oidc;
-    if (params.username !== options.user || params.password !== options.password) {
-      ctx.status = 400;
-      ctx.body = { error: 'invalid_grant', error_description: 'wrong user name or password' };
-      return;
-    }
-    const grant = new provider.Grant({ clientId: client.clientId, accountId: params.username });
-    grant.addOIDCScope(params.scope ?? '');
-    const grantId = await grant.save();
-    const common = { accountId: params.username, client, grantId, scope: params.scope, gty: 'password' };
-    const access = new provider.AccessToken(common);
-    const value = await access.save();
-    const body = { access_token: value, expires_in: access.expiration, token_type: 'Bearer', scope: params.scope };
-    if ((params.scope ?? '').split(' ').includes('offline_access')) {
-      body.refresh_token = await new provider.RefreshToken({ ...common, rotations: 0 }).save();
-    }
-    ctx.body = body;
-  },
-  ['username', 'password', 'scope'],
-  [],
-);
+registerGrants(provider, { ...options, keys: known.keys, lifetime, certificateOf, counts });
 handle = provider.callback();
+
+// ---- The API that takes no time ----
 
 async function isLive(token) {
   if (!token) return false;
@@ -125,7 +174,7 @@ function revoke(token) {
   };
   const form = new URLSearchParams({ token }).toString();
   return new Promise((resolve, reject) => {
-    const call = request(`http://${issuer}/token/revocation`, { method: 'POST', headers }, (answer) => {
+    const call = request(`${issuer}/token/revocation`, { method: 'POST', headers }, (answer) => {
       answer.resume();
       answer.on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`${answer.statusCode}`))));
     });
@@ -169,26 +218,31 @@ async function checkProof(req, token, bound) {
 const json = (res, status, value, headers = {}) =>
   res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(value));
 
+const controls = {
+  'GET /counts': () => ({ ...counts, used: used.size }),
+  'POST /revoke': async () => {
+    for (const token of issued.splice(0)) {
+      if (await isLive(token.jti)) await revoke(token.jti);
+    }
+    return {};
+  },
+  'POST /grant': async (query) => {
+    const resource = query.get('resource') ?? undefined;
+    return { refresh_token: (await firstRefreshToken(provider, query.get('client') ?? 'svc', { resource })).refresh };
+  },
+  'POST /lose': (query) => {
+    answersToLose = Number(query.get('answers') ?? 1);
+    return {};
+  },
+};
+
 const api = await listen(async (req, res) => {
   req.resume();
   try {
-    if (req.url === '/counts') return json(res, 200, { ...counts, used: used.size });
-    if (req.url === '/revoke' && req.method === 'POST') {
-      for (const token of issued.splice(0)) {
-        const value = token.jti;
-        if (await isLive(value)) await revoke(value);
-      }
-      return json(res, 200, {});
-    }
-    const token = (req.headers.authorization ?? '').replace(options.dpop ? /^DPoP / : /^Bearer /, '');
-    const found = options.dpop ? await provider.ClientCredentials.find(token) : undefined;
-    try {
-      if (found) await checkProof(req, token, found.jkt);
-    } catch ({ message }) {
-      counts[message === 'use_dpop_nonce' ? 'nonces_wanted' : 'bad_proofs'] += 1;
-      const headers = { 'www-authenticate': `DPoP error="${message}"`, 'dpop-nonce': nonces[0] };
-      return json(res, 401, { detail: message }, headers);
-    }
+    const [path, query] = req.url.split('?');
+    const control = controls[`${req.method} ${path}`];
+    if (control) return json(res, 200, await control(new URLSearchParams(query)));
+    const token = (req.headers.authorization ?? '').replace(/^Bearer /, '');
     if (await isLive(token)) {
       used.add(token);
       counts.accepted += 1;
@@ -201,4 +255,12 @@ const api = await listen(async (req, res) => {
   }
 });
 
-console.log(JSON.stringify({ issuer, api: addressOf(api) }));
+// ---- The API that verifies ----
+
+const asked = introspection({ endpoint: `${issuer}/token/introspection`, id: 'api', secret: known.secrets.api });
+const signed = signature({ jwks: `${issuer}/jwks`, issuer });
+const resource = await listen(tokenApi(either(asked, signed)), tls);
+
+if (options.attended) process.stdin.on('end', () => process.exit(0)).resume();
+const addresses = { issuer: addressOf(issuerServer), api: addressOf(api), resource: addressOf(resource) };
+console.log(JSON.stringify({ ...addresses, url: issuer, assertion_issuer: ASSERTION_ISSUER, ...known }));
