@@ -13,8 +13,9 @@
 // `resource` verifies tokens as others must: by introspection, or the signature (api.mjs). `api` looks into the server's
 // own storage, which takes no time: 200 to a live token, 401 to any other. Beside that it is for the test alone: GET
 // /counts tells what happened so far; POST /revoke takes back every token through the server's own revocation endpoint
-// (RFC 7009); POST /grant?client=ID&resource=URI makes a first refresh token; POST /lose?answers=N breaks the next N
-// connections after their token request was carried out.
+// (RFC 7009); POST /grant?client=ID&resource=URI makes a first refresh token; POST /subject?sub=NAME makes an access token
+// of somebody, to be exchanged; POST /lose?answers=N breaks the next N connections after their token request was carried
+// out.
 import { X509Certificate, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
@@ -230,6 +231,12 @@ const controls = {
     const resource = query.get('resource') ?? undefined;
     return { refresh_token: (await firstRefreshToken(provider, query.get('client') ?? 'svc', { resource })).refresh };
   },
+  'POST /subject': async (query) => {
+    const accountId = query.get('sub');
+    const { grantId, client } = await firstRefreshToken(provider, 'api', { accountId });
+    const token = new provider.AccessToken({ accountId, client, grantId, scope: SCOPES[0], expiresIn: 3600, gty: 'authorization_code' });
+    return { access_token: await token.save() };
+  },
   'POST /lose': (query) => {
     answersToLose = Number(query.get('answers') ?? 1);
     return {};
@@ -261,6 +268,8 @@ const asked = introspection({ endpoint: `${issuer}/token/introspection`, id: 'ap
 const signed = signature({ jwks: `${issuer}/jwks`, issuer });
 const resource = await listen(tokenApi(either(asked, signed)), tls);
 
+// That it answers is known before anybody is told, and with it whatever is read at the first use.
+await fetch(`${issuer}/jwks`);
 if (options.attended) process.stdin.on('end', () => process.exit(0)).resume();
 const addresses = { issuer: addressOf(issuerServer), api: addressOf(api), resource: addressOf(resource) };
 console.log(JSON.stringify({ ...addresses, url: issuer, assertion_issuer: ASSERTION_ISSUER, ...known }));

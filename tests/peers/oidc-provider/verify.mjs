@@ -27,5 +27,7 @@ const tls = options.tls && {
   rejectUnauthorized: false,
 };
 const server = tls ? createTlsServer(tls, api(verify)) : createServer(api(verify));
+// That the server answers is known before anybody is told, and with it whatever is read at the first use.
+await fetch(options.jwks ?? options.introspection);
 server.listen(0, '127.0.0.1', () => console.log(server.address().port));
 process.stdin.on('end', () => process.exit(0)).resume();
