@@ -21,6 +21,7 @@ mod support;
 
 mod abuse;
 mod appendix;
+mod authorization_servers;
 mod callers;
 mod check_fetch;
 mod clients;

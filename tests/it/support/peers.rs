@@ -94,10 +94,17 @@ pub(crate) struct Peer {
 impl Peer {
     #[track_caller]
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
+        Self::start_with(script, arguments, &[])
+    }
+
+    /// The same with more in its environment. Its standard input is held open as long as it runs.
+    #[track_caller]
+    pub(crate) fn start_with(script: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
         let runner = if script.ends_with(".py") { venv_python() } else { "node".into() };
         let mut command = Command::new(runner);
-        command.arg(path).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg(path).args(arguments).envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("a peer starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");

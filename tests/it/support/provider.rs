@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::canaries::Canaries;
 use super::client::Request;
+use super::command::Output;
 use super::peers::{installed, skip_unless};
 use super::setup::Setup;
 
@@ -22,6 +23,7 @@ pub(crate) struct Provider {
     child: Child,
     issuer: SocketAddr,
     api: SocketAddr,
+    told: Value,
     pub(crate) canaries: Canaries,
 }
 
@@ -31,29 +33,31 @@ impl Provider {
         Self::start_with(lifetime, &[])
     }
 
-    /// The same with more arguments.
-    pub(crate) fn start_with(lifetime: u64, arguments: &[&str]) -> Option<Self> {
+    /// The same with switches of `server.mjs`.
+    pub(crate) fn start_with(lifetime: u64, switches: &[&str]) -> Option<Self> {
         let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers/oidc-provider");
         let there = installed("node") && directory.join("node_modules/oidc-provider").exists();
         if skip_unless(there, "oidc-provider (npm)") {
             return None;
         }
-        let mut child = Command::new("node")
-            .arg(directory.join("server.mjs"))
-            .args([format!("--lifetime={lifetime}"), format!("--secret={SECRET}")])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("node starts");
-        // Other lines are the library's own advice.
-        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        let line = lines.into_iter().find(|line| line.starts_with('{')).expect("its addresses");
-        let told: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let mut command = Command::new("node");
+        command.arg(directory.join("server.mjs"));
+        command.args([format!("--lifetime={lifetime}"), format!("--secret={SECRET}"), "--attended".to_owned()]);
+        command.args(switches);
+        // Its own introspection goes over TLS too.
+        if let Some(tls) = switches.iter().find_map(|switch| switch.strip_prefix("--tls=")) {
+            command.env("NODE_EXTRA_CA_CERTS", format!("{tls}/ca.pem"));
+        }
+        let (child, told) = start_telling(&mut command);
         let address = |name: &str| told[name].as_str().and_then(|text| text.parse().ok()).expect("an address");
         let canaries = Canaries::default();
         canaries.add_basic("svc", SECRET);
-        Some(Self { issuer: address("issuer"), api: address("api"), child, canaries })
+        Some(Self { issuer: address("issuer"), api: address("api"), child, told, canaries })
+    }
+
+    /// What it said of itself: addresses, keys and secrets.
+    pub(crate) fn told(&self) -> &Value {
+        &self.told
     }
 
     pub(crate) fn setup(&self, credential: &str) -> Setup {
@@ -70,10 +74,53 @@ impl Provider {
         page[name].as_u64().unwrap_or_else(|| panic!("no {name} in {page}"))
     }
 
+    /// Makes the first refresh token of a client, as a person's consent would.
+    pub(crate) fn refresh_token(&self, client: &str, more: &str) -> String {
+        self.control(&format!("/grant?client={client}{more}"), "refresh_token")
+    }
+
+    /// Makes an access token of somebody, to be exchanged.
+    pub(crate) fn subject_token(&self, subject: &str) -> String {
+        self.control(&format!("/subject?sub={subject}"), "access_token")
+    }
+
+    /// Breaks the connections of the next token requests after it has carried them out.
+    pub(crate) fn lose_answers(&self, answers: usize) {
+        Request::new("POST", &format!("/lose?answers={answers}")).send(self.api).expect(200);
+    }
+
+    fn control(&self, target: &str, member: &str) -> String {
+        let made = Request::new("POST", target).send(self.api).expect(200).json()[member].as_str().unwrap().to_owned();
+        self.canaries.add(&made);
+        made
+    }
+
     /// Takes back every token by the server's own revocation endpoint (RFC 7009).
     pub(crate) fn revoke_all(&self) {
         Request::new("POST", "/revoke").send(self.api).expect(200);
     }
+}
+
+/// Starts a server whose first line is a JSON object that says where it is. It lives as long as its standard input.
+#[track_caller]
+pub(crate) fn start_telling(command: &mut Command) -> (Child, Value) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // Other lines are advice.
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    let printed = Output::default();
+    printed.follow(child.stderr.take().expect("a pipe"));
+    let Some(line) = lines.find(|line| line.starts_with('{')) else {
+        panic!("{command:?} did not start:\n{}", printed.lines().join("\n"));
+    };
+    let told = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+    // What nobody reads must not fill a pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, told)
 }
 
 impl Drop for Provider {

@@ -1,0 +1,79 @@
+//! Every way to a token, at real authorization servers that nobody here wrote.
+//!
+//! A cell is a grant, a client authentication and a server. What each has to show: the API verifies the first token by
+//! introspection or by its signature and finds the right client in it, then rejects it, and the caller still gets its answer,
+//! with another token. `docs/authorization-servers.md` is the table of all cells.
+
+mod canaille;
+mod cells;
+mod client;
+mod glewlwyd;
+mod oidc_provider;
+mod races;
+mod server;
+
+use serde_json::Value;
+
+use crate::support::{Bearerd, Setup};
+
+/// One combination that works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Cell {
+    grant: &'static str,
+    authentication: &'static str,
+    server: &'static str,
+}
+
+/// What a server has for a cell: a bearerd's configuration, and what must be found in its tokens.
+struct Stage {
+    setup: Setup,
+    client: String,
+    /// The `sub`, where the server says it.
+    subject: Option<&'static str>,
+    /// Whether the token must be bound to the client's certificate.
+    is_bound: bool,
+}
+
+impl Cell {
+    #[track_caller]
+    fn passes(self) {
+        let stage = match self.server {
+            "oidc-provider" => oidc_provider::stage(self),
+            "Glewlwyd" => glewlwyd::stage(self),
+            "Canaille" => canaille::stage(self),
+            other => panic!("no server {other}"),
+        };
+        if let Some(stage) = stage {
+            let bearerd = stage.setup.start_ready();
+            stage.verify(&bearerd);
+        }
+    }
+
+    fn has_certificate(self) -> bool {
+        self.authentication.ends_with("tls_client_auth")
+    }
+}
+
+impl Stage {
+    /// The first token, then another one because the API rejects it.
+    #[track_caller]
+    fn verify(&self, bearerd: &Bearerd) -> [Value; 2] {
+        let first = self.judge(bearerd.get("/items").expect(200).json());
+        let second = self.judge(bearerd.get("/spend/1").expect(200).json());
+        assert_ne!(first["token"], second["token"], "the API rejected the first one");
+        [first, second]
+    }
+
+    /// Holds what the API found in a token to what must be there.
+    #[track_caller]
+    fn judge(&self, claims: Value) -> Value {
+        assert_eq!(claims["client_id"], self.client, "{claims}");
+        assert!(["introspection", "signature"].contains(&claims["verified"].as_str().unwrap()), "{claims}");
+        if let Some(subject) = self.subject {
+            assert_eq!(claims["sub"], subject, "{claims}");
+        }
+        // The API has compared it with the certificate that it was shown.
+        assert_eq!(claims["cnf"]["x5t#S256"].is_string(), self.is_bound, "{claims}");
+        claims
+    }
+}

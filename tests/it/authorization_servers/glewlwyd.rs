@@ -1,0 +1,87 @@
+//! Glewlwyd (Debian): a server in C whose access tokens are JWTs.
+
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::json;
+
+use super::client::{Configuration, client_of};
+use super::server::{Certificates, PASSWORD, Server, peers, skip_without_the_api};
+use super::{Cell, Stage};
+use crate::support::Setup;
+use crate::support::canaries::Canaries;
+use crate::support::peers::{installed, skip_unless, venv_python};
+
+const SCOPE: &str = "api.read";
+const RESOURCE: &str = "https://api.test/items";
+
+struct Shared {
+    server: Server,
+    certificates: Option<Certificates>,
+}
+
+fn shared(tls: bool) -> Option<&'static Shared> {
+    static PLAIN: OnceLock<Option<Shared>> = OnceLock::new();
+    static TLS: OnceLock<Option<Shared>> = OnceLock::new();
+    let start = || {
+        if skip_without_the_api() || skip_unless(installed("glewlwyd"), "glewlwyd (Debian)") {
+            return None;
+        }
+        let certificates = tls.then(Certificates::new);
+        let mut command = Command::new(venv_python());
+        command.arg(peers().join("glewlwyd.py"));
+        let server = Server::start(command, certificates.as_ref(), |told| {
+            ["jwks", "issuer"].map(|name| format!("--{name}={}", told[name].as_str().unwrap())).to_vec()
+        });
+        Some(Shared { server, certificates })
+    };
+    if tls { &TLS } else { &PLAIN }.get_or_init(start).as_ref()
+}
+
+impl Shared {
+    fn stage(&self, configuration: Configuration, cell: Cell) -> Stage {
+        let client = client_of(cell.authentication);
+        let told = self.server.told();
+        let configuration = configuration.authentication(cell, told, self.certificates.as_ref());
+        let configuration = match cell.grant {
+            "client_credentials" => configuration.line("scope", SCOPE),
+            "password" => configuration.line("username", "robot").secret("password", PASSWORD).line("scope", SCOPE),
+            "refresh_token" => {
+                configuration.secret("refresh_token", told["refresh_tokens"][&client].as_str().expect("its token"))
+            }
+            other => panic!("no grant {other}"),
+        };
+        // Its `sub` is a name of its own making for each user.
+        let setup = configuration.setup(self.server.api());
+        Stage { setup, client, subject: None, is_bound: cell.has_certificate() }
+    }
+
+    fn configuration(&self) -> Configuration {
+        Configuration::new(Setup::new(&Canaries::default()), self.server.text("token"))
+    }
+}
+
+pub(super) fn stage(cell: Cell) -> Option<Stage> {
+    let shared = shared(cell.has_certificate())?;
+    Some(shared.stage(shared.configuration(), cell))
+}
+
+const SIGNED: Cell = Cell { grant: "client_credentials", authentication: "private_key_jwt ES256", server: "Glewlwyd" };
+
+#[test]
+fn tokens_for_a_resource_are_made_for_it() {
+    let Some(shared) = shared(false) else { return };
+    let stage = shared.stage(shared.configuration().line("resource", RESOURCE), SIGNED);
+    for claims in stage.verify(&stage.setup.start_ready()) {
+        assert_eq!(claims["aud"], json!(RESOURCE), "{claims}");
+    }
+}
+
+/// Its issuer has a path: `/api/oidc`.
+#[test]
+fn the_server_is_found_by_its_issuer() {
+    let Some(shared) = shared(false) else { return };
+    let configuration = Configuration::discovering(Setup::new(&Canaries::default()), shared.server.text("issuer"));
+    let stage = shared.stage(configuration, SIGNED);
+    stage.verify(&stage.setup.start_ready());
+}
