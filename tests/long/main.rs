@@ -31,6 +31,7 @@ mod half_heads;
 mod honest;
 mod http2_attacks;
 mod process;
+mod refresh_tokens;
 mod slow_readers;
 mod tokens;
 
@@ -46,6 +47,8 @@ const PROOFS: &[Proof] = &[
     ("steady", tokens::five_second_tokens_for_a_minute),
     ("revocation", tokens::a_thousand_requests_after_a_revocation),
     ("password", tokens::a_wrong_password_for_three_minutes),
+    ("refresh-race", refresh_tokens::a_thousand_renewals_by_eight_processes),
+    ("refresh-kills", refresh_tokens::a_hundred_kills),
     ("half-heads", half_heads::prove),
     ("half-bodies", half_bodies::prove),
     ("slow-readers", slow_readers::prove),

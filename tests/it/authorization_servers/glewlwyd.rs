@@ -43,6 +43,11 @@ impl Shared {
         let client = client_of(cell.authentication);
         let told = self.server.told();
         let configuration = configuration.authentication(cell, told, self.certificates.as_ref());
+        // It takes id and secret as they are, without decoding what RFC 6749 §2.3.1 encodes.
+        let configuration = match cell.authentication {
+            "client_secret_basic" => configuration.line("basic_encoding", "raw"),
+            _ => configuration,
+        };
         let configuration = match cell.grant {
             "client_credentials" => configuration.line("scope", SCOPE),
             "password" => configuration.line("username", "robot").secret("password", PASSWORD).line("scope", SCOPE),

@@ -9,6 +9,7 @@ pub(crate) mod canaries;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod connect_proxy;
+pub(crate) mod fleet;
 pub(crate) mod frames;
 pub(crate) mod hand_over;
 pub(crate) mod listener;

@@ -5,6 +5,7 @@
 //   --tls=DIRECTORY   https, with server.pem and server.key; clients show certificates (RFC 8705) of ca.pem, or self-signed.pem
 //   --keep-last       a used refresh token stays good until its successor is used, instead of ending the grant
 //   --dpop            a client svc-dpop whose tokens are bound to its key (RFC 9449); --dpop-nonce demands nonces too
+//   --delay=MS        answer token requests that much later than they are carried out
 //   --attended        end when standard input does
 //
 // Its first line names the addresses, and keys and secrets of its clients (clients.mjs), made at this start:
@@ -41,10 +42,12 @@ const { values: options } = parseArgs({
     'keep-last': { type: 'boolean', default: false },
     dpop: { type: 'boolean', default: false },
     'dpop-nonce': { type: 'boolean', default: false },
+    delay: { type: 'string', default: '0' },
     attended: { type: 'boolean', default: false },
   },
 });
 const lifetime = Number(options.lifetime);
+const delay = Number(options.delay);
 const names = ['token_requests', 'tokens', 'refreshes', 'passwords', 'refusals', 'accepted', 'rejected', 'reused', 'revoked_grants', 'lost'];
 const counts = Object.fromEntries(names.map((name) => [name, 0]));
 const issued = [];
@@ -84,6 +87,9 @@ const issuerServer = await listen((req, res) => {
         counts.lost += 1;
         return req.socket.destroy();
       };
+    } else if (delay > 0) {
+      const end = res.end.bind(res);
+      res.end = (...all) => setTimeout(end, delay, ...all);
     }
   }
   handle(req, res);
