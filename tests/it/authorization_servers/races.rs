@@ -4,25 +4,54 @@
 //! is one of those that take the last one again until its successor was used. `tests/long` has the long form.
 
 use crate::support::fleet::Fleet;
-use crate::support::{eventually, seconds};
+use crate::support::{Bearerd, eventually, seconds};
 
 #[test]
 fn eight_processes_share_a_refresh_token_and_none_spoils_it() {
-    let Some(mut fleet) = Fleet::new(3, &[]) else { return };
+    let Some(mut fleet) = Fleet::new(4, &[]) else { return };
     fleet.start(8);
     let outcome = fleet.race(60, seconds(90.0));
-    assert!(outcome.renewals >= 60, "{outcome:?}");
+    assert!(outcome.renewals >= 60 && outcome.requests > 100, "{outcome:?}");
     fleet.expect_no_reuse();
 }
 
 #[test]
 fn processes_killed_at_random_moments_always_leave_a_working_token_where_the_server_keeps_the_last() {
-    let Some(mut fleet) = Fleet::new(3, &["--keep-last", "--delay=200"]) else { return };
+    let Some(mut fleet) = Fleet::new(4, &["--keep-last", "--delay=200"]) else { return };
     fleet.start(4);
     fleet.kill_at_random(12, seconds(1.0));
     let before = fleet.provider.count("refreshes");
     fleet.race(before + 8, seconds(60.0));
     assert_eq!(fleet.provider.count("revoked_grants"), 0);
+}
+
+#[test]
+fn processes_killed_at_random_moments_work_or_say_that_they_must_be_authorised_again_at_a_strict_server() {
+    let Some(mut fleet) = Fleet::new(4, &["--delay=300"]) else { return };
+    fleet.start(4);
+    for _ in 0..20 {
+        fleet.kill_at_random(1, seconds(1.0));
+        if fleet.provider.count("revoked_grants") > 0 {
+            break;
+        }
+    }
+    let spent = |bearerd: &Bearerd| {
+        let answer = bearerd.get("/items");
+        answer.status == 503 && answer.json()["code"] == "T025"
+    };
+    for bearerd in &fleet.bearerds {
+        if fleet.provider.count("revoked_grants") > 0 {
+            eventually("it says so", seconds(20.0), || spent(bearerd));
+        } else {
+            bearerd.wait_ready(20.0);
+        }
+    }
+    let anew = fleet.provider.refresh_token("svc", "");
+    fleet.setup.secret_file("first", &format!("{anew}\n"));
+    fleet.wait_ready();
+    for bearerd in &fleet.bearerds {
+        bearerd.get("/items").expect(200);
+    }
 }
 
 #[test]
@@ -46,7 +75,7 @@ fn an_answer_lost_with_a_killed_process_ends_in_a_clear_word_at_a_strict_server(
 
 #[test]
 fn an_answer_that_the_server_could_not_send_costs_nothing_where_it_keeps_the_last() {
-    let Some(mut fleet) = Fleet::new(6, &["--keep-last"]) else { return };
+    let Some(mut fleet) = Fleet::new(10, &["--keep-last"]) else { return };
     fleet.start(2);
     fleet.wait_ready();
     for lost in 1..=2 {

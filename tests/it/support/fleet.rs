@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::client::{Load, Request};
 use super::provider::{Provider, SECRET};
-use super::{Bearerd, Setup, eventually, now, pause, seconds};
+use super::{Bearerd, Setup, eventually, pause, seconds};
 
 /// Bearerds with one configuration and one `state_directory`, and requests through all of them.
 pub(crate) struct Fleet {
@@ -20,7 +20,6 @@ pub(crate) struct Fleet {
 pub(crate) struct Outcome {
     pub(crate) renewals: u64,
     pub(crate) requests: usize,
-    pub(crate) took: Duration,
 }
 
 impl Fleet {
@@ -54,7 +53,6 @@ impl Fleet {
     /// Lets all of them renew under load, so many times together.
     pub(crate) fn race(&self, renewals: u64, within: Duration) -> Outcome {
         self.wait_ready();
-        let start = now();
         let loads: Vec<_> = self
             .bearerds
             .iter()
@@ -66,7 +64,7 @@ impl Fleet {
             report.expect_all_ok();
         }
         let requests = reports.iter().map(|report| report.total()).sum();
-        Outcome { renewals: self.provider.count("refreshes"), requests, took: start.elapsed() }
+        Outcome { renewals: self.provider.count("refreshes"), requests }
     }
 
     /// Fails unless no refresh token ever came twice.

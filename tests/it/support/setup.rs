@@ -198,7 +198,11 @@ impl Setup {
             }
             None => {
                 let path = self.directory.path().join("bearerd.toml");
-                std::fs::write(&path, self.text()).expect("a configuration file");
+                let text = self.text();
+                // Another bearerd may be reading it.
+                if std::fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+                    std::fs::write(&path, text).expect("a configuration file");
+                }
                 command.arg("--config").arg(path);
             }
         }

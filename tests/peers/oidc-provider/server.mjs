@@ -4,7 +4,8 @@
 //
 //   --tls=DIRECTORY   https, with server.pem and server.key; clients show certificates (RFC 8705) of ca.pem, or self-signed.pem
 //   --keep-last       a used refresh token stays good until its successor is used, instead of ending the grant
-//   --dpop            a client svc-dpop whose tokens are bound to its key (RFC 9449); --dpop-nonce demands nonces too
+//   --dpop            a client svc-dpop whose tokens are bound to its key (RFC 9449); --dpop-nonce demands nonces
+//                     too, as does the API
 //   --delay=MS        answer token requests that much later than they are carried out
 //   --attended        end when standard input does
 //
@@ -272,7 +273,7 @@ const api = await listen(async (req, res) => {
 
 const asked = introspection({ endpoint: `${issuer}/token/introspection`, id: 'api', secret: known.secrets.api });
 const signed = signature({ jwks: `${issuer}/jwks`, issuer });
-const resource = await listen(tokenApi(either(asked, signed)), tls);
+const resource = await listen(tokenApi(either(asked, signed), { nonces: options['dpop-nonce'] }), tls);
 
 // That it answers is known before anybody is told, and with it whatever is read at the first use.
 await fetch(`${issuer}/jwks`);
