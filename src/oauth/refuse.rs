@@ -140,6 +140,10 @@ pub(super) fn refused(answer: &Answer, settings: &Settings, mask: &Mask) -> Fetc
     let reason = match code.as_deref() {
         // There is no other way to a token (RFC 6749 §5.2).
         Some("invalid_grant") if settings.grant == GrantType::RefreshToken => Reason::TokenSpent,
+        // Glewlwyd says it so. Were it the client, the status would be another; its class stays, so it is tried again.
+        None if settings.grant == GrantType::RefreshToken && answer.status == 400 && answer.is_empty() => {
+            Reason::TokenSpent
+        }
         _ => reason,
     };
     failure((class, reason), answer, &Said::of(mask, &told))
@@ -289,6 +293,10 @@ impl Answer {
             .get_all(header::CONTENT_ENCODING)
             .iter()
             .any(|value| !value.as_bytes().is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(&self.body, Body::Whole(body) if body.is_empty())
     }
 
     fn text(&self) -> String {

@@ -23,19 +23,21 @@ struct Shared {
 fn shared(tls: bool) -> Option<&'static Shared> {
     static PLAIN: OnceLock<Option<Shared>> = OnceLock::new();
     static TLS: OnceLock<Option<Shared>> = OnceLock::new();
-    let start = || {
-        if skip_without_the_api() || skip_unless(installed("glewlwyd"), "glewlwyd (Debian)") {
-            return None;
-        }
-        let certificates = tls.then(Certificates::new);
-        let mut command = Command::new(venv_python());
-        command.arg(peers().join("glewlwyd.py"));
-        let server = Server::start(command, certificates.as_ref(), |told| {
-            ["jwks", "issuer"].map(|name| format!("--{name}={}", told[name].as_str().unwrap())).to_vec()
-        });
-        Some(Shared { server, certificates })
-    };
+    let start = || start(tls);
     if tls { &TLS } else { &PLAIN }.get_or_init(start).as_ref()
+}
+
+fn start(tls: bool) -> Option<Shared> {
+    if skip_without_the_api() || skip_unless(installed("glewlwyd"), "glewlwyd (Debian)") {
+        return None;
+    }
+    let certificates = tls.then(Certificates::new);
+    let mut command = Command::new(venv_python());
+    command.arg(peers().join("glewlwyd.py"));
+    let server = Server::start(command, certificates.as_ref(), |told| {
+        ["jwks", "issuer"].map(|name| format!("--{name}={}", told[name].as_str().unwrap())).to_vec()
+    });
+    Some(Shared { server, certificates })
 }
 
 impl Shared {
@@ -89,4 +91,20 @@ fn the_server_is_found_by_its_issuer() {
     let configuration = Configuration::discovering(Setup::new(&Canaries::default()), shared.server.text("issuer"));
     let stage = shared.stage(configuration, SIGNED);
     stage.verify(&stage.setup.start_ready());
+}
+
+/// It says 400 and nothing else, and ends the whole chain.
+#[test]
+fn a_refresh_token_that_comes_twice_is_refused_without_a_word_and_must_be_given_anew() {
+    let Some(own) = start(false) else { return };
+    let cell = Cell { grant: "refresh_token", authentication: "client_secret_post", ..SIGNED };
+    let stage = own.stage(own.configuration(), cell);
+    let bearerd = stage.setup.start_ready();
+    bearerd.get("/items").expect(200);
+    bearerd.stop();
+    // As where state_directory is not kept over a restart.
+    std::fs::remove_file(stage.setup.directory().join("state/refresh-token-api")).unwrap();
+    let bearerd = stage.setup.start();
+    bearerd.wait_for_log("T025", 10.0);
+    bearerd.get("/items").expect_problem(503, "T025");
 }
