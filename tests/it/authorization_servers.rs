@@ -16,6 +16,11 @@ use serde_json::Value;
 
 use crate::support::{Bearerd, Setup};
 
+/// The thumbprint of a certificate (RFC 8705 §3.1).
+const CERTIFICATE: &str = "x5t#S256";
+/// The thumbprint of a key (RFC 9449 §6.1).
+const KEY: &str = "jkt";
+
 /// One combination that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Cell {
@@ -30,8 +35,8 @@ struct Stage {
     client: String,
     /// The `sub`, where the server says it.
     subject: Option<&'static str>,
-    /// Whether the token must be bound to the client's certificate.
-    is_bound: bool,
+    /// What the token must be bound by: a member of `cnf` (RFC 7800).
+    bound_by: Option<&'static str>,
 }
 
 impl Cell {
@@ -51,6 +56,10 @@ impl Cell {
 
     fn has_certificate(self) -> bool {
         self.authentication.ends_with("tls_client_auth")
+    }
+
+    fn bound_by(self) -> Option<&'static str> {
+        self.has_certificate().then_some(CERTIFICATE)
     }
 }
 
@@ -74,8 +83,10 @@ impl Stage {
         if let Some(subject) = self.subject {
             assert_eq!(claims["sub"], subject, "{claims}");
         }
-        // The API has compared it with the certificate that it was shown.
-        assert_eq!(claims["cnf"]["x5t#S256"].is_string(), self.is_bound, "{claims}");
+        // The API has compared it with what it was shown.
+        for member in [CERTIFICATE, KEY] {
+            assert_eq!(claims["cnf"][member].is_string(), self.bound_by == Some(member), "{claims}");
+        }
         claims
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use super::client::{Configuration, client_of};
-use super::server::{PASSWORD, Server, peers, skip_without_the_api};
+use super::server::{LIFETIME, PASSWORD, Server, peers, skip_without_the_api};
 use super::{Cell, Stage};
 use crate::support::Setup;
 use crate::support::canaries::Canaries;
@@ -22,7 +22,7 @@ fn shared() -> Option<&'static Server> {
         }
         let mut command = Command::new(python);
         command.arg(peers().join("canaille/server.py"));
-        Some(Server::start(command, None, |told| {
+        Some(Server::start(command, LIFETIME, None, |told| {
             let text = |name: &str| told[name].as_str().unwrap();
             let secret = told["secrets"]["api"].as_str().unwrap();
             vec![
@@ -66,7 +66,7 @@ pub(super) fn stage(cell: Cell) -> Option<Stage> {
         "jwt-bearer" => Some("robot-jwt-bearer"),
         _ => None,
     };
-    Some(Stage { setup, client: client_of(cell.authentication), subject, is_bound: false })
+    Some(Stage { setup, client: client_of(cell.authentication), subject, bound_by: None })
 }
 
 #[test]
@@ -76,6 +76,6 @@ fn the_server_is_found_by_its_issuer() {
     let configuration = Configuration::discovering(Setup::new(&Canaries::default()), server.text("issuer"));
     let configuration = configuration.authentication(cell, server.told(), None);
     let setup = grant(server, configuration, cell).setup(server.api());
-    let stage = Stage { setup, client: "svc".to_owned(), subject: None, is_bound: false };
+    let stage = Stage { setup, client: "svc".to_owned(), subject: None, bound_by: None };
     stage.verify(&stage.setup.start_ready());
 }

@@ -6,11 +6,12 @@ use std::sync::OnceLock;
 use serde_json::json;
 
 use super::client::{Configuration, client_of};
-use super::server::{Certificates, PASSWORD, Server, peers, skip_without_the_api};
+use super::server::{Certificates, LIFETIME, PASSWORD, Server, peers, skip_without_the_api};
 use super::{Cell, Stage};
-use crate::support::Setup;
 use crate::support::canaries::Canaries;
+use crate::support::client::Load;
 use crate::support::peers::{installed, skip_unless, venv_python};
+use crate::support::{Bearerd, Request, Setup, eventually, seconds};
 
 const SCOPE: &str = "api.read";
 const RESOURCE: &str = "https://api.test/items";
@@ -23,18 +24,19 @@ struct Shared {
 fn shared(tls: bool) -> Option<&'static Shared> {
     static PLAIN: OnceLock<Option<Shared>> = OnceLock::new();
     static TLS: OnceLock<Option<Shared>> = OnceLock::new();
-    let start = || start(tls);
+    let start = || start(tls, LIFETIME);
     if tls { &TLS } else { &PLAIN }.get_or_init(start).as_ref()
 }
 
-fn start(tls: bool) -> Option<Shared> {
+/// A server of its own, for what may be done to it only once.
+fn start(tls: bool, lifetime: u64) -> Option<Shared> {
     if skip_without_the_api() || skip_unless(installed("glewlwyd"), "glewlwyd (Debian)") {
         return None;
     }
     let certificates = tls.then(Certificates::new);
     let mut command = Command::new(venv_python());
     command.arg(peers().join("glewlwyd.py"));
-    let server = Server::start(command, certificates.as_ref(), |told| {
+    let server = Server::start(command, lifetime, certificates.as_ref(), |told| {
         ["jwks", "issuer"].map(|name| format!("--{name}={}", told[name].as_str().unwrap())).to_vec()
     });
     Some(Shared { server, certificates })
@@ -60,7 +62,7 @@ impl Shared {
         };
         // Its `sub` is a name of its own making for each user.
         let setup = configuration.setup(self.server.api());
-        Stage { setup, client, subject: None, is_bound: cell.has_certificate() }
+        Stage { setup, client, subject: None, bound_by: cell.bound_by() }
     }
 
     fn configuration(&self) -> Configuration {
@@ -96,7 +98,7 @@ fn the_server_is_found_by_its_issuer() {
 /// It says 400 and nothing else, and ends the whole chain.
 #[test]
 fn a_refresh_token_that_comes_twice_is_refused_without_a_word_and_must_be_given_anew() {
-    let Some(own) = start(false) else { return };
+    let Some(own) = start(false, LIFETIME) else { return };
     let cell = Cell { grant: "refresh_token", authentication: "client_secret_post", ..SIGNED };
     let stage = own.stage(own.configuration(), cell);
     let bearerd = stage.setup.start_ready();
@@ -107,4 +109,25 @@ fn a_refresh_token_that_comes_twice_is_refused_without_a_word_and_must_be_given_
     let bearerd = stage.setup.start();
     bearerd.wait_for_log("T025", 10.0);
     bearerd.get("/items").expect_problem(503, "T025");
+}
+
+#[test]
+fn four_processes_share_a_refresh_token_that_works_once() {
+    let Some(own) = start(false, 4) else { return };
+    let cell = Cell { grant: "refresh_token", ..SIGNED };
+    let stage = own.stage(own.configuration(), cell);
+    let setup = stage.setup.credential("refresh = { early = \"50%\" }");
+    let mut bearerds: Vec<_> = (0..4).map(|_| setup.spawn()).collect();
+    bearerds.iter_mut().for_each(Bearerd::wait_until_it_listens);
+    for bearerd in &bearerds {
+        bearerd.wait_ready(30.0);
+    }
+    let loads: Vec<_> = bearerds
+        .iter()
+        .map(|bearerd| Load::start(bearerd.address(), 1, seconds(0.05), Request::get("/items")))
+        .collect();
+    let sum = |outcome: &str| bearerds.iter().map(|bearerd| bearerd.token_requests(outcome)).sum::<f64>();
+    eventually("the renewals", seconds(60.0), || sum("success") >= 24.0);
+    loads.into_iter().for_each(|load| load.stop().expect_all_ok());
+    assert_eq!(["refused", "permanent", "transient"].map(sum), [0.0; 3]);
 }

@@ -22,14 +22,17 @@ struct Shared {
 fn shared(tls: bool) -> Option<&'static Shared> {
     static PLAIN: OnceLock<Option<Shared>> = OnceLock::new();
     static TLS: OnceLock<Option<Shared>> = OnceLock::new();
-    let start = || {
-        let certificates = tls.then(Certificates::new);
-        let directory = certificates.as_ref().map(Certificates::write_for_servers);
-        let switch = directory.as_ref().map(|directory| format!("--tls={}", directory.path().display()));
-        let provider = Provider::start_with(LIFETIME, &switch.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Some(Shared { provider, certificates })
-    };
+    let start = || start(tls, &[]);
     if tls { &TLS } else { &PLAIN }.get_or_init(start).as_ref()
+}
+
+/// A server of its own, with these switches.
+fn start(tls: bool, switches: &[&str]) -> Option<Shared> {
+    let certificates = tls.then(Certificates::new);
+    let directory = certificates.as_ref().map(Certificates::write_for_servers);
+    let own = directory.as_ref().map(|directory| format!("--tls={}", directory.path().display()));
+    let switches: Vec<_> = switches.iter().copied().chain(own.as_deref()).collect();
+    Some(Shared { provider: Provider::start_with(LIFETIME, &switches)?, certificates })
 }
 
 impl Shared {
@@ -83,7 +86,7 @@ impl Shared {
             "token-exchange" => Some("alice"),
             _ => Some("robot"),
         };
-        Stage { setup, client: client_of(cell.authentication), subject, is_bound: cell.has_certificate() }
+        Stage { setup, client: client_of(cell.authentication), subject, bound_by: cell.bound_by() }
     }
 }
 

@@ -26,6 +26,7 @@ impl Server {
     /// Starts it; `how` says how the API verifies tokens.
     pub(super) fn start(
         mut command: Command,
+        lifetime: u64,
         tls: Option<&Certificates>,
         how: impl FnOnce(&Value) -> Vec<String>,
     ) -> Self {
@@ -34,7 +35,7 @@ impl Server {
         if let Some(directory) = in_directory {
             command.args(["--tls", directory]);
         }
-        let (child, told) = start_telling(command.args(["--lifetime", &LIFETIME.to_string()]));
+        let (child, told) = start_telling(command.args(["--lifetime", &lifetime.to_string()]));
         let mut arguments = how(&told);
         arguments.extend(in_directory.map(|directory| format!("--tls={directory}")));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -4,9 +4,11 @@
 //
 // 200 shows the verified claims. /spend/NAME rejects the first token that comes there and takes any other, so that the
 // caller has to get a new one.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 
-import { EmbeddedJWK, calculateJwkThumbprint, createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+
+import { proofs } from './proofs.mjs';
 
 const thumbprint = (certificate) => createHash('sha256').update(certificate).digest('base64url');
 const fingerprint = (token) => createHash('sha256').update(token).digest('hex').slice(0, 16);
@@ -50,46 +52,9 @@ export function either(asked, signed) {
   };
 }
 
-// Why a request has no right to a token that is bound to a key: an error of RFC 9449, or nothing.
-function proofs(nonces) {
-  const seen = new Set();
-  const recent = [];
-  return async (req, res, token, jkt) => {
-    const proof = req.headers.dpop;
-    if (!proof || proof.includes(',')) return 'invalid_dpop_proof';
-    let verified;
-    try {
-      verified = await jwtVerify(proof, EmbeddedJWK, { typ: 'dpop+jwt', maxTokenAge: 60, requiredClaims: ['jti', 'htm', 'htu', 'ath'] });
-    } catch {
-      return 'invalid_dpop_proof';
-    }
-    const { payload, protectedHeader } = verified;
-    const url = new URL(payload.htu);
-    const holds = [
-      (await calculateJwkThumbprint(protectedHeader.jwk)) === jkt,
-      payload.htm === req.method,
-      url.host === req.headers.host && url.pathname === req.url.split('?')[0],
-      url.protocol === (req.socket.encrypted ? 'https:' : 'http:') && url.search === '',
-      payload.ath === createHash('sha256').update(token).digest('base64url'),
-      !seen.has(payload.jti),
-    ];
-    seen.add(payload.jti);
-    if (holds.includes(false)) return 'invalid_dpop_proof';
-    if (nonces) {
-      // A new one with every answer; requests that are on their way may have one of the last.
-      const known = recent.includes(payload.nonce);
-      recent.push(randomBytes(16).toString('base64url'));
-      if (recent.length > 100) recent.shift();
-      res.setHeader('DPoP-Nonce', recent.at(-1));
-      if (!known) return 'use_dpop_nonce';
-    }
-    return undefined;
-  };
-}
-
 export function api(verify, { nonces = false } = {}) {
   const spent = new Map();
-  const unproven = proofs(nonces);
+  const check = proofs(nonces);
   return async (req, res) => {
     req.resume();
     const deny = (scheme = 'Bearer', error = 'invalid_token') =>
@@ -104,7 +69,7 @@ export function api(verify, { nonces = false } = {}) {
         const shown = req.socket.getPeerCertificate?.()?.raw;
         if (!shown || thumbprint(shown) !== certificate) return deny();
       }
-      const error = jkt && (await unproven(req, res, token, jkt));
+      const error = jkt && (await check(req, res, token, jkt));
       if (error) return deny('DPoP', error);
       if (req.url.startsWith('/spend/')) {
         if (!spent.has(req.url)) spent.set(req.url, token);

@@ -44,6 +44,7 @@ export function clients({ keys, secrets }, { tls, dpop }) {
     redirect_uris: [],
     response_types: [],
     scope: SCOPES.join(' '),
+    dpop_bound_access_tokens: dpop,
     ...(tls ? { tls_client_certificate_bound_access_tokens: method.includes('tls_client_auth') } : {}),
     ...more,
   });
@@ -59,7 +60,6 @@ export function clients({ keys, secrets }, { tls, dpop }) {
     const jwks = { keys: [publicJwk(keys[alg], { kid: `kid-${alg}`, alg })] };
     all.push(client(`svc-${alg}`, 'private_key_jwt', { jwks, token_endpoint_auth_signing_alg: alg }));
   }
-  if (dpop) all.push(client('svc-dpop', 'client_secret_basic', { client_secret: secrets.svc, dpop_bound_access_tokens: true }));
   if (tls) {
     all.push(client('svc-tls', 'tls_client_auth', { tls_client_auth_san_dns: 'svc.test' }));
     const own = new X509Certificate(readFileSync(`${tls}/self-signed.pem`));

@@ -4,8 +4,7 @@
 //
 //   --tls=DIRECTORY   https, with server.pem and server.key; clients show certificates (RFC 8705) of ca.pem, or self-signed.pem
 //   --keep-last       a used refresh token stays good until its successor is used, instead of ending the grant
-//   --dpop            a client svc-dpop whose tokens are bound to its key (RFC 9449); --dpop-nonce demands nonces
-//                     too, as does the API
+//   --dpop            tokens are bound to a key (RFC 9449), and both the server and the APIs demand nonces
 //   --delay=MS        answer token requests that much later than they are carried out
 //   --attended        end when standard input does
 //
@@ -24,12 +23,12 @@ import { createServer, request } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { parseArgs } from 'node:util';
 
-import { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } from 'jose';
 import Provider from 'oidc-provider';
 
 import { api as tokenApi, either, introspection, signature } from './api.mjs';
 import { SCOPES, clients, newSecrets, privateJwk } from './clients.mjs';
 import { ASSERTION_ISSUER, firstRefreshToken, registerGrants, resourceServer } from './grants.mjs';
+import { proofs } from './proofs.mjs';
 import { adapter } from './storage.mjs';
 
 
@@ -42,14 +41,13 @@ const { values: options } = parseArgs({
     tls: { type: 'string' },
     'keep-last': { type: 'boolean', default: false },
     dpop: { type: 'boolean', default: false },
-    'dpop-nonce': { type: 'boolean', default: false },
     delay: { type: 'string', default: '0' },
     attended: { type: 'boolean', default: false },
   },
 });
 const lifetime = Number(options.lifetime);
 const delay = Number(options.delay);
-const names = ['token_requests', 'tokens', 'refreshes', 'passwords', 'refusals', 'accepted', 'rejected', 'reused', 'revoked_grants', 'lost'];
+const names = ['token_requests', 'tokens', 'refreshes', 'passwords', 'refusals', 'accepted', 'rejected', 'reused', 'revoked_grants', 'lost', 'nonces_wanted', 'bad_proofs'];
 const counts = Object.fromEntries(names.map((name) => [name, 0]));
 const issued = [];
 const used = new Set();
@@ -116,14 +114,10 @@ const provider = new Provider(issuer, {
   extraTokenClaims: (ctx, token) => token.extra,
   features: {
     clientCredentials: { enabled: true },
-    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => options.dpop },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
     revocation: { enabled: true },
-    dPoP: {
-      enabled: options.dpop,
-      ...(options['dpop-nonce'] ? { nonceSecret: randomBytes(32), requireNonce: () => true } : {}),
-    },
+    dPoP: { enabled: options.dpop, nonceSecret: randomBytes(32), requireNonce: () => true },
     mTLS: {
       enabled: Boolean(tls),
       certificateBoundAccessTokens: true,
@@ -168,11 +162,10 @@ handle = provider.callback();
 
 // ---- The API that takes no time ----
 
-async function isLive(token) {
-  if (!token) return false;
-  const found = (await provider.ClientCredentials.find(token)) ?? (await provider.AccessToken.find(token));
-  return found !== undefined && found.isValid;
-}
+const find = async (token) =>
+  token ? ((await provider.ClientCredentials.find(token)) ?? (await provider.AccessToken.find(token))) : undefined;
+const isLive = async (token) => (await find(token))?.isValid === true;
+const boundTo = async (token) => (options.dpop ? (await find(token))?.jkt : undefined);
 
 function revoke(token) {
   const basic = `${encodeURIComponent('svc')}:${encodeURIComponent(options.secret)}`;
@@ -189,38 +182,6 @@ function revoke(token) {
     call.on('error', reject);
     call.end(form);
   });
-}
-
-// RFC 9449 §4.3 as a resource server checks it; throws 'use_dpop_nonce' or 'invalid_dpop_proof'.
-let nonces = [randomBytes(16).toString('base64url')];
-if (options.dpop) {
-  setInterval(() => {
-    nonces = [randomBytes(16).toString('base64url'), nonces[0]];
-  }, 500).unref();
-}
-const proven = new Set();
-async function checkProof(req, token, bound) {
-  let payload;
-  let thumbprint;
-  try {
-    const jwt = await jwtVerify(req.headers.dpop ?? '', EmbeddedJWK, { typ: 'dpop+jwt', algorithms: ['ES256'] });
-    payload = jwt.payload;
-    thumbprint = await calculateJwkThumbprint(jwt.protectedHeader.jwk);
-  } catch {
-    throw new Error('invalid_dpop_proof');
-  }
-  const htu = new URL(req.url, `http://${req.headers.host}`);
-  htu.search = '';
-  const right =
-    payload.htm === req.method &&
-    new URL(payload.htu).href === htu.href &&
-    payload.ath === createHash('sha256').update(token).digest('base64url') &&
-    Math.abs(payload.iat - Date.now() / 1000) < 30 &&
-    thumbprint === bound &&
-    !proven.has(payload.jti);
-  proven.add(payload.jti);
-  if (!right) throw new Error('invalid_dpop_proof');
-  if (!nonces.includes(payload.nonce)) throw new Error('use_dpop_nonce');
 }
 
 const json = (res, status, value, headers = {}) =>
@@ -250,20 +211,29 @@ const controls = {
   },
 };
 
+const check = proofs(true);
+
 const api = await listen(async (req, res) => {
   req.resume();
   try {
     const [path, query] = req.url.split('?');
     const control = controls[`${req.method} ${path}`];
     if (control) return json(res, 200, await control(new URLSearchParams(query)));
-    const token = (req.headers.authorization ?? '').replace(/^Bearer /, '');
+    const scheme = options.dpop ? 'DPoP' : 'Bearer';
+    const token = (req.headers.authorization ?? '').replace(new RegExp(`^${scheme} `), '');
+    const bound = await boundTo(token);
+    const error = bound && (await check(req, res, token, bound));
+    if (error) {
+      counts[error === 'use_dpop_nonce' ? 'nonces_wanted' : 'bad_proofs'] += 1;
+      return json(res, 401, { detail: error }, { 'www-authenticate': `DPoP error="${error}"` });
+    }
     if (await isLive(token)) {
       used.add(token);
       counts.accepted += 1;
       return json(res, 200, { target: req.url });
     }
     counts.rejected += 1;
-    return json(res, 401, { detail: 'token not accepted' }, { 'www-authenticate': `${options.dpop ? 'DPoP' : 'Bearer'} error="invalid_token"` });
+    return json(res, 401, { detail: 'token not accepted' }, { 'www-authenticate': `${scheme} error="invalid_token"` });
   } catch (error) {
     return json(res, 500, { error: String(error) });
   }
@@ -273,7 +243,7 @@ const api = await listen(async (req, res) => {
 
 const asked = introspection({ endpoint: `${issuer}/token/introspection`, id: 'api', secret: known.secrets.api });
 const signed = signature({ jwks: `${issuer}/jwks`, issuer });
-const resource = await listen(tokenApi(either(asked, signed), { nonces: options['dpop-nonce'] }), tls);
+const resource = await listen(tokenApi(either(asked, signed), { nonces: options.dpop }), tls);
 
 // That it answers is known before anybody is told, and with it whatever is read at the first use.
 await fetch(`${issuer}/jwks`);

@@ -1,0 +1,40 @@
+// DPoP (RFC 9449) as a resource server checks it, with panva's jose and nonces of its own.
+import { createHash, randomBytes } from 'node:crypto';
+
+import { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } from 'jose';
+
+const NONCE_LIVES_MS = 500;
+const newNonce = () => randomBytes(16).toString('base64url');
+
+// Makes a check of one request: it gives back an error code of RFC 9449, or nothing. With nonces, each is good for half a second and the
+// one after it, and every answer brings the next.
+export function proofs(nonces) {
+  let known = [newNonce(), newNonce()];
+  if (nonces) setInterval(() => (known = [newNonce(), known[0]]), NONCE_LIVES_MS).unref();
+  const seen = new Set();
+  return async (req, res, token, jkt) => {
+    let payload;
+    let thumbprint;
+    try {
+      const options = { typ: 'dpop+jwt', maxTokenAge: 60, requiredClaims: ['jti', 'htm', 'htu', 'ath'] };
+      const jwt = await jwtVerify(req.headers.dpop ?? '', EmbeddedJWK, options);
+      payload = jwt.payload;
+      thumbprint = await calculateJwkThumbprint(jwt.protectedHeader.jwk);
+    } catch {
+      return 'invalid_dpop_proof';
+    }
+    const here = new URL(req.url, `${req.socket.encrypted ? 'https' : 'http'}://${req.headers.host}`);
+    here.search = '';
+    const right =
+      thumbprint === jkt &&
+      payload.htm === req.method &&
+      new URL(payload.htu).href === here.href &&
+      payload.ath === createHash('sha256').update(token).digest('base64url') &&
+      !seen.has(payload.jti);
+    seen.add(payload.jti);
+    if (!right) return 'invalid_dpop_proof';
+    if (!nonces) return undefined;
+    res.setHeader('DPoP-Nonce', known[0]);
+    return known.includes(payload.nonce) ? undefined : 'use_dpop_nonce';
+  };
+}
