@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::client::{Configuration, client_of};
 use super::server::{Certificates, LIFETIME, PASSWORD, Server, peers, skip_without_the_api};
-use super::{Cell, Stage};
+use super::{Cell, KEY, Stage};
 use crate::support::canaries::Canaries;
 use crate::support::client::Load;
 use crate::support::peers::{installed, skip_unless, venv_python};
@@ -130,4 +130,14 @@ fn four_processes_share_a_refresh_token_that_works_once() {
     eventually("the renewals", seconds(60.0), || sum("success") >= 24.0);
     loads.into_iter().for_each(|load| load.stop().expect_all_ok());
     assert_eq!(["refused", "permanent", "transient"].map(sum), [0.0; 3]);
+}
+
+#[test]
+fn dpop_goes_with_every_way_to_authenticate() {
+    let Some(shared) = shared(false) else { return };
+    for authentication in ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt ES256"] {
+        let stage = shared.stage(shared.configuration(), Cell { authentication, ..SIGNED });
+        let stage = Stage { setup: stage.setup.credential("dpop = true"), bound_by: Some(KEY), ..stage };
+        stage.verify(&stage.setup.start_ready());
+    }
 }

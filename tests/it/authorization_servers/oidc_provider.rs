@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::client::{Configuration, client_of};
 use super::server::{Certificates, LIFETIME, url};
-use super::{Cell, Stage};
+use super::{Cell, KEY, Stage};
 use crate::support::Setup;
 use crate::support::provider::{PASSWORD, Provider};
 
@@ -148,4 +148,20 @@ fn a_certificate_bound_token_without_its_certificate_is_rejected() {
     let changed = text.replace(route, &format!("{route}certificate = \"other.pem\"\nkey = \"other.key\"\n"));
     let bearerd = stage.setup.file(&changed, &["api"]).start_ready();
     bearerd.get("/items").expect(401);
+}
+
+/// RFC 9449, with nonces that both the server and the API demand.
+#[test]
+fn dpop_goes_with_every_way_to_authenticate() {
+    let Some(own) = start(false, &["--dpop"]) else { return };
+    for grant in ["client_credentials", "refresh_token"] {
+        for authentication in
+            ["client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt ES256"]
+        {
+            let cell = Cell { grant, authentication, ..SIGNED };
+            let stage = own.stage(own.configuration(), cell, None);
+            let stage = Stage { setup: stage.setup.credential("dpop = true"), bound_by: Some(KEY), ..stage };
+            stage.verify(&stage.setup.start_ready());
+        }
+    }
 }
