@@ -52,9 +52,9 @@ export function either(asked, signed) {
   };
 }
 
-export function api(verify, { nonces = false } = {}) {
+export function api(verify, { nonceEvery } = {}) {
   const spent = new Map();
-  const check = proofs(nonces);
+  const check = proofs(nonceEvery);
   return async (req, res) => {
     req.resume();
     const deny = (scheme = 'Bearer', error = 'invalid_token') =>

@@ -3,14 +3,13 @@ import { createHash, randomBytes } from 'node:crypto';
 
 import { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } from 'jose';
 
-const NONCE_LIVES_MS = 500;
 const newNonce = () => randomBytes(16).toString('base64url');
 
-// Makes a check of one request: it gives back an error code of RFC 9449, or nothing. With nonces, each is good for half a second and the
-// one after it, and every answer brings the next.
-export function proofs(nonces) {
+// Makes a check of one request: it gives back an error code of RFC 9449, or nothing. With nonces, a new one comes every so many
+// milliseconds; the last two are good, and whoever has neither is told the newer one.
+export function proofs(every) {
   let known = [newNonce(), newNonce()];
-  if (nonces) setInterval(() => (known = [newNonce(), known[0]]), NONCE_LIVES_MS).unref();
+  if (every) setInterval(() => (known = [newNonce(), known[0]]), every).unref();
   const seen = new Set();
   return async (req, res, token, jkt) => {
     let payload;
@@ -33,8 +32,8 @@ export function proofs(nonces) {
       !seen.has(payload.jti);
     seen.add(payload.jti);
     if (!right) return 'invalid_dpop_proof';
-    if (!nonces) return undefined;
+    if (!every || known.includes(payload.nonce)) return undefined;
     res.setHeader('DPoP-Nonce', known[0]);
-    return known.includes(payload.nonce) ? undefined : 'use_dpop_nonce';
+    return 'use_dpop_nonce';
   };
 }

@@ -211,7 +211,7 @@ const controls = {
   },
 };
 
-const check = proofs(true);
+const check = proofs(1000);
 
 const api = await listen(async (req, res) => {
   req.resume();
@@ -243,7 +243,7 @@ const api = await listen(async (req, res) => {
 
 const asked = introspection({ endpoint: `${issuer}/token/introspection`, id: 'api', secret: known.secrets.api });
 const signed = signature({ jwks: `${issuer}/jwks`, issuer });
-const resource = await listen(tokenApi(either(asked, signed), { nonces: options.dpop }), tls);
+const resource = await listen(tokenApi(either(asked, signed), { nonceEvery: options.dpop && 10_000 }), tls);
 
 // That it answers is known before anybody is told, and with it whatever is read at the first use.
 await fetch(`${issuer}/jwks`);
