@@ -10,6 +10,7 @@ mod assertion;
 mod discovery;
 pub mod dpop;
 mod encode;
+mod fingerprint;
 mod format;
 mod jar;
 mod lifetime;

@@ -2,8 +2,8 @@
 
 use super::reader::Keys;
 use super::{
-    admin, assertion, callers, credential, dpop, fields, inject, limits, log, permanent, rejection, response, revocation,
-    root, route, schedule, steps, timeouts, tls,
+    admin, assertion, callers, credential, dpop, fields, inject, limits, log, permanent, rejection, response,
+    revocation, root, route, schedule, steps, timeouts, tls,
 };
 
 /// Every table with its path in a file; `*` stands for a name that the user chooses. Routes have `rejection`, `inject` and `tls` too.

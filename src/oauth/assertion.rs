@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Map, Value};
 
-use super::material::Fingerprint;
+use super::fingerprint::Fingerprint;
 use super::settings::{Assertion, AssertionKey, Signer};
 use crate::jose::{Algorithm, KeyError, SigningKey, base64url, certificate_thumbprints};
 use crate::secret::{Secret, SecretError};

@@ -1,0 +1,176 @@
+//! What identifies one way to get tokens: a digest over its configuration and every byte of its secrets.
+//!
+//! Owns what belongs into it. Each piece is preceded by its length, so that no two different configurations run together to the same
+//! bytes.
+
+use http::HeaderName;
+use ring::digest;
+
+use super::material::{Client, Material, Proof, Value};
+use super::settings::{BasicEncoding, Encoding, Endpoint, Settings, Shape};
+use crate::secret::Secret;
+
+impl Material {
+    /// A SHA-256 digest over every byte that identifies this way to get tokens. Each piece is preceded by its length,
+    /// so that no two different configurations run together to the same bytes.
+    pub(super) fn fingerprint(&self, settings: &Settings, proxy: Option<&Secret>) -> [u8; 32] {
+        let mut digest = Fingerprint(digest::Context::new(&digest::SHA256));
+        digest.add("bearerd credential 1");
+        digest.add(&settings.endpoint.written().to_string());
+        digest.add(match settings.endpoint {
+            Endpoint::Given(_) => "endpoint",
+            Endpoint::Issuer { .. } => "issuer",
+        });
+        digest.add(settings.method.as_str());
+        digest.add(encoding_name(settings.encoding));
+        digest.add(settings.grant.wire().unwrap_or_default());
+        self.add_client(&mut digest);
+        self.add_proof(&mut digest);
+        digest.add_optional(self.username.as_ref().map(Secret::expose));
+        digest.add_optional(self.password.as_ref().map(Secret::expose));
+        digest.add_optional(settings.scope.as_deref());
+        digest.add_optional(settings.audience.as_deref());
+        digest.add_count(settings.resource.len());
+        settings.resource.iter().for_each(|resource| digest.add(resource));
+        add_values(&mut digest, &self.params, &self.headers);
+        for (step, values) in settings.login.steps.iter().zip(&self.steps) {
+            digest.add(&step.name);
+            add_shape(&mut digest, &step.shape);
+            digest.add(&format!("{:?}", step.expect_status));
+            add_values(&mut digest, &values.params, &values.headers);
+        }
+        if let (Some(refresh), Some(values)) = (&settings.login.refresh, &self.refresh) {
+            digest.add("refresh");
+            add_shape(&mut digest, &refresh.shape);
+            digest.add_optional(refresh.grant_type.as_deref());
+            digest.add_optional(refresh.token_field.as_deref());
+            add_values(&mut digest, &values.params, &values.headers);
+        }
+        if let Some(key) = &self.dpop {
+            digest.add("dpop");
+            digest.add(key.expose());
+        }
+        if let Some(proxy) = proxy {
+            digest.add("proxy");
+            digest.add(proxy.expose());
+        }
+        digest.finish()
+    }
+
+    fn add_client(&self, digest: &mut Fingerprint) {
+        match &self.client {
+            Client::Anonymous => digest.add("anonymous"),
+            Client::Public { id } => {
+                digest.add("none");
+                digest.add(id.expose());
+            }
+            Client::Basic { id, secret, encoding } => {
+                digest.add(match encoding {
+                    BasicEncoding::Form => "basic form",
+                    BasicEncoding::Raw => "basic raw",
+                });
+                digest.add(id.expose());
+                digest.add(secret.expose());
+            }
+            Client::Post { id, secret } => {
+                digest.add("post");
+                digest.add(id.expose());
+                digest.add(secret.expose());
+            }
+            Client::Jwt { id, assertion, assertion_type } => {
+                digest.add("jwt");
+                digest.add_optional(id.as_ref().map(Secret::expose));
+                assertion.add_to(digest);
+                digest.add(assertion_type);
+            }
+        }
+    }
+
+    fn add_proof(&self, digest: &mut Fingerprint) {
+        match &self.proof {
+            Proof::Fields => {}
+            Proof::RefreshToken(token) => {
+                digest.add("refresh token");
+                digest.add(token.expose());
+            }
+            Proof::Assertion(assertion) => {
+                digest.add("assertion");
+                assertion.add_to(digest);
+            }
+            Proof::Exchange(fields) => {
+                digest.add_count(fields.len());
+                for (name, value) in fields {
+                    digest.add(name);
+                    digest.add(value.expose());
+                }
+            }
+        }
+    }
+}
+
+fn encoding_name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Form => "form",
+        Encoding::Json => "json",
+        Encoding::Multipart => "multipart",
+        Encoding::Query => "query",
+    }
+}
+
+fn add_shape(digest: &mut Fingerprint, shape: &Shape) {
+    digest.add_optional(shape.endpoint.as_ref().map(ToString::to_string).as_deref());
+    digest.add(shape.method.as_str());
+    digest.add(encoding_name(shape.encoding));
+}
+
+fn add_values(digest: &mut Fingerprint, params: &[(String, Value)], headers: &[(HeaderName, Value)]) {
+    digest.add_count(params.len());
+    for (name, value) in params {
+        digest.add(name);
+        add_value(digest, value);
+    }
+    digest.add_count(headers.len());
+    for (name, value) in headers {
+        digest.add(name.as_str());
+        add_value(digest, value);
+    }
+}
+
+fn add_value(digest: &mut Fingerprint, value: &Value) {
+    match value {
+        Value::Text(text) => digest.add_optional(Some(text.expose())),
+        Value::Json(value) => digest.add(&value.to_string()),
+        // It holds names and places alone.
+        Value::Login(reference) => digest.add(&format!("{reference:?}")),
+    }
+}
+
+/// A digest in the making.
+pub(super) struct Fingerprint(digest::Context);
+
+impl Fingerprint {
+    pub(super) fn add(&mut self, piece: &str) {
+        self.add_count(piece.len());
+        self.0.update(piece.as_bytes());
+    }
+
+    pub(super) fn add_optional(&mut self, piece: Option<&str>) {
+        self.add_count(usize::from(piece.is_some()));
+        if let Some(piece) = piece {
+            self.add(piece);
+        }
+    }
+
+    fn add_count(&mut self, count: usize) {
+        self.0.update(&(count as u64).to_be_bytes());
+    }
+
+    fn finish(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.finish().as_ref());
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests;
