@@ -63,7 +63,7 @@ fn single_use_refresh_tokens_of_a_real_server_are_rotated() {
 
 #[test]
 fn dpop_with_a_real_server_and_nonces_on_both_sides_fails_no_request() {
-    let Some(provider) = Provider::start_with(4, &["--dpop"]) else { return };
+    let Some(provider) = Provider::start_with(6, &["--dpop"]) else { return };
     let bearerd = provider.setup(&format!("client_secret = \"{SECRET}\"\ndpop = true")).start_ready();
     let load = Load::start(bearerd.address(), 4, seconds(0.005), Request::get("/items?a=b"));
     eventually("two renewals", seconds(15.0), || provider.count("tokens") >= 3);

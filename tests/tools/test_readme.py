@@ -9,7 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 CONFIG = ROOT / "src" / "config"
 # Keys that hold tables have a heading instead of a row.
-TABLES = set("admin callers credentials inject limits log permanent refresh rejection response routes timeouts tls".split())
+TABLES = set("admin callers credentials inject limits log permanent refresh rejection response".split())
+TABLES |= set("revocation routes steps timeouts tls".split())
 
 
 def source(path):

@@ -1,5 +1,6 @@
 //! What a fingerprint tells apart.
 
+use super::super::dpop::KeySource;
 use super::super::settings::{ClientAuthentication, GrantType, Param, Refresh, Step};
 use super::super::testing::settings;
 use super::*;
