@@ -295,7 +295,8 @@ impl TokenEndpoint {
             Some(proxy) => Some(proxy.source().read().await.ok()?),
             None => None,
         };
-        Some(material.fingerprint(&self.settings, proxy.as_ref()))
+        let identity = self.ways.tls().settings().identity.is_some().then(|| self.ways.tls().files_print());
+        Some(material.fingerprint(&self.settings, proxy.as_ref(), identity))
     }
 
     /// Where a token request goes, as far as is known now.
@@ -332,7 +333,27 @@ impl TokenEndpoint {
         mask
     }
 
+    /// What an answer means. A refresh token beside what cannot be used is kept for whoever lives by it; a refusal that a wrong clock of
+    /// ours explains is none for good.
     fn judge(
+        &self,
+        answer: &Answer,
+        material: &Material,
+        session: &Session,
+        grant: &Grant,
+    ) -> Result<Issued, FetchError> {
+        let judged = self.read(answer, material, session, grant);
+        if judged.is_err()
+            && answer.status.is_success()
+            && let Body::Whole(body) = &answer.body
+        {
+            let stray = answer::stray_refresh_token(body, &answer.headers, &self.settings);
+            *self.successor.lock().unwrap_or_else(PoisonError::into_inner) = stray;
+        }
+        judged.map_err(|error| if material.signs() { refuse::by_clock(error, &answer.times) } else { error })
+    }
+
+    fn read(
         &self,
         answer: &Answer,
         material: &Material,
@@ -360,12 +381,7 @@ impl TokenEndpoint {
         } else {
             answer::read(body, &answer.headers, settings, &answer.times)
         };
-        read.map_err(|defect| {
-            if let answer::Defect::NotBound { refresh_token, .. } = &defect {
-                self.successor.lock().unwrap_or_else(PoisonError::into_inner).clone_from(refresh_token);
-            }
-            refuse::without_token(defect, answer, settings, &mask())
-        })
+        read.map_err(|defect| refuse::without_token(defect, answer, settings, &mask()))
     }
 
     fn remember(&self, issued: &Issued) {

@@ -15,6 +15,9 @@ use crate::secret::Secret;
 /// The longest token, in bytes.
 const LONGEST_TOKEN: usize = 16 * 1024;
 
+/// How deep a refresh token is looked for.
+const DEEPEST: usize = 4;
+
 /// How many member names are told when the token is not among them.
 const MOST_NAMES: usize = 8;
 
@@ -30,13 +33,8 @@ pub(super) enum Defect {
         /// The answer, in which an error may stand.
         answer: Value,
     },
-    /// There is a token, but not one that is bound to our key (RFC 9449 §5).
-    NotBound {
-        /// What is wrong. May hold names of the peer's.
-        why: String,
-        /// The refresh token that came with it, which may be the only one that is still good.
-        refresh_token: Option<Secret>,
-    },
+    /// There is a token, but not one that is bound to our key (RFC 9449 §5). What is wrong; may hold names of the peer's.
+    NotBound(String),
 }
 
 /// Reads the answer to a token request: its body and its header fields.
@@ -77,9 +75,32 @@ pub(super) fn read(body: &[u8], headers: &HeaderMap, settings: &Settings, times:
     // An identity token, or a refresh token that is not used.
     crate::secret::wipe(&mut answer);
     if let Err(why) = bound {
-        return Err(Defect::NotBound { why, refresh_token });
+        return Err(Defect::NotBound(why));
     }
     Ok(Issued { access_token: token, lifetime, refresh_token, scope, key: None })
+}
+
+/// The refresh token in a success without a usable access token: it may be the only one that is still good. Found by its name where
+/// it is not where it should be, since a wrong pointer must not cost the only credential.
+pub(super) fn stray_refresh_token(body: &[u8], headers: &HeaderMap, settings: &Settings) -> Option<Secret> {
+    let shape = &settings.response;
+    let mut answer = format::parse(body, headers, shape.format).ok()?;
+    let found = take_text(&mut answer, &shape.refresh_token).ok().or_else(|| {
+        let name = shape.refresh_token.rsplit('/').next().unwrap_or_default();
+        take_named(&mut answer, name, DEEPEST)
+    });
+    crate::secret::wipe(&mut answer);
+    found.filter(|token| settings.use_refresh_token && token.expose().len() <= LONGEST_TOKEN)
+}
+
+/// The first text with this name among the members, and theirs.
+fn take_named(value: &mut Value, name: &str, depth: usize) -> Option<Secret> {
+    let members = value.as_object_mut().filter(|_| depth > 0)?;
+    match members.get_mut(name) {
+        Some(Value::String(text)) if !text.is_empty() => return Some(Secret::new(std::mem::take(text))),
+        _ => {}
+    }
+    members.values_mut().find_map(|value| take_named(value, name, depth - 1))
 }
 
 /// A token and what came with it.

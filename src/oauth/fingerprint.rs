@@ -13,7 +13,12 @@ use crate::secret::Secret;
 impl Material {
     /// A SHA-256 digest over every byte that identifies this way to get tokens. Each piece is preceded by its length,
     /// so that no two different configurations run together to the same bytes.
-    pub(super) fn fingerprint(&self, settings: &Settings, proxy: Option<&Secret>) -> [u8; 32] {
+    pub(super) fn fingerprint(
+        &self,
+        settings: &Settings,
+        proxy: Option<&Secret>,
+        identity: Option<[u8; 32]>,
+    ) -> [u8; 32] {
         let mut digest = Fingerprint(digest::Context::new(&digest::SHA256));
         digest.add("bearerd credential 1");
         digest.add(&settings.endpoint.written().to_string());
@@ -53,6 +58,10 @@ impl Material {
         if let Some(proxy) = proxy {
             digest.add("proxy");
             digest.add(proxy.expose());
+        }
+        if let Some(identity) = identity {
+            digest.add("client certificate");
+            digest.add_bytes(&identity);
         }
         digest.finish()
     }
@@ -150,8 +159,12 @@ pub(super) struct Fingerprint(digest::Context);
 
 impl Fingerprint {
     pub(super) fn add(&mut self, piece: &str) {
+        self.add_bytes(piece.as_bytes());
+    }
+
+    fn add_bytes(&mut self, piece: &[u8]) {
         self.add_count(piece.len());
-        self.0.update(piece.as_bytes());
+        self.0.update(piece);
     }
 
     pub(super) fn add_optional(&mut self, piece: Option<&str>) {

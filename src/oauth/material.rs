@@ -89,6 +89,13 @@ pub(super) struct Values {
 }
 
 impl Material {
+    /// Whether a request of this has a JWT in it that we sign, with times by our wall clock.
+    pub(super) fn signs(&self) -> bool {
+        let signed = |assertion: &AssertionMaterial| matches!(assertion, AssertionMaterial::Signed(_));
+        let by_client = matches!(&self.client, Client::Jwt { assertion, .. } if signed(assertion));
+        by_client || matches!(&self.proof, Proof::Assertion(assertion) if signed(assertion))
+    }
+
     /// Reads every secret.
     pub(super) async fn read(settings: &Settings) -> Result<Self, SecretError> {
         let mut material = Self {

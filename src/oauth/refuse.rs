@@ -3,11 +3,14 @@
 //! Owns the classes of DESIGN section 4 and the wording of every failure. A line begins with the title of its reason
 //! code; what the peer said stands behind it in quotes, masked.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use http::header;
 use serde_json::Value;
 
 use super::answer::Defect;
+use super::lifetime::WallTimes;
 use super::mask::{Mask, escaped};
 use super::message::{self, Told, told};
 use super::retry_after::retry_after;
@@ -89,12 +92,30 @@ pub(super) fn unread(answer: &Answer) -> FetchError {
     FetchError { status: Some(answer.status), ..unanswered(&failure) }
 }
 
+/// How far clocks may be apart before that explains the refusal of a JWT: servers allow for a minute or less.
+const CLOCKS_APART: Duration = Duration::from_secs(30);
+
+/// A refusal for good of a JWT that we signed, if a wrong clock of ours explains it: it passes when the clock is set, which no secret shows.
+pub(super) fn by_clock(error: FetchError, times: &WallTimes) -> FetchError {
+    let Some(date) = times.date.filter(|_| error.class == Class::Permanent) else { return error };
+    let (apart, side) = match times.arrived.duration_since(date) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    if apart < CLOCKS_APART {
+        return error;
+    }
+    let apart = humantime::format_duration(Duration::from_secs(apart.as_secs()));
+    let message = format!("{}; this machine's clock is {apart} {side} the server's: set it", error.message);
+    FetchError { class: Class::Refused, message, ..error }
+}
+
 /// A 2xx without a usable token.
 pub(super) fn without_token(defect: Defect, answer: &Answer, settings: &Settings, mask: &Mask) -> FetchError {
     let (reason, why, value) = match defect {
         Defect::NotUnderstood(why) => (Reason::TokenMalformed, why, Value::Null),
         Defect::NoToken { why, answer } => (Reason::TokenIllegal, why, answer),
-        Defect::NotBound { why, .. } => return not_bound(&why, answer, mask),
+        Defect::NotBound(why) => return not_bound(&why, answer, mask),
     };
     // Of an answer that should have held a token only what is surely an error text is shown.
     let line = message::envelope(&value, &settings.response);

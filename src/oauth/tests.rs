@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 
-use super::settings::{BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantType, Param, PermanentRule};
+use super::settings::{
+    Assertion, AssertionKey, BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantType, JwtAuthentication,
+    Param, PermanentRule, Signer,
+};
 use super::testing::{Scripted, Step, endpoint, http, settings};
 use super::*;
 use crate::secret::SecretSource;
@@ -533,4 +536,45 @@ async fn dropping_a_fetch_closes_its_connection() {
     use tokio::io::AsyncReadExt;
     let mut accepted = accepted;
     assert_eq!(accepted.read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_signed_jwt_that_a_wrong_clock_explains_is_not_refused_for_good() {
+    let ahead = |seconds: u64| httpdate::fmt_http_date(SystemTime::now() - Duration::from_secs(seconds));
+    let check = async |date: String, signed: bool, class: Class, words: &str| {
+        let body = r#"{"error":"invalid_grant"}"#;
+        let scripted = Scripted::serve(http("400 Bad", &format!("Date: {date}\r\n"), body)).await;
+        let error = scripted
+            .fetch(|s| {
+                s.client = ClientAuthentication::Jwt(Box::new(JwtAuthentication {
+                    id: Some(SecretSource::inline("i")),
+                    assertion: match signed {
+                        true => signed_with_secret(),
+                        false => Assertion::Given(SecretSource::inline("a.b.c")),
+                    },
+                    assertion_type: "urn:x".to_owned(),
+                }));
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(error.class, class, "{date} {signed}: {error}");
+        assert!(error.message.contains(words), "{error}");
+    };
+    check(ahead(300), true, Class::Refused, "ahead of the server's: set it").await;
+    check(ahead(2), true, Class::Permanent, "invalid_grant").await;
+    check(ahead(300), false, Class::Permanent, "invalid_grant").await;
+}
+
+fn signed_with_secret() -> Assertion {
+    Assertion::Signed(Box::new(Signer {
+        key: AssertionKey::Shared(SecretSource::inline("a secret to sign with")),
+        algorithm: None,
+        key_id: None,
+        certificate: None,
+        issuer: None,
+        subject: None,
+        audience: None,
+        lifetime: Duration::from_secs(60),
+        claims: serde_json::Map::new(),
+    }))
 }

@@ -59,6 +59,11 @@ impl<S: Recipe> Live<S> {
         Arc::clone(&self.0.loaded.load().config)
     }
 
+    /// Changes with every byte of the files that are in use.
+    pub fn files_print(&self) -> [u8; 32] {
+        self.0.loaded.load().print
+    }
+
     /// When the certificates in its files end.
     pub fn ends(&self) -> Vec<(Role, SystemTime)> {
         self.0.loaded.load().ends.clone()
@@ -88,7 +93,7 @@ impl<S: Recipe> Renewable for Live<S> {
     }
 
     fn print(&self) -> Print {
-        self.0.loaded.load().print
+        self.files_print()
     }
 
     fn ends(&self) -> Vec<(Role, SystemTime)> {

@@ -21,11 +21,15 @@ impl<S: Source> Refresher<S> {
         let outcome = self.request(Grant::Refresh(turn.token().clone())).await;
         let kept = match &outcome {
             Ok(sent) => self.rotation.answered(turn, sent.issued.refresh_token.as_ref()).await,
-            // An answer, and hardly ever one that makes it another: it is as good as before.
-            Err(error) if error.status.is_some() => {
-                let successor = self.source.take_successor();
-                self.rotation.answered(turn, successor.as_ref()).await
+            Err(error) if error.status.is_some_and(|status| status.is_success()) => {
+                match self.source.take_successor() {
+                    Some(successor) => self.rotation.answered(turn, Some(&successor)).await,
+                    // It may have been replaced by one that we could not find.
+                    None => Ok(()),
+                }
             }
+            // A refusal makes no other: it is as good as before.
+            Err(error) if error.status.is_some() => self.rotation.answered(turn, None).await,
             // Nobody knows whether it was used.
             Err(_) => Ok(()),
         };

@@ -52,6 +52,9 @@ pub struct Refresher<S> {
     recorded: bool,
 }
 
+/// How soon a refresh token that could not be written to disk is tried to be written again.
+const WRITE_AGAIN: Duration = Duration::from_secs(2);
+
 /// A token and the moment its request was sent, from which its lifetime counts.
 pub(super) struct Sent {
     pub(super) issued: Issued,
@@ -104,6 +107,10 @@ impl<S: Source> Refresher<S> {
                 never = live => match never {},
             }
         }
+        if let Err(error) = self.rotation.write_down().await {
+            let (credential, code) = (&self.shared.settings.name, Reason::TokenStateLost);
+            tracing::error!(credential, %code, %error, "{code} {credential}: the last refresh token is lost: it must be given anew");
+        }
         self.sign_off().await;
     }
 
@@ -150,7 +157,12 @@ impl<S: Source> Refresher<S> {
                 }
                 look_at = Some(self.shared.clock.now() + SECRET_POLL);
             }
-            let until = [next.due(), unnoticed_expiry(&self.shared), look_at].into_iter().flatten().min();
+            // An error was told when it came first, and the next one is told at the next use.
+            let write_at = match self.rotation.write_down().await {
+                Ok(()) => None,
+                Err(_) => Some(self.shared.clock.now() + WRITE_AGAIN),
+            };
+            let until = [next.due(), unnoticed_expiry(&self.shared), look_at, write_at].into_iter().flatten().min();
             let due = async {
                 match until {
                     Some(until) => self.shared.clock.sleep_until(until).await,

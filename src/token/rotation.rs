@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::digest;
@@ -35,6 +36,8 @@ pub(super) struct Rotation {
     path: Option<PathBuf>,
     /// What is known beyond the file, or instead of it.
     memory: Option<Record>,
+    /// Nobody else may use what the file has while memory knows better.
+    held: Option<Arc<File>>,
 }
 
 /// The token in use, as the file has it.
@@ -52,7 +55,7 @@ pub(super) struct Turn {
     record: Record,
     /// Since when an earlier use is without an answer.
     pub(super) unanswered: Option<SystemTime>,
-    _lock: Option<File>,
+    lock: Option<Arc<File>>,
 }
 
 impl Turn {
@@ -79,7 +82,7 @@ impl Rotation {
     /// The place in `directory`.
     pub(super) fn new(directory: Option<&Path>, credential: &str) -> Self {
         let path = directory.map(|directory| directory.join(disk::file_name("refresh-token-", credential)));
-        Self { path, memory: None }
+        Self { path, memory: None, held: None }
     }
 
     /// Takes the right to use the token: the last one that descends from `first`, the configured one. Waits for other processes.
@@ -87,9 +90,10 @@ impl Rotation {
     /// # Errors
     /// [`RotationError`] if that cannot be written down first. Then the token must not be used.
     pub(super) async fn turn(&mut self, first: &Secret, now: SystemTime) -> Result<Turn, RotationError> {
-        let lock = match &self.path {
-            Some(path) => Some(lock(path).await?),
-            None => None,
+        let lock = match (&self.held, &self.path) {
+            (Some(held), _) => Some(Arc::clone(held)),
+            (None, Some(path)) => Some(Arc::new(lock(path).await?)),
+            (None, None) => None,
         };
         let seed = seed(first);
         // It stays there until it is written: it may be the only copy.
@@ -107,33 +111,46 @@ impl Rotation {
             if let Some(path) = &path {
                 store(path, &record)?;
             }
-            Ok(Turn { record, unanswered, _lock: lock })
+            Ok(Turn { record, unanswered, lock })
         });
         let turn = turn.await?;
         self.memory = self.path.is_none().then(|| turn.record.clone());
+        self.held = None;
         Ok(turn)
     }
 
     /// The use was answered: `successor` replaces the token if one came.
     ///
     /// # Errors
-    /// [`RotationError`] if that cannot be written down. Then it is kept in memory and written at the next turn.
+    /// [`RotationError`] if that cannot be written down. Then it is kept in memory, and no other process gets a turn, until
+    /// [`Rotation::write_down`] or the next turn has written it.
     pub(super) async fn answered(&mut self, turn: Turn, successor: Option<&Secret>) -> Result<(), RotationError> {
-        let Turn { mut record, _lock: lock, .. } = turn;
+        let Turn { mut record, lock, .. } = turn;
         record.unanswered = None;
         if let Some(successor) = successor {
             record.token = successor.clone();
         }
-        self.memory = Some(record.clone());
-        let Some(path) = self.path.clone() else { return Ok(()) };
-        blocking(move || {
-            let stored = store(&path, &record);
-            drop(lock);
-            stored
-        })
-        .await?;
+        self.memory = Some(record);
+        self.held = lock;
+        self.write_down().await
+    }
+
+    /// Whether memory knows better than the file.
+    #[cfg(test)]
+    pub(super) fn is_unwritten(&self) -> bool {
+        self.path.is_some() && self.memory.is_some()
+    }
+
+    /// Writes what memory knows better. Does nothing if there is nothing.
+    ///
+    /// # Errors
+    /// [`RotationError`] if that still cannot be written down.
+    pub(super) async fn write_down(&mut self) -> Result<(), RotationError> {
+        let (Some(path), Some(record)) = (self.path.clone(), self.memory.clone()) else { return Ok(()) };
+        blocking(move || store(&path, &record)).await?;
         // Others may use it from now on: what counts is the file.
         self.memory = None;
+        self.held = None;
         Ok(())
     }
 }
@@ -299,17 +316,36 @@ mod tests {
     #[tokio::test]
     async fn a_successor_that_cannot_be_written_is_kept_and_written_later() {
         let directory = tempfile::tempdir().unwrap();
-        let mut rotation = Rotation::new(Some(directory.path()), "a");
+        let mut rotation = Rotation::new(Some(directory.path()), "a b");
         let turn = rotation.turn(&Secret::new("first"), now()).await.unwrap();
-        let file = directory.path().join("refresh-token-a");
+        let file = directory.path().join("refresh-token-a%20b");
         // Root may write anywhere, but nobody can replace a directory that is not empty.
         fs::remove_file(&file).unwrap();
         fs::create_dir_all(file.join("in the way")).unwrap();
         rotation.answered(turn, Some(&Secret::new("second"))).await.unwrap_err();
+        assert!(rotation.is_unwritten() && rotation.write_down().await.is_err());
+        // Nobody gets a turn with what the file has.
+        let other = next(directory.path(), "first");
+        assert!(tokio::time::timeout(LOCK_POLL * 3, other).await.is_err());
         fs::remove_dir_all(&file).unwrap();
         let turn = rotation.turn(&Secret::new("first"), now()).await.unwrap();
         assert_eq!(turn.token().expose(), "second");
         assert!(fs::read_to_string(&file).unwrap().ends_with("\nsecond\n"));
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_written_as_soon_as_that_is_possible() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut rotation = Rotation::new(Some(directory.path()), "a b");
+        let turn = rotation.turn(&Secret::new("first"), now()).await.unwrap();
+        let file = directory.path().join("refresh-token-a%20b");
+        fs::remove_file(&file).unwrap();
+        fs::create_dir_all(file.join("in the way")).unwrap();
+        rotation.answered(turn, Some(&Secret::new("second"))).await.unwrap_err();
+        fs::remove_dir_all(&file).unwrap();
+        rotation.write_down().await.unwrap();
+        assert!(!rotation.is_unwritten());
+        assert_eq!(next(directory.path(), "first").await, ("second".to_owned(), None));
     }
 
     #[tokio::test]

@@ -159,7 +159,8 @@ impl History {
                 self.refusals = self.refusals.saturating_add(1);
                 Next::Held(at.now + wait.max(asked))
             }
-            Class::Transient if at.lockout && error.status.is_some_and(|status| status.is_server_error()) => {
+            // Some servers say a wrong password with a 500, others with a 200.
+            Class::Transient if at.lockout && error.status.is_some_and(|s| s.is_server_error() || s.is_success()) => {
                 let wait = doubling(Duration::from_secs(10), self.server_errors, TEN_MINUTES);
                 self.server_errors = self.server_errors.saturating_add(1);
                 Next::Held(at.now + wait.max(asked))

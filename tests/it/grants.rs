@@ -331,6 +331,25 @@ fn a_lost_answer_ends_in_a_clear_word_and_a_new_token_heals_it() {
     bearerd.get("/items").expect(200);
 }
 
+/// The first mistake of a newcomer: a pointer to the token that is wrong, or none where one is needed.
+#[test]
+fn the_successor_beside_an_answer_that_is_not_understood_is_kept() {
+    let (endpoint, _upstream, setup, server) = rotating(300);
+    let Reply::Custom(answer) = server.reply(&endpoint, 300) else { unreachable!() };
+    endpoint.next([Reply::custom(move |request, tokens| match answer(request, tokens) {
+        Reply::Http(status, fields, body) => {
+            let body = String::from_utf8(body).unwrap().replace("access_token", "accessToken");
+            Reply::Http(status, fields, format!("{{\"data\":{body}}}").into_bytes())
+        }
+        other => other,
+    })]);
+    let bearerd = setup.start_ready();
+    bearerd.get("/items").expect(200);
+    let sent: Vec<_> = endpoint.requests().iter().map(|r| r.field("refresh_token").unwrap()).collect();
+    assert_eq!(sent, ["refresh-canary-0", "refresh-canary-1"]);
+    assert!(!server.is_revoked());
+}
+
 #[test]
 fn two_processes_share_a_refresh_token_that_works_once() {
     let (endpoint, _upstream, setup, server) = rotating(2);

@@ -29,7 +29,7 @@ fn check_defect(body: impl AsRef<[u8]>, understood: bool, words: &str, change: i
             assert!(!understood, "{shown} should have been understood, gave {why}");
             why
         }
-        Err(Defect::NoToken { why, .. } | Defect::NotBound { why, .. }) => {
+        Err(Defect::NoToken { why, .. } | Defect::NotBound(why)) => {
             assert!(understood, "{shown} should not have been understood, gave {why}");
             why
         }
@@ -68,6 +68,21 @@ fn the_success_answers_of_the_five_vendors_are_read() {
 
     let orglogin = issued(r#"{"orgs": [{"id": 1}], "access_token": "t"}"#, |_| {});
     assert_eq!(orglogin.access_token.expose(), "t");
+}
+
+#[test]
+fn a_refresh_token_is_found_beside_what_cannot_be_used() {
+    let check = |body: &str, wanted: Option<&str>| {
+        let found = stray_refresh_token(body.as_bytes(), &HeaderMap::new(), &settings());
+        assert_eq!(found.as_ref().map(Secret::expose), wanted, "{body}");
+    };
+    check(r#"{"token":"a","refresh_token":"r"}"#, Some("r"));
+    check(r#"{"data":{"token":"a","refresh_token":"r"}}"#, Some("r"));
+    check(r#"{"refresh_token":"","a":{"b":{"refresh_token":"r"}}}"#, Some("r"));
+    check(r#"{"a":{"b":{"c":{"d":{"e":{"refresh_token":"r"}}}}}}"#, None);
+    check(r#"{"refresh_token":1}"#, None);
+    check("<html>", None);
+    check("", None);
 }
 
 #[test]
@@ -182,7 +197,7 @@ fn a_token_may_come_outside_of_the_body() {
         let headers: HeaderMap = lines.iter().map(|(n, value)| (name(n), value.parse().unwrap())).collect();
         match read(body.as_bytes(), &headers, &settings, &times()) {
             Ok(issued) => Ok((issued.access_token.expose().to_owned(), issued.lifetime.as_secs())),
-            Err(Defect::NoToken { why, .. } | Defect::NotBound { why, .. } | Defect::NotUnderstood(why)) => Err(why),
+            Err(Defect::NoToken { why, .. } | Defect::NotBound(why) | Defect::NotUnderstood(why)) => Err(why),
         }
     };
     let header = || Elsewhere::Header(HeaderName::from_static("x-auth-token"));

@@ -9,7 +9,7 @@ use crate::secret::SecretSource;
 async fn fingerprint(change: impl FnOnce(&mut Settings)) -> [u8; 32] {
     let mut settings = settings();
     change(&mut settings);
-    Material::read(&settings).await.unwrap().fingerprint(&settings, None)
+    Material::read(&settings).await.unwrap().fingerprint(&settings, None, None)
 }
 
 fn shape(params: Vec<(String, Param)>) -> Shape {
@@ -64,6 +64,15 @@ async fn every_change_of_configuration_or_secret_changes_the_fingerprint() {
     unique.sort_unstable();
     unique.dedup();
     assert_eq!(unique.len(), all.len());
+}
+
+#[tokio::test]
+async fn another_client_certificate_is_another_way_to_get_tokens() {
+    let settings = settings();
+    let material = Material::read(&settings).await.unwrap();
+    let print = |identity| material.fingerprint(&settings, None, identity);
+    assert_ne!(print(None), print(Some([1; 32])));
+    assert_ne!(print(Some([1; 32])), print(Some([2; 32])));
 }
 
 #[tokio::test]

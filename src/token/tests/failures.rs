@@ -242,6 +242,20 @@ async fn refusals_of_a_login_are_tried_after_a_minute_and_then_hourly() {
     .await;
 }
 
+/// "Invalid password" may come with a 500, or with a 200 that has no token in it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_token_is_no_reason_to_try_a_login_every_second() {
+    for status in [500, 200] {
+        let answer = move |_: &Asked| Err(failed(Class::Transient, status));
+        with(login(), answer, async |world| {
+            pass(seconds(600)).await;
+            let gaps: Vec<_> = world.endpoint.gaps().iter().map(|gap| gap.round()).collect();
+            assert_eq!(gaps, [10.0, 20.0, 40.0, 80.0, 160.0], "{status}");
+        })
+        .await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_429_instead_of_the_confirmation_delays_it() {
     let answer = |asked: &Asked| match asked.number {
