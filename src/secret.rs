@@ -40,6 +40,11 @@ impl Secret {
         Self(Arc::new(text))
     }
 
+    /// Whether HTTP Basic sends it the same with and without form encoding (RFC 6749 §2.3.1).
+    pub fn is_same_in_forms(&self) -> bool {
+        self.0.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*-._".contains(&byte))
+    }
+
     /// The text itself, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0

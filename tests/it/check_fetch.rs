@@ -122,11 +122,13 @@ fn refusal(status: u16, error: &str, description: &str) -> Reply {
 #[test]
 fn the_wrong_style_of_client_authentication_is_told_and_not_tried() {
     let invalid = || refusal(401, "invalid_client", "Client authentication failed");
-    let basic = ["✗ answer T021", "401", "→ cure try client_authentication = \"client_secret_post\"", "basic_encoding"];
+    let wrong = "→ cure id or secret are wrong";
+    let basic =
+        ["✗ answer T021", "401", wrong, "or try client_authentication = \"client_secret_post\"", "basic_encoding"];
     refused("", invalid(), 77, &basic);
     let post = "client_authentication = \"client_secret_post\"";
-    refused(post, invalid(), 77, &["→ cure try client_authentication = \"client_secret_basic\""]);
-    let counted = ["→ cure try client_authentication", "lockout is on: each wrong try may count"];
+    refused(post, invalid(), 77, &[wrong, "or try client_authentication = \"client_secret_basic\""]);
+    let counted = [wrong, "lockout is on: each wrong try may count"];
     refused("lockout = true", invalid(), 77, &counted);
 }
 

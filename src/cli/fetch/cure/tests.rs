@@ -91,13 +91,32 @@ fn a_client_that_is_not_known_is_told_the_other_style() {
         "client_authentication = \"client_secret_post\"",
     );
     given(BASIC).check(401, "", "client_authentication = \"client_secret_post\"");
-    given(BASIC).check(401, "invalid_client", "basic_encoding = \"raw\"");
+    let encoded = "client_id = \"i\"\nclient_secret = \"s3cr3t/value+1\"\n";
+    given(encoded).check(401, "invalid_client", "; or basic_encoding = \"raw\"");
+    given(&format!("{encoded}basic_encoding = \"raw\"")).check(401, "invalid_client", "; or basic_encoding = \"form\"");
+    let plain = given(BASIC).cures(401, Reason::TokenDenied, "invalid_client");
+    assert!(!plain.contains("basic_encoding"), "it would change nothing: {plain}");
     given(BASIC).check(400, "invalid_request: Missing client_id parameter", "client_secret_post");
     let post = format!("{BASIC}client_authentication = \"client_secret_post\"");
     given(&post).check(401, "invalid_client", "client_authentication = \"client_secret_basic\"");
     given("client_id = \"i\"").check(401, "invalid_client: Client secret is required", "prove itself");
     let guarded = Given { lockout: true, ..given(BASIC) };
     guarded.check(401, "invalid_client", "lockout is on: each wrong try may count");
+}
+
+#[test]
+fn the_likeliest_cause_comes_first() {
+    let first = |lines: &str, said: &str, wanted: &str| {
+        let cures = given(lines).cures(401, Reason::TokenDenied, said);
+        assert!(cures.starts_with(wanted), "{said}: {cures}");
+    };
+    let post = format!("{BASIC}client_authentication = \"client_secret_post\"");
+    for said in ["invalid_client: Invalid client or Invalid client credentials", "invalid_client", ""] {
+        first(BASIC, said, "id or secret are wrong");
+        first(&post, said, "id or secret are wrong");
+    }
+    first(BASIC, "invalid_request: Missing client_id parameter", "try client_authentication = \"client_secret_post\"");
+    first(&post, "invalid_client: no client authentication", "try client_authentication = \"client_secret_basic\"");
 }
 
 #[test]

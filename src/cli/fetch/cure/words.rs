@@ -2,6 +2,7 @@
 
 use super::{Case, list};
 use crate::oauth::settings::{BasicEncoding, ClientAuthentication, Encoding, GrantType};
+use crate::secret::SecretSource;
 
 /// Microsoft Entra ID says what it means by numbers.
 pub(super) fn entra(case: &Case<'_>, said: &str) -> Option<Vec<String>> {
@@ -192,40 +193,73 @@ pub(super) fn grant(case: &Case<'_>) -> Vec<String> {
 /// The client is not known, or proves itself in another way than the server expects.
 pub(super) fn style(case: &Case<'_>) -> Vec<String> {
     let table = case.table();
+    let wrong = || "id or secret are wrong, belong to another environment, or have expired".to_owned();
     let mut lines = match &case.settings.client {
-        ClientAuthentication::Basic { encoding, .. } => {
-            let raw = match encoding {
-                BasicEncoding::Form => "or basic_encoding = \"raw\", if the secret has other characters than letters and digits",
-                BasicEncoding::Raw => "or basic_encoding = \"form\", as the standard has it",
-            };
-            vec![
-                format!("try client_authentication = \"client_secret_post\" in {table}: many servers take id and secret in the body alone"),
-                raw.to_owned(),
-            ]
+        ClientAuthentication::Basic { id, secret, encoding } => {
+            let encoding = other_encoding([id, secret], *encoding);
+            let post = format!(
+                "or try client_authentication = \"client_secret_post\" in {table}: many servers take id and secret in the body alone{encoding}"
+            );
+            vec![wrong(), post]
         }
         ClientAuthentication::Post { .. } => {
-            vec![format!("try client_authentication = \"client_secret_basic\" in {table}: the server may take them in the header alone")]
+            let basic = format!(
+                "or try client_authentication = \"client_secret_basic\" in {table}: the server may take them in the header alone"
+            );
+            vec![wrong(), basic]
         }
-        ClientAuthentication::Public { .. } | ClientAuthentication::Anonymous => {
-            vec![format!("the server wants the client to prove itself: client_id and client_secret in {table}")]
-        }
+        ClientAuthentication::Public { .. } | ClientAuthentication::Anonymous => vec![
+            format!("the server wants the client to prove itself: client_id and client_secret in {table}"),
+            "or client_id is wrong, or belongs to another environment".to_owned(),
+        ],
         ClientAuthentication::Jwt(_) => case
             .clock()
             .into_iter()
             .chain(list([
                 "register the public key (with this key_id) at the server, and compare algorithm and audience with what it wants",
+                "or client_id is wrong, or belongs to another environment",
             ]))
             .collect(),
-        ClientAuthentication::Certificate { .. } => {
-            vec!["the server does not know this certificate for this client_id: compare subject and issuer with what is registered".to_owned()]
-        }
+        ClientAuthentication::Certificate { .. } => list([
+            "the server does not know this certificate for this client_id: compare subject and issuer with what is registered",
+            "or client_id is wrong, or belongs to another environment",
+        ]),
     };
+    let is_by_secret =
+        matches!(case.settings.client, ClientAuthentication::Basic { .. } | ClientAuthentication::Post { .. });
+    // A server that has seen no client at all looks for it elsewhere: that its secret is wrong, it cannot know.
+    if is_by_secret && is_unseen(&case.said()) {
+        lines.reverse();
+        lines = lines.iter().map(|line| line.trim_start_matches("or ").to_owned()).collect();
+    }
     if case.lockout {
         // The warning goes before a second guess.
         lines.truncate(1);
         lines.push("lockout is on: each wrong try may count against an account, so none is made by itself".to_owned());
-    } else if lines.len() < 2 {
-        lines.push("or id and secret are wrong, belong to another environment, or have expired".to_owned());
     }
     lines
+}
+
+fn is_unseen(said: &str) -> bool {
+    ["missing", "required", "invalid_request", "not provided", "no client"].iter().any(|word| said.contains(word))
+}
+
+/// What is worth a word of `basic_encoding`: nothing if it changes nothing, as far as that can be known.
+fn other_encoding(sources: [&SecretSource; 2], encoding: BasicEncoding) -> String {
+    let is_same = |source: &SecretSource| match source {
+        // It may have side effects, and cost time.
+        SecretSource::Command(_) | SecretSource::Member { .. } => None,
+        other => other.read_now().ok().map(|secret| secret.is_same_in_forms()),
+    };
+    let known = sources.map(is_same);
+    let because = match known {
+        [Some(true), Some(true)] => return String::new(),
+        _ if known.contains(&Some(false)) => "id or secret have characters that the two ways write differently",
+        _ => "if id or secret have other characters than letters and digits",
+    };
+    let other = match encoding {
+        BasicEncoding::Form => "raw",
+        BasicEncoding::Raw => "form",
+    };
+    format!("; or basic_encoding = \"{other}\": {because}")
 }
