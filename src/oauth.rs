@@ -14,6 +14,7 @@ mod fingerprint;
 mod format;
 mod jar;
 mod lifetime;
+mod likely;
 mod mask;
 mod material;
 mod message;
@@ -60,6 +61,15 @@ pub enum Grant {
     Configured,
     /// With a refresh token (RFC 6749 §6).
     Refresh(Secret),
+}
+
+impl Grant {
+    fn refresh_token(&self) -> Option<&Secret> {
+        match self {
+            Self::Refresh(token) => Some(token),
+            Self::Configured => None,
+        }
+    }
 }
 
 /// A token as the endpoint gave it.
@@ -250,7 +260,7 @@ impl TokenEndpoint {
         let answer = send::exchange(&located.connector, request, deadline, &self.clock)
             .await
             .map_err(|failure| refuse::unanswered(&failure))?;
-        observe::note(&answer, &located.uri, settings);
+        observe::note(&answer, &located.uri, settings, || self.mask(material, session, grant.refresh_token()));
         let better = proof.and_then(|(_, terms)| self.proofs.hear(place.1, &terms, &answer, &settings.response));
         Ok((answer, better))
     }
@@ -361,11 +371,7 @@ impl TokenEndpoint {
         grant: &Grant,
     ) -> Result<Issued, FetchError> {
         let settings = &*self.settings;
-        let refresh = match grant {
-            Grant::Refresh(token) => Some(token),
-            Grant::Configured => None,
-        };
-        let mask = || self.mask(material, session, refresh);
+        let mask = || self.mask(material, session, grant.refresh_token());
         let expected = &settings.response.expect_status;
         if !steps::is_expected(answer, expected) {
             return Err(refuse::unexpected(answer, expected, settings, &mask()));

@@ -9,6 +9,8 @@ use http::{StatusCode, Uri};
 use serde_json::Value;
 
 use super::lifetime::{self, Claims};
+use super::likely;
+use super::mask::Mask;
 use super::message::text_of;
 use super::send::{self, Answer, Body, Deadline};
 use super::settings::Settings;
@@ -37,6 +39,8 @@ pub struct Seen {
     pub lifetime_from: String,
     /// Whether a refresh token came, used or not.
     pub refresh_token: bool,
+    /// Where the body has what its name says is a token: a JSON Pointer (RFC 6901).
+    pub token_at: Option<String>,
 }
 
 /// What a body looks like, whatever its `Content-Type` says.
@@ -80,8 +84,13 @@ impl FetchError {
 }
 
 /// Takes note of an answer, if anybody observes.
-pub(super) fn note(answer: &Answer, endpoint: &Uri, settings: &Settings) {
-    let _ = SEEN.try_with(|seen| seen.replace(Some(Seen::of(answer, endpoint, settings))));
+pub(super) fn note(answer: &Answer, endpoint: &Uri, settings: &Settings, mask: impl FnOnce() -> Mask) {
+    let _ = SEEN.try_with(|seen| {
+        let mut found = Seen::of(answer, endpoint, settings);
+        // A server may name a member as it likes.
+        found.token_at = found.token_at.filter(|pointer| mask().show(pointer).is_ok_and(|shown| shown == *pointer));
+        seen.replace(Some(found));
+    });
 }
 
 impl Seen {
@@ -100,6 +109,7 @@ impl Seen {
             content: content(body, &value),
             lifetime_from: lifetime_from(&value, settings),
             refresh_token: value.pointer(&shape.refresh_token).is_some_and(Value::is_string),
+            token_at: likely::token_at(body, &answer.headers, shape.format),
         };
         secret::wipe(&mut value);
         seen

@@ -180,7 +180,14 @@ fn the_wrong_place_the_wrong_form_and_a_server_in_trouble_are_told() {
     refused("", busy, 1, &["T014", "→ cure wait 17s"]);
     refused("", Reply::json(503, "{}"), 1, &["T013", "→ cure the server or a gateway before it is down"]);
     let wrapped = Reply::json(200, r#"{"data":{"token":"x"}}"#);
-    refused("", wrapped, 1, &["T016", "the answer has: data", "→ cure say where the token is"]);
+    refused(
+        "",
+        wrapped,
+        1,
+        &["T016", "the answer has: data", "→ cure say where the token is: access_token = \"/data/token\""],
+    );
+    let worded = Reply::json(200, r#"{"success":false,"message":"Client unknown"}"#);
+    refused("", worded, 1, &["T016", "→ cure the server says why there is no token, most likely:", "Client unknown"]);
     refused(
         "",
         Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),

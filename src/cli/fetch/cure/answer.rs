@@ -15,8 +15,11 @@ pub(super) fn cures(case: &Case<'_>, status: StatusCode) -> Vec<String> {
         429 => Some(rate_limited(case)),
         _ => None,
     };
+    let has_no_token = status.is_success() && case.error.reason == Reason::TokenIllegal;
     by_status
         .or_else(|| is_page(case).then(|| web_page(case)))
+        // The names of its members stand in the line, and are no server's words.
+        .or_else(|| has_no_token.then(|| without_token(case, status, &said)))
         .or_else(|| locked(&said))
         .or_else(|| entra(case, &said))
         .or_else(|| clock(case, &said))
@@ -88,6 +91,52 @@ fn locked(said: &str) -> Option<Vec<String>> {
     })
 }
 
+/// An answer that should have had a token.
+fn without_token(case: &Case<'_>, status: StatusCode, said: &str) -> Vec<String> {
+    let table = format!("[credentials.{}.response]", case.name);
+    if said.contains("its token_type is") {
+        return vec![format!(
+            "write the scheme that the API wants: scheme = \"…\" in [credentials.{}.inject]",
+            case.name
+        )];
+    }
+    let is_elsewhere = case.settings.response.elsewhere.is_some();
+    let pointer = case.seen.and_then(|seen| seen.token_at.as_deref());
+    if let Some(pointer) = pointer.filter(|pointer| is_elsewhere || *pointer != case.settings.response.access_token) {
+        return vec![format!("say where the token is: access_token = \"{pointer}\" in {table}")];
+    }
+    if let Some(words) = quoted(&case.error.message, status) {
+        let lower = words.to_lowercase();
+        return locked(&lower)
+            .or_else(|| entra(case, &lower))
+            .or_else(|| audience_or_scope(case, &lower))
+            .or_else(|| by_code(case, &lower))
+            .unwrap_or_else(|| vec![format!("the server says why there is no token, most likely: {words}")]);
+    }
+    if said.contains("already expired") {
+        return case
+            .clock()
+            .into_iter()
+            .chain(list(["check this machine's clock, and expires_in or expires_at of its table response"]))
+            .collect();
+    }
+    if pointer.is_some() {
+        return list([
+            "the token is where it should be and cannot be used, as the line above says: tell the server's owner",
+        ]);
+    }
+    vec![format!(
+        "no member of the answer is called a token: see the vendor's documentation, then write access_token, access_token_header or \
+         access_token_cookie in {table}"
+    )]
+}
+
+/// The server's own words, which stand behind the status.
+fn quoted(message: &str, status: StatusCode) -> Option<&str> {
+    let (_, words) = message.rsplit_once(&format!("({} \"", status.as_u16()))?;
+    words.strip_suffix("\")").filter(|words| !words.is_empty())
+}
+
 fn by_other_status(case: &Case<'_>, status: StatusCode, said: &str) -> Option<Vec<String>> {
     let table = case.table();
     let encoding = || match case.settings.encoding {
@@ -118,15 +167,6 @@ fn by_other_status(case: &Case<'_>, status: StatusCode, said: &str) -> Option<Ve
             vec![format!("the server says by {status} that a field is missing or wrong: correct params in {table}")]
         }
         500..=599 => list(["the server fails by itself: try again later, and tell its owner"]),
-        200..=299 if case.error.reason == Reason::TokenIllegal && said.contains("token_type") => {
-            vec![format!("write the scheme that the API wants: scheme = \"…\" in [credentials.{}.inject]", case.name)]
-        }
-        200..=299 if case.error.reason == Reason::TokenIllegal => {
-            vec![format!(
-                "say where the token is: access_token = \"/data/access_token\" in [credentials.{}.response]",
-                case.name
-            )]
-        }
         200..=299 => vec![format!("something else than a token endpoint answers: correct {} in {table}", key_of(case))],
         _ => return None,
     })

@@ -22,6 +22,7 @@ struct Given {
     lockout: bool,
     content: Content,
     ahead: Option<i64>,
+    token_at: Option<&'static str>,
 }
 
 fn given(lines: &str) -> Given {
@@ -31,6 +32,7 @@ fn given(lines: &str) -> Given {
         lockout: false,
         content: Content::Json,
         ahead: Some(0),
+        token_at: None,
     }
 }
 
@@ -43,7 +45,11 @@ impl Given {
             reason,
             status: StatusCode::from_u16(status).ok(),
             retry_after: (status == 429).then_some(Duration::from_secs(7)),
-            message: format!("{} ({status} \"{said}\")", reason.title()),
+            // As the real ones: what is wrong with a token stands before the server's words.
+            message: match said.strip_prefix("WHY ") {
+                Some(why) => format!("{}: {why}", reason.title()),
+                None => format!("{} ({status} \"{said}\")", reason.title()),
+            },
         };
         let seen = Seen {
             endpoint: endpoint.clone(),
@@ -53,6 +59,7 @@ impl Given {
             content: self.content,
             lifetime_from: String::new(),
             refresh_token: false,
+            token_at: self.token_at.map(str::to_owned),
         };
         let lockout = self.lockout;
         let seen = Some(&seen);
@@ -120,6 +127,24 @@ fn the_likeliest_cause_comes_first() {
 }
 
 #[test]
+fn no_place_of_a_token_is_made_up() {
+    let missing = "WHY there is no /access_token; the answer has: data, expired, scope, token_type (200)";
+    let wrapped = Given { token_at: Some("/data/token"), ..given(BASIC) };
+    wrapped.check(200, missing, "say where the token is: access_token = \"/data/token\" in [credentials.a.response]");
+    given(BASIC).check(200, missing, "no member of the answer is called a token");
+    let told = "WHY there is no /access_token; the answer has: message, success (200 \"Client *** unknown\")";
+    given(BASIC).check(200, told, "the server says why there is no token, most likely: Client *** unknown");
+    let in_place = Given { token_at: Some("/access_token"), ..given(BASIC) };
+    in_place.check(200, "WHY the token has characters that no header may carry (200)", "cannot be used");
+    in_place.check(200, "WHY the token has already expired (200)", "check this machine's clock");
+    in_place.check(200, "WHY its token_type is \"MAC\" and not Bearer (200)", "scheme = ");
+    for said in [missing, told] {
+        let cures = given(BASIC).cures(200, Reason::TokenIllegal, said);
+        assert!(!cures.contains("/data"), "{cures}");
+    }
+}
+
+#[test]
 fn vendors_words_for_scope_and_audience_lead_to_them() {
     let basic = given(BASIC);
     basic.check(403, "access_denied: Non-global clients are not allowed access to APIs", "write audience");
@@ -180,7 +205,6 @@ fn the_wrong_place_or_form_is_recognised() {
     let page = Given { content: Content::Html, ..given(BASIC) };
     page.check(404, "an HTML page titled \"Sign in\"", "a web page answers at this path");
     page.check(200, "it is a page", "a web page answers at this path");
-    basic.check(200, "there is no /access_token; the answer has: data", "access_token = \"/data/access_token\"");
     let plain = Given { url: "http://login.example.com/t", ..given(BASIC) };
     plain.check(301, "moved to https://login.example.com/t); redirects", "write https://");
     basic.check(302, "moved to https://login.example.com/signin", "where people sign in");
