@@ -120,6 +120,7 @@ fn form(call: &Call) -> Result<Body, Refusal> {
             other => as_written(other.word(), &mut fields)?,
         }
     }
+    check_names(&fields)?;
     let encoding = if call.is_get { Encoding::Query } else { Encoding::Form };
     Ok(Body { encoding, fields, notes: Vec::new() })
 }
@@ -131,19 +132,42 @@ fn as_written(word: &Word, fields: &mut Vec<Field>) -> Result<(), Refusal> {
     }
     // Line breaks in quoted data are documentation's, not the vendor's.
     let text: String = word.text.split(['\n', '\r']).map(str::trim).collect();
-    fields.extend(query(&text, word.at));
+    fields.extend(query(&text, word.at)?);
     Ok(())
 }
 
 /// The fields of a query or a form.
-pub(super) fn query(text: &str, at: At) -> Vec<Field> {
-    let pairs = form_urlencoded::parse(text.as_bytes());
-    let field = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| Field {
-        name: name.trim().to_owned(),
-        value: FieldValue::Text(value.into_owned()),
-        at,
-    };
-    pairs.map(field).filter(|field| !field.name.is_empty()).collect()
+///
+/// # Errors
+/// A piece that is no field: it may be a secret, and a name would be written.
+pub(super) fn query(text: &str, at: At) -> Result<Vec<Field>, Refusal> {
+    let mut fields = Vec::new();
+    for piece in text.split('&').filter(|piece| !piece.trim().is_empty()) {
+        let pair = piece.contains('=').then(|| form_urlencoded::parse(piece.as_bytes()).next()).flatten();
+        let (name, value) = match pair {
+            Some((name, value)) if !name.trim().is_empty() => (name.trim().to_owned(), value.into_owned()),
+            _ => {
+                let what = "a piece of a body or a query that is not NAME=VALUE (not shown, since it may be a secret): write its name";
+                return Err(Refusal::new(at, what));
+            }
+        };
+        fields.push(Field { name, value: FieldValue::Text(value), at });
+    }
+    Ok(fields)
+}
+
+/// Refuses one text in base64, whose padding looks like a field without a value.
+///
+/// # Errors
+/// That it is one.
+pub(super) fn check_names(fields: &[Field]) -> Result<(), Refusal> {
+    let [field] = fields else { return Ok(()) };
+    let value = field.value.text();
+    let is_padded = value.chars().all(|c| c == '=') && (field.name.len() + 1 + value.len()).is_multiple_of(4);
+    match is_padded && field.name.contains(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit()) {
+        true => Err(Refusal::new(field.at, "a text that looks like base64 where fields should be, as NAME=VALUE")),
+        false => Ok(()),
+    }
 }
 
 /// The five forms of `--data-urlencode`.
@@ -280,6 +304,7 @@ mod tests {
         );
         check("curl x -d \"a=$A&b=${B}\"", Encoding::Form, &[("a", "$A"), ("b", "$B")]);
         check("curl x -d 'a=1\n&b=2'", Encoding::Form, &[("a", "1"), ("b", "2")]);
+        check("curl x -d a=b -d abcdeF1=", Encoding::Form, &[("a", "b"), ("abcdeF1", "")]);
         check("curl -G x -d a=b", Encoding::Query, &[("a", "b")]);
         check("curl x", Encoding::Form, &[]);
         check(
@@ -309,11 +334,16 @@ mod tests {
         let refused = |text: &str, wanted: &str| {
             let error = body(text).unwrap_err().to_string();
             assert!(error.contains(wanted), "{text}: {error}");
+            assert!(!error.contains("hunter22") && !error.contains("aHVud"), "{error}");
         };
         refused(r#"curl x --json '{"a":{"b":1}}'"#, "\"a\" is a list or an object");
         refused(r#"curl x --json '[1]'"#, "no object");
         refused(r#"curl x --json '{"a":'"#, "it ends too early");
         refused(r#"curl x --json "{\"a\":$A}""#, "an unquoted variable");
+        refused("curl x -d hunter22rawsecret", "column 11: a piece of a body or a query that is not NAME=VALUE");
+        refused("curl x -d 'a=b&hunter22'", "not NAME=VALUE");
+        refused("curl x -d '=hunter22'", "not NAME=VALUE");
+        refused("curl x -d aHVudGVyMjI=", "looks like base64");
         refused("curl x -d @body.json", "column 11: a body from a file");
         refused("curl x --json @body.json", "a body from a file");
         refused("curl x --data-urlencode @f", "without a name");

@@ -26,7 +26,7 @@ pub(super) struct TokenEndpoint {
 /// Reads the URL of a call, filling in variables that the line itself sets.
 ///
 /// # Errors
-/// No URL even when its placeholders are replaced; another scheme than http and https.
+/// No URL even when its placeholders are replaced; another scheme than http and https; a query that has no fields.
 pub(super) fn read(word: &Word, variables: &[(String, String)]) -> Result<TokenEndpoint, Refusal> {
     let text = marks::fill_in(&word.text, variables);
     let text = text.split('#').next().unwrap_or_default();
@@ -66,7 +66,8 @@ pub(super) fn read(word: &Word, variables: &[(String, String)]) -> Result<TokenE
     if config::check_url(&url).is_err() || host.is_empty() {
         return Err(Refusal::new(word.at, "no URL of a token endpoint"));
     }
-    let fields = body::query(query, word.at);
+    let fields = body::query(query, word.at)?;
+    body::check_names(&fields)?;
     Ok(TokenEndpoint { url, query: query.to_owned(), fields, user, replace, notes })
 }
 
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for text in ["ftp://x.example.com/", "'https:///x'", "'https://a b/'"] {
+        for text in ["ftp://x.example.com/", "'https:///x'", "'https://a b/'", "'https://x.example.com/t?hunter22'"] {
             let line = shell::split(text).unwrap();
             assert!(read(&line.words[0], &[]).is_err(), "{text}");
         }

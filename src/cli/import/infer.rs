@@ -5,6 +5,8 @@
 
 mod request;
 
+use serde_json::Value as Json;
+
 use super::body::{self, Body, Encoding, Field, FieldValue};
 use super::curl::Call;
 use super::draft::{Draft, Key, Needed, Value};
@@ -288,6 +290,10 @@ impl Maker {
     fn rest(&mut self) -> Result<(), Refusal> {
         let (mut params, mut comments) = (Vec::new(), Vec::new());
         for field in std::mem::take(&mut self.fields) {
+            if literal::looks_random(&field.name) {
+                let what = "a field whose name looks like a secret (not shown): write its name, as NAME=VALUE";
+                return Err(Refusal::new(field.at, what));
+            }
             if params.iter().any(|(name, _)| *name == field.name) {
                 return Err(Refusal::new(field.at, format!("the field {:?} twice", field.name)));
             }
@@ -295,6 +301,10 @@ impl Maker {
                 return Err(Refusal::new(field.at, "a refresh_token without grant_type=refresh_token"));
             }
             let value = match &field.value {
+                FieldValue::Scalar(number @ Json::Number(_)) if literal::is_secret_name(&field.name) => {
+                    self.draft.notes.push(format!("the number {} becomes a text, as all secrets are", field.name));
+                    self.field(&field.name, &number.to_string(), field.at, &mut comments)
+                }
                 FieldValue::Scalar(value) => Value::Literal(value.to_string()),
                 FieldValue::Text(text) => self.field(&field.name, text, field.at, &mut comments),
             };

@@ -195,6 +195,48 @@ fn headers_tls_proxy_and_the_way_to_the_token() {
 }
 
 #[test]
+fn secrets_under_any_name_and_under_none_are_not_written() {
+    let url = "https://login.acme.com/token";
+    let written = |options: &str| {
+        let draft = imported(&format!("curl {url} {options}")).unwrap_or_else(|error| panic!("{options}: {error}"));
+        let text = format!("{}{}", draft.to_toml(true), super::super::to_do(&[draft]));
+        check(text.split("next:").next().unwrap().split("note:").next().unwrap());
+        text
+    };
+    let uuid = "84896a0c-1347-aa90-a4f6-aca8b7558780";
+    for option in [
+        format!("--json '{{\"role_id\":\"r\",\"secret_id\":\"{uuid}\"}}'"),
+        "-d pass=hunter22".to_owned(),
+        "-d auth=hunter22".to_owned(),
+        "-d sid=hunter22".to_owned(),
+        "-d session=hunter22".to_owned(),
+        "-d sig=hunter22".to_owned(),
+        "-d a=b -d code=hunter22".to_owned(),
+        "-d jwt=hunter22".to_owned(),
+        "-H 'X-Auth: hunter22'".to_owned(),
+        "--json '{\"pin\":77122}'".to_owned(),
+    ] {
+        let text = written(&option);
+        assert!([uuid, "hunter22", "77122"].iter().all(|secret| !text.contains(secret)), "{text}");
+        assert!(text.contains("{ file = \"secrets/acme_"), "{text}");
+    }
+    assert!(written(&format!("-d tenant={uuid}")).contains(uuid));
+    for option in [
+        "-d hunter22rawsecret",
+        "-G -d hunter22rawsecret",
+        "-d 'a=b&hunter22rawsecret'",
+        "-d 8A4BE698BCA216718ECBhunter22=x",
+    ] {
+        let error = imported(&format!("curl {url} {option}")).unwrap_err().to_string();
+        assert!(!error.contains("hunter22") && error.contains("NAME=VALUE"), "{error}");
+    }
+    for query in ["hunter22", "k=8A4BE698BCA216718ECB7"] {
+        let error = imported(&format!("curl '{url}?{query}' -d a=b")).unwrap_err().to_string();
+        assert!(!error.contains(query), "{error}");
+    }
+}
+
+#[test]
 fn empty_values_of_generated_documentation() {
     shows(
         "curl -X 'POST' https://login.acme.com/token -d 'grant_type=password&username=string&password=string&scope=&client_id=&client_secret='",

@@ -13,7 +13,10 @@ const SECRET_ENDS: &[&str] = &[
     "password",
     "passwd",
     "passphrase",
-    "passcode",
+    "pass",
+    "code",
+    "auth",
+    "jwt",
     "token",
     "assertion",
     "key",
@@ -29,6 +32,12 @@ const SECRET_ENDS: &[&str] = &[
     "signature",
     "hash",
 ];
+
+/// Words that make the whole name one of a secret, wherever in it they stand: `sid`, `X-Auth`, `auth_code`.
+const SECRET_WORDS: &[&str] = &["auth", "bearer", "code", "hmac", "jwt", "pass", "pw", "sess", "session", "sid", "sig"];
+
+/// And what does so even within a word: `secretId`, `PHPSESSID`, `sessionid`.
+const SECRET_PIECES: &[&str] = &["secret", "passw", "session", "sessid"];
 
 /// Words that documentation writes instead of values.
 const PLACEHOLDER_WORDS: &[&str] = &[
@@ -75,8 +84,30 @@ const PLACEHOLDER_VALUES: &[&str] = &[
 
 /// Whether a field or header of this name holds a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    SECRET_ENDS.iter().any(|end| name.ends_with(end)) && !name.ends_with("public_key") && !name.ends_with("public-key")
+    let lower = name.to_ascii_lowercase();
+    let ends = SECRET_ENDS.iter().any(|end| lower.ends_with(end));
+    let is_public = lower.ends_with("public_key") || lower.ends_with("public-key");
+    SECRET_PIECES.iter().any(|piece| lower.contains(piece))
+        || words(name).iter().any(|word| SECRET_WORDS.contains(&word.as_str()))
+        || ends && !is_public
+}
+
+/// The words of a name in lower case: `X-Auth`, `auth_code`, `authCode` and `auth2` all have `auth`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for character in name.chars() {
+        let begins = character.is_ascii_uppercase() && was_lower;
+        was_lower = character.is_ascii_lowercase();
+        if begins || !character.is_ascii_alphabetic() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| character.is_ascii_alphabetic()) {
+            word.push(character.to_ascii_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// Whether a value stands for one that the reader has to know.
@@ -196,6 +227,27 @@ mod tests {
     fn names_of_secrets_are_known() {
         for name in ["client_secret", "password", "X-Api-Key", "Ocp-Apim-Subscription-Key", "Cookie", "refresh_token"] {
             assert!(is_secret_name(name), "{name}");
+        }
+        for name in [
+            "secret_id",
+            "roleSecretId",
+            "pass",
+            "auth",
+            "X-Auth",
+            "sid",
+            "session",
+            "PHPSESSID",
+            "sig",
+            "authCode",
+            "code",
+            "login_jwt",
+            "x-authcode",
+            "pass2",
+        ] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["author", "compass_id", "decoder", "passenger_count", "side", "significance", "tenant"] {
+            assert!(!is_secret_name(name), "{name}");
         }
         for name in ["client_id", "token_format", "subject_token_type", "company_name", "key_id", "public_key", "scope"]
         {

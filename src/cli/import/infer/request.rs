@@ -22,9 +22,12 @@ pub(super) fn merged(call: &Call, body: Body, endpoint: &mut TokenEndpoint) -> R
     let is_ours = |field: &&Field| {
         literal::is_secret_name(&field.name) || ["grant_type", "client_id", "username", "scope"].contains(&&*field.name)
     };
-    if query.iter().any(|field| marks::has_marks(&field.value.text()))
-        || query.iter().any(|f| literal::is_secret_name(&f.name))
-    {
+    let is_secret = |field: &Field| {
+        let text = field.value.text();
+        [&field.name, &text].iter().any(|part| marks::has_marks(part) || literal::looks_random(part))
+            || literal::is_secret_name(&field.name)
+    };
+    if query.iter().any(is_secret) {
         let what = "a secret or a variable in the query beside a body: bearerd sends all fields in one place; move it into --data";
         return Err(Refusal::new(call.url.as_ref().map_or(At::Whole, |word| word.at), what));
     }
