@@ -43,6 +43,9 @@ impl FieldValue {
     }
 }
 
+/// What is said of names that only a shell knows.
+pub(super) const NO_FIELDS: &str = "a body that is one variable or file: write its fields, as NAME=VALUE";
+
 /// All that the request says, but for its headers.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -146,6 +149,7 @@ pub(super) fn query(text: &str, at: At) -> Result<Vec<Field>, Refusal> {
         let pair = piece.contains('=').then(|| form_urlencoded::parse(piece.as_bytes()).next()).flatten();
         let (name, value) = match pair {
             Some((name, value)) if !name.trim().is_empty() => (name.trim().to_owned(), value.into_owned()),
+            _ if marks::has_marks(piece) => return Err(Refusal::new(at, NO_FIELDS)),
             _ => {
                 let what = "a piece of a body or a query that is not NAME=VALUE (not shown, since it may be a secret): write its name";
                 return Err(Refusal::new(at, what));
@@ -256,6 +260,9 @@ fn category(error: &serde_json::Error) -> &'static str {
 }
 
 fn member(name: String, value: Json, at: At, notes: &mut Vec<String>) -> Result<Option<Field>, Refusal> {
+    if marks::has_marks(&name) {
+        return Err(Refusal::new(at, NO_FIELDS));
+    }
     let value = match value {
         Json::String(text) => FieldValue::Text(text),
         Json::Null => {
@@ -344,6 +351,8 @@ mod tests {
         refused("curl x -d 'a=b&hunter22'", "not NAME=VALUE");
         refused("curl x -d '=hunter22'", "not NAME=VALUE");
         refused("curl x -d aHVudGVyMjI=", "looks like base64");
+        refused("curl x -d \"$(cat secret)\"", "a body that is one variable or file: write its fields");
+        refused("curl x -d \"$BODY\"", "a body that is one variable or file: write its fields");
         refused("curl x -d @body.json", "column 11: a body from a file");
         refused("curl x --json @body.json", "a body from a file");
         refused("curl x --data-urlencode @f", "without a name");

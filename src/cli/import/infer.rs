@@ -290,6 +290,9 @@ impl Maker {
     fn rest(&mut self) -> Result<(), Refusal> {
         let (mut params, mut comments) = (Vec::new(), Vec::new());
         for field in std::mem::take(&mut self.fields) {
+            if marks::has_marks(&field.name) {
+                return Err(Refusal::new(field.at, body::NO_FIELDS));
+            }
             if literal::looks_random(&field.name) {
                 let what = "a field whose name looks like a secret (not shown): write its name, as NAME=VALUE";
                 return Err(Refusal::new(field.at, what));

@@ -237,6 +237,17 @@ fn secrets_under_any_name_and_under_none_are_not_written() {
 }
 
 #[test]
+fn a_body_that_only_a_shell_knows_is_refused() {
+    for body in
+        ["-d \"$(cat secret)\"", "-d \"$BODY\"", "-d \"$NAME=x\"", "-d \"a=b&$(cat a=b)\"", "--json '{\"'$N'\":\"b\"}'"]
+    {
+        let error = imported(&format!("curl https://login.acme.com/token {body}")).unwrap_err().to_string();
+        assert!(error.contains("a body that is one variable or file: write its fields"), "{body}: {error}");
+        assert!(!marks::has_marks(&error), "{error:?}");
+    }
+}
+
+#[test]
 fn empty_values_of_generated_documentation() {
     shows(
         "curl -X 'POST' https://login.acme.com/token -d 'grant_type=password&username=string&password=string&scope=&client_id=&client_secret='",
@@ -364,10 +375,11 @@ proptest! {
     }
 
     #[test]
-    fn no_line_makes_it_panic(text in r#"curl( (-[a-zA-Z]|--[a-z]{2,8}|-H|-d|-u|-F|--json|'[^']{0,12}'|https://[a-z{}.<>$]{1,12}/\PC{0,6}|[a-z=&@:;<{"]{1,12})){0,8}"#) {
+    fn no_line_makes_it_panic(text in r#"curl( (-[a-zA-Z]|--[a-z]{2,8}|-H|-d|"?\$[A-Z]{1,3}=?"?|"?\$\(cat [a-z=&]{1,6}\)"?|-u|-F|--json|'[^']{0,12}'|https://[a-z{}.<>$]{1,12}/\PC{0,6}|[a-z=&@:;<{"]{1,12})){0,8}"#) {
         if let Ok(draft) = imported(&text) {
             let written = draft.to_toml(true);
             prop_assert!(written.parse::<toml::Table>().is_ok(), "{written}");
+            prop_assert!(!marks::has_marks(&written), "{written:?}");
         }
     }
 }
