@@ -195,6 +195,29 @@ fn headers_tls_proxy_and_the_way_to_the_token() {
 }
 
 #[test]
+fn a_get_stays_a_get_and_only_a_url_alone_becomes_a_post() {
+    let url = "https://login.acme.com/token";
+    let get = [("method", "\"GET\""), ("encoding", "\"query\""), ("grant_type", "\"none\""), ENDPOINT];
+    let with = |more: &[(&'static str, &'static str)]| [&get, more].concat();
+    let key = ("headers", "{ x-api-key = { file = \"secrets/acme_x_api_key\" } }");
+    shows(&format!("curl {url} -H 'X-Api-Key: abc'"), &with(&[key]));
+    shows(&format!("curl {url} -b sid=1"), &with(&[("headers", "{ cookie = { file = \"secrets/acme_cookie\" } }")]));
+    shows(&format!("curl {url} -b cookies.txt"), &get);
+    let user = [
+        ("client_id", "\"a\""),
+        ("client_secret", "{ file = \"secrets/acme_client_secret\" }"),
+        ("client_authentication", "\"client_secret_basic\""),
+        ("basic_encoding", "\"raw\""),
+    ];
+    shows(&format!("curl {url} -u a:b"), &with(&user));
+    shows("curl https://a:b@login.acme.com/token", &with(&user));
+    let bare = format!("curl {url}");
+    shows(&bare, &[ENDPOINT, ("grant_type", "\"none\"")]);
+    let written = imported(&bare).unwrap().to_toml(true);
+    assert!(written.contains("# NOTE: the curl line is a URL alone, which curl would GET"), "{written}");
+}
+
+#[test]
 fn secrets_under_any_name_and_under_none_are_not_written() {
     let url = "https://login.acme.com/token";
     let written = |options: &str| {

@@ -42,6 +42,24 @@ pub(super) fn merged(call: &Call, body: Body, endpoint: &mut TokenEndpoint) -> R
     Ok(Body { fields, notes, ..body })
 }
 
+/// What documentation writes before its table of fields: a token request is a POST then. Curl would send a GET, and does mean one
+/// where anything is beside the URL that a GET could carry.
+fn is_url_alone(call: &Call, endpoint: &TokenEndpoint) -> bool {
+    call.data.is_empty()
+        && call.method.is_none()
+        && !call.is_get
+        && endpoint.query.is_empty()
+        && call.headers.is_empty()
+        && call.user.is_none()
+        && endpoint.user.is_none()
+        && call.certificate.is_none()
+        // A file of cookies.
+        && !call.dropped.iter().any(|option| option.starts_with("-b "))
+}
+
+const URL_ALONE: &str = "the curl line is a URL alone, which curl would GET; a POST is written, as token endpoints want one. If yours \
+    wants a GET: method = \"GET\" and encoding = \"query\"";
+
 impl Maker {
     pub(super) fn request(&mut self, call: &Call, endpoint: &TokenEndpoint) {
         let encoding = match self.encoding {
@@ -53,10 +71,15 @@ impl Maker {
         let default = if call.data.is_empty() || call.is_get { "GET" } else { "POST" };
         let method =
             call.method.as_ref().map_or(default.to_owned(), |word| marks::shown(&word.text).to_ascii_uppercase());
-        let is_bare_get = call.data.is_empty() && call.method.is_none() && !call.is_get && endpoint.query.is_empty();
-        // A URL alone is what documentation writes before its table of fields: a token request is a POST.
-        if method != "POST" && !(is_bare_get && self.encoding == Encoding::Form) {
+        if is_url_alone(call, endpoint) && self.encoding == Encoding::Form {
+            self.draft.notes.push(URL_ALONE.to_owned());
+        } else if method != "POST" {
+            // A form would be the body of a GET, which nobody reads; there is none to send.
+            let is_empty_get = method == "GET" && call.data.is_empty() && encoding.is_none();
             self.draft.key("method", Value::Text(method));
+            if is_empty_get {
+                self.draft.key("encoding", Value::Text("query".to_owned()));
+            }
         }
         if let Some(encoding) = encoding {
             self.draft.key("encoding", Value::Text(encoding.to_owned()));
