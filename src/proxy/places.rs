@@ -36,8 +36,9 @@ pub(super) fn strip_cookie(headers: &mut HeaderMap, name: &str) {
 /// marks too.
 fn names_cookie(pair: &[u8], name: &str) -> bool {
     let pieces = pair.split(|byte| byte.is_ascii_whitespace() || matches!(byte, b',' | b'"'));
-    // A name with nothing behind it is a pair to some (RFC 6265 §5.2 ignores it).
-    pieces.map(|piece| piece.split(|byte| *byte == b'=').next().unwrap_or_default()).any(|found| means(found, name))
+    // PHP's names may hold all of these. A name with nothing behind it is a pair to some (RFC 6265 §5.2 ignores it).
+    let mut names = pieces.chain([pair]).map(|piece| piece.split(|byte| *byte == b'=').next().unwrap_or_default());
+    names.any(|found| means(found, name))
 }
 
 /// Whether a `Set-Cookie` line speaks of the cookie of this name.
@@ -133,15 +134,25 @@ fn means_parameter(piece: &str, name: &str) -> bool {
     means(found.as_bytes(), name)
 }
 
-/// Whether some server would take `found` for `name`: decoded, whatever its case, as an element of a list of that name, and with the
-/// characters that PHP turns into underscores.
+/// Whether some server would take `found` for `name`: decoded, whatever its case, and read as one of them reads names of lists.
 fn means(found: &[u8], name: &str) -> bool {
     let decoded: Cow<'_, [u8]> = percent_decode(found).into();
     let decoded = decoded.trim_ascii();
-    let end = decoded.iter().position(|byte| matches!(byte, b'[' | 0)).filter(|end| *end > 0);
-    let bare = decoded.get(..end.unwrap_or(decoded.len())).unwrap_or_default();
-    let normal = |byte: &u8| if matches!(byte, b'.' | b' ') { b'_' } else { byte.to_ascii_lowercase() };
-    bare.len() == name.len() && bare.iter().map(normal).eq(name.as_bytes().iter().map(normal))
+    // C ends a text here.
+    let decoded = decoded.split(|byte| *byte == 0).next().unwrap_or_default();
+    let is_bracket = |byte: &u8| matches!(byte, b'[' | b']');
+    // `qs` takes `[name]` for `name`, and Rack brackets of any kind and number before it.
+    let inner = decoded.iter().position(|byte| !is_bracket(byte)).and_then(|start| decoded.get(start..));
+    // An element of a list of that name.
+    let bare = inner.and_then(|inner| inner.split(is_bracket).next()).unwrap_or_default();
+    // PHP knows no list that is not closed: `auth[token` is `auth_token`.
+    is_same(decoded, name) || is_same(bare, name)
+}
+
+/// Whether the names are the same, whatever their case, to a server that turns what it likes in no name into underscores.
+fn is_same(found: &[u8], name: &str) -> bool {
+    let normal = |byte: &u8| if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte.to_ascii_lowercase() };
+    found.len() == name.len() && found.iter().map(normal).eq(name.as_bytes().iter().map(normal))
 }
 
 #[cfg(test)]
@@ -169,7 +180,22 @@ mod tests {
         // Python's parser reads the second of these, and one of RFC 2965 the third.
         check(&["a=1 JSESSIONID=evil; b=2"], Some("b=2"));
         check(&["a=1,JSESSIONID=evil; b=2"], Some("b=2"));
+        check(&["[JSESSIONID]=evil; JSESSIONID[=evil; b=2"], Some("b=2"));
         check(&["JSESSIONIDX=1; XJSESSIONID=2; a=JSESSIONID"], Some("JSESSIONIDX=1; XJSESSIONID=2; a=JSESSIONID"));
+    }
+
+    #[test]
+    fn a_cookie_that_php_would_rename_to_it_goes_too() {
+        let check = |line: &str| {
+            let mut headers = HeaderMap::from_iter([(COOKIE, line.parse().unwrap())]);
+            strip_cookie(&mut headers, "auth_token");
+            assert_eq!(headers[COOKIE], "x=1; auth[token]=1", "{line}");
+        };
+        check("auth[token=evil; x=1; auth[token]=1");
+        check("x=1; auth%5Btoken=evil; auth[token]=1");
+        check("x=1; auth.token=evil; auth[token]=1");
+        check("x=1; auth token=evil; auth[token]=1");
+        check("x=1; auth[token%00=evil; auth[token]=1");
     }
 
     #[test]
@@ -204,6 +230,9 @@ mod tests {
         check("/x?access.token=e&access+token=e&access%20token=e&a=1", "/x?a=1");
         check("/x?access_token[]=e&access_token%5B0%5D=e&a=1", "/x?a=1");
         check("/x?+access_token=e&access_token%00x=e&a=1", "/x?a=1");
+        check("/x?access[token=e&access%5Btoken=e&a=1", "/x?a=1");
+        check("/x?[access_token]=e&%5Baccess_token%5D%5B0%5D=e&[[access_token=e&access_token]=e&a=1", "/x?a=1");
+        check("/x?access[token]=1&a[access_token]=2", "/x?access[token]=1&a[access_token]=2");
         check(
             "/x?access_tokens=1&my_access_token=2&a=access_token",
             "/x?access_tokens=1&my_access_token=2&a=access_token",
@@ -254,5 +283,41 @@ mod tests {
             let found: Vec<_> = form_urlencoded::parse(with.query().unwrap().as_bytes()).filter(|(name, _)| name == "kb").collect();
             prop_assert_eq!(found, vec![("kb".into(), "tok".into())]);
         }
+
+        #[test]
+        fn after_stripping_neither_php_nor_express_nor_rack_finds_it(query in r"([\[\].+]{0,2}k[_.+\[]b[\[\]kx]{0,3}[=&]){0,4}") {
+            let target: PathAndQuery = format!("/?{query}").parse().unwrap();
+            let target = without_parameter(&target, "k_b").unwrap_or(target);
+            let query = target.query().unwrap_or_default();
+            for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+                prop_assert!(php(&name) != "k_b" && express(&name) != "k_b" && rack(&name) != "k_b", "{}: {}", query, name);
+            }
+        }
+    }
+
+    /// `php_register_variable_ex`.
+    fn php(name: &str) -> String {
+        let name = name.trim_start_matches(' ');
+        let end = name.find('[').filter(|at| name[*at..].contains(']')).unwrap_or(name.len());
+        name[..end].replace(['.', ' ', '['], "_")
+    }
+
+    /// `parseKeys` of `qs`.
+    fn express(name: &str) -> String {
+        let brackets = |from: usize| {
+            let open = from + name[from..].find('[')?;
+            let close = open + 1 + name[open + 1..].find(['[', ']'])?;
+            Some((open, close)).filter(|_| name.as_bytes()[close] == b']')
+        };
+        match brackets(0) {
+            Some((0, close)) => name[1..close].to_owned(),
+            Some((open, _)) => name[..open].to_owned(),
+            None => name.to_owned(),
+        }
+    }
+
+    /// `normalize_params` of Rack 2.
+    fn rack(name: &str) -> String {
+        name.trim_start_matches(['[', ']']).split(['[', ']']).next().unwrap_or_default().to_owned()
     }
 }
