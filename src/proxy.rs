@@ -12,6 +12,7 @@ mod complaint;
 mod cookies;
 mod cycle;
 mod dpop;
+mod echo;
 mod entry;
 mod field_rules;
 mod gate;

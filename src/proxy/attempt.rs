@@ -7,14 +7,15 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
-use super::dpop;
 use super::held::Held;
 use super::intake::{Intake, Lost, RequestBody};
 use super::outbound::Sanitized;
 use super::patience::Patience;
 use super::problem::Problem;
 use super::rejection::is_idempotent;
+use super::settings::Inject;
 use super::share::RouteShare;
+use super::{dpop, echo};
 use crate::alarm::Alarms;
 use crate::dpop::Terms;
 use crate::jose::KeyError;
@@ -173,6 +174,9 @@ impl Attempt<'_> {
             proofs.learn(answer.headers());
         }
         let mut answer = answer.map(Held::new);
+        if let (Inject::Query(_), Some(token)) = (&self.route.settings.inject, token) {
+            echo::silence(answer.headers_mut(), token.value());
+        }
         if self.intake.gate().is_some_and(|gate| !gate.is_open()) {
             // The upstream did not want the body, so the request on this connection has no end.
             answer.body_mut().forfeit_connection();

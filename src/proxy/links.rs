@@ -12,7 +12,8 @@ use super::settings::Inject;
 use super::{headers, places};
 use crate::upstream::Origin;
 
-static REFERENCES: [HeaderName; 4] = [LOCATION, CONTENT_LOCATION, LINK, REFRESH];
+/// Fields that hold references.
+pub(super) static REFERENCES: [HeaderName; 4] = [LOCATION, CONTENT_LOCATION, LINK, REFRESH];
 
 /// Rewrites `Location`, `Content-Location`, `Link` and `Refresh`. `caller` are the scheme, and the host and port, that the caller
 /// used.

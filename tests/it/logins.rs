@@ -305,6 +305,23 @@ fn a_token_in_the_query_replaces_every_spelling_of_the_callers_own() {
 }
 
 #[test]
+fn the_token_in_the_query_comes_back_in_no_reference() {
+    let (endpoint, upstream, _) = stage(300);
+    upstream.on("/", |exchange| {
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let once = format!("/login?next={}", encode(exchange.target()));
+        let link = format!("<https://sso.example/?back={}>; rel=login", encode(&once));
+        exchange.read_body()?;
+        exchange.answer(302, &[("Location", &once), ("Link", &link)], "")
+    });
+    let bearerd = setup_of(&endpoint, &upstream, "[credentials.api.inject]\nquery = \"access_token\"").start_ready();
+    let answer = Request::get("/items?a=1").send(bearerd.address()).expect(302);
+    assert_eq!(answer.field("location"), Some("/login?next=%2Fitems%3Fa%3D1%26access_token%3D"));
+    let link = "<https://sso.example/?back=%2Flogin%3Fnext%3D%252Fitems%253Fa%253D1%2526access_token%253D>; rel=login";
+    assert_eq!(answer.field("link"), Some(link));
+}
+
+#[test]
 fn a_rejected_token_in_the_query_is_replaced_for_the_replay() {
     let (endpoint, upstream, _) = stage(300);
     let tokens = endpoint.tokens().clone();
