@@ -9,7 +9,7 @@ use super::reader::{Keys, Reader};
 use super::shape::{self, Known};
 use super::{
     client, dpop, grant, inject, permanent, refresh, rejection, response, revocation, schedule, secret, steps, tls,
-    value, ways,
+    value, ways, words,
 };
 use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Legal, Login};
 use crate::proxy::settings::{Inject, Rejection};
@@ -97,7 +97,8 @@ pub(super) fn read(reader: &Reader<'_>, name: &str, token_request: Duration) -> 
     }
     let use_refresh_token = oauth.as_ref().is_some_and(|oauth| oauth.use_refresh_token);
     let token = token_settings(reader, name, rejection::gap(&rejections), &inject, use_refresh_token);
-    let token = token::Settings { is_bound, ..token };
+    let is_login = reader.has("password") || oauth.as_ref().is_some_and(logs_in);
+    let token = token::Settings { is_bound, lockout: reader.boolean("lockout").unwrap_or(is_login), ..token };
     let tls = tls::read(&reader.table("tls", &tls::KEYS));
     let origin = oauth.as_ref().and_then(|oauth| Origin::of(oauth.endpoint.written()).ok());
     let proxy = origin.and_then(|origin| ways::read(reader, &origin));
@@ -133,7 +134,8 @@ fn token_settings(
         early,
         wait,
         required: reader.boolean("required").unwrap_or(true),
-        lockout: reader.boolean("lockout").unwrap_or(reader.has("password")),
+        // `read` knows.
+        lockout: false,
         gap,
         // `read` copies the answer of `oauth_settings`, which knows the grant.
         scheme: inject.scheme().map(str::to_owned),
@@ -142,6 +144,11 @@ fn token_settings(
         // `read` knows.
         is_bound: false,
     }
+}
+
+/// Whether somebody's account may be at stake: a vendor's login of steps, or a password among the fields.
+fn logs_in(oauth: &oauth::Settings) -> bool {
+    !oauth.login.steps.is_empty() || oauth.params.iter().any(|(name, _)| words::means_password(name))
 }
 
 fn oauth_settings(reader: &Reader<'_>, timeout: Duration) -> Option<oauth::Settings> {

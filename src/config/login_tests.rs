@@ -199,3 +199,22 @@ fn a_route_may_put_the_token_elsewhere() {
     assert_eq!((inject.header().map(http::HeaderName::as_str), inject.scheme()), (Some("x-token"), Some("Bearer")));
     assert!(legal.bearer && legal.header && !legal.cookie);
 }
+
+#[test]
+fn a_login_that_could_lock_an_account_is_tried_rarely() {
+    let check = |credential: &str, wanted: bool| {
+        let settings = load_str(&text(credential), Path::new("b.toml")).unwrap_or_else(|m| panic!("{credential}: {m}"));
+        assert_eq!(settings.credentials[0].token.lockout, wanted, "{credential}");
+    };
+    check("", false);
+    check("username = \"u\"\npassword = \"p\"", true);
+    check(STEP, true);
+    check(&format!("lockout = false\n{STEP}"), false);
+    for name in ["Password", "j_password", "userPwd", "login.pass", "user[passwd]", "passphrase", "PIN", "PASSWORD"] {
+        check(&format!("params = {{ \"{name}\" = \"p\" }}"), true);
+    }
+    check("lockout = false\nparams = { Password = \"p\" }", false);
+    for name in ["compass", "passport", "pinned", "spin", "bypass", "company", "passwordless"] {
+        check(&format!("params = {{ {name} = \"p\" }}"), false);
+    }
+}

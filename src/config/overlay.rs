@@ -136,7 +136,7 @@ settings! {
     TOKEN Text "early" "SHARE|TIME" ["credentials.*.refresh.early"]
         "Renew this long before expiry: \"20%\" or \"5m\" [default: 20%, at most 1h]";
     TOKEN Boolean "lockout" "BOOL" ["credentials.*.lockout"]
-        "Whether wrong tries may lock the account [default: true with a password]";
+        "Whether wrong tries may lock the account [default: true with a password or steps]";
     TOKEN Text "inject-header" "NAME" ["credentials.*.inject.header"]
         "Header that carries the token [default: Authorization]";
     TOKEN EmptyText "inject-scheme" "SCHEME" ["credentials.*.inject.scheme"]

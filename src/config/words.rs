@@ -198,3 +198,19 @@ pub(super) fn one_of(words: &[&str]) -> String {
         }
     }
 }
+
+/// Whether one of the words of a field's name says that a password is in it: `j_password`, `userPwd`, `PIN`, and not `compass`.
+pub(super) fn means_password(name: &str) -> bool {
+    const WORDS: &[&str] = &["password", "passwd", "pass", "pwd", "passphrase", "pin"];
+    let mut words = String::new();
+    let mut after_lower = false;
+    for c in name.chars() {
+        // A hump begins a word.
+        if !c.is_alphanumeric() || after_lower && c.is_uppercase() {
+            words.push(' ');
+        }
+        words.push(if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
+        after_lower = c.is_lowercase();
+    }
+    words.split_whitespace().any(|word| WORDS.contains(&word))
+}

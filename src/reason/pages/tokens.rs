@@ -89,7 +89,7 @@ pub(super) const TIMEOUT: Page = Page {
 
 pub(super) const SERVER_ERROR: Page = Page {
     meaning: "The token endpoint answered, but with a failure of its own (a 5xx, 408 or 425). bearerd tries again by \
-        itself; where a password is used, only every 10 s growing to 10 min, because some servers count each try.",
+        itself; where lockout is true, only every 10 s growing to 10 min, because some servers count each try.",
     causes: &[
         "The token endpoint or the database behind it has an outage.",
         "The server answers 5xx to what it should refuse with 4xx: a missing parameter or a wrong password.",
