@@ -44,6 +44,8 @@ pub(super) struct Metadata {
 #[derive(Debug)]
 pub(super) struct Discovery {
     identifier: String,
+    /// Whether it is on this machine.
+    is_here: bool,
     allow_plain_http: bool,
     known: Mutex<Option<Known>>,
 }
@@ -65,7 +67,9 @@ pub(super) struct Means<'a> {
 
 impl Discovery {
     pub(super) fn new(identifier: String, allow_plain_http: bool) -> Self {
-        Self { identifier, allow_plain_http, known: Mutex::default() }
+        let origin = identifier.parse().ok().and_then(|uri: Uri| Origin::of(&uri).ok());
+        let is_here = origin.is_some_and(|origin| origin.is_loopback());
+        Self { identifier, is_here, allow_plain_http, known: Mutex::default() }
     }
 
     /// The metadata, read if they are not known or too old.
@@ -168,7 +172,9 @@ impl Discovery {
     fn endpoint(&self, name: &str, url: &str) -> Result<Uri, String> {
         let uri: Uri = url.parse().map_err(|_| format!("its {name} {url:?} is no URL"))?;
         let origin = Origin::of(&uri).map_err(|error| format!("its {name} {url:?} cannot be used: {error}"))?;
-        if origin.scheme() == Scheme::Http && !origin.is_loopback() && !self.allow_plain_http {
+        // Who is elsewhere does not know what listens on this machine.
+        let stays_here = origin.is_loopback() && self.is_here;
+        if origin.scheme() == Scheme::Http && !stays_here && !self.allow_plain_http {
             return Err(format!("its {name} {url:?} is plain http, which would show secrets to the network"));
         }
         Ok(uri)
@@ -283,6 +289,22 @@ mod tests {
         check(("token_endpoint", json!("http://b.example/t")), "plain http");
         check(("token_endpoint", json!("ftp://b.example/t")), "cannot be used");
         check(("token_endpoint", json!("/t")), "cannot be used");
+    }
+
+    #[test]
+    fn an_issuer_elsewhere_names_no_plain_http_endpoint_on_this_machine() {
+        let named = |issuer: &str, allow_plain_http, url: &str| {
+            let document = json!({ "issuer": issuer, "token_endpoint": url, "revocation_endpoint": url });
+            Discovery::new(issuer.to_owned(), allow_plain_http).believe(&document)
+        };
+        for url in ["http://127.0.0.1:8080/t", "http://localhost/t", "http://[::1]:1/t"] {
+            let error = named("https://a.example", false, url).unwrap_err();
+            assert!(error.contains("plain http"), "{error}");
+            assert!(named("https://a.example", true, url).is_ok());
+            assert!(named("https://localhost:8443", false, url).is_ok());
+            assert!(named("http://127.0.0.1:9", false, url).is_ok());
+        }
+        assert!(named("http://127.0.0.1:9", false, "http://b.example/t").is_err());
     }
 
     #[test]
