@@ -43,7 +43,7 @@ use crate::jose::SigningKey;
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::upstream::{Connector, Origin, Ways};
-use discovery::{Discovery, Means, Metadata};
+use discovery::{Discovery, Means, Metadata, takes_body_alone};
 use mask::Mask;
 use material::Material;
 use send::{Answer, Body, Deadline, NoAnswer};
@@ -114,19 +114,18 @@ pub struct FetchError {
     pub message: String,
 }
 
-/// A token endpoint and the way there.
+/// An endpoint and the way there.
 struct Located {
     uri: Uri,
     connector: Connector,
-    metadata: Option<Arc<Metadata>>,
+    /// Whether the issuer says that id and secret are taken there in the body alone.
+    takes_body_alone: bool,
 }
 
 impl Located {
     /// Sends id and secret as the server takes them, where nobody has written how.
     fn adapt(&self, settings: &Settings, material: &mut Material) {
-        let Some(methods) = self.metadata.as_ref().and_then(|metadata| metadata.methods.as_ref()) else { return };
-        let takes = |name: &str| methods.iter().any(|method| method == name);
-        if settings.adapts && !takes("client_secret_basic") && takes("client_secret_post") {
+        if settings.adapts && self.takes_body_alone {
             material.client.post();
         }
     }
@@ -311,22 +310,35 @@ impl TokenEndpoint {
 
     /// Where a token request goes, as far as is known now.
     async fn located(&self, grant: &Grant, deadline: Deadline) -> Result<Located, NoAnswer> {
-        let Self { settings, ways, clock, .. } = self;
-        let refresh = settings.login.refresh.as_ref().filter(|_| matches!(grant, Grant::Refresh(_)));
+        let refresh = self.settings.login.refresh.as_ref().filter(|_| matches!(grant, Grant::Refresh(_)));
         let own = refresh.and_then(|refresh| refresh.shape.endpoint.as_ref());
-        let (uri, metadata) = match (own, &self.discovery) {
-            (Some(own), _) => (own.clone(), None),
-            (None, None) => (settings.endpoint.written().clone(), None),
-            (None, Some(discovery)) => {
-                let means = Means { ways, clock, deadline };
-                let metadata = discovery.metadata(means).await?;
-                let by_certificate = matches!(settings.client, ClientAuthentication::Certificate { .. });
-                let alias = metadata.mtls_token_endpoint.as_ref().filter(|_| by_certificate);
-                (alias.unwrap_or(&metadata.token_endpoint).clone(), Some(metadata))
+        let metadata = self.metadata(own, deadline).await?;
+        let uri = match (own, &metadata) {
+            (Some(own), _) => own,
+            (None, None) => self.settings.endpoint.written(),
+            (None, Some(metadata)) => {
+                let alias = metadata.mtls_token_endpoint.as_ref().filter(|_| self.has_certificate());
+                alias.unwrap_or(&metadata.token_endpoint)
             }
         };
-        let connector = self.connector_to(&uri)?;
-        Ok(Located { uri, connector, metadata })
+        let takes_body_alone = takes_body_alone(metadata.as_ref().and_then(|metadata| metadata.methods.as_ref()));
+        Ok(Located { uri: uri.clone(), connector: self.connector_to(uri)?, takes_body_alone })
+    }
+
+    /// What the issuer says, if there is one and it is needed: for an endpoint that is not `written`, or to know how to ask there.
+    async fn metadata(&self, written: Option<&Uri>, deadline: Deadline) -> Result<Option<Arc<Metadata>>, NoAnswer> {
+        match &self.discovery {
+            Some(discovery) if written.is_none() || self.settings.adapts => {
+                let means = Means { ways: &self.ways, clock: &self.clock, deadline };
+                discovery.metadata(means).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether the client proves itself by a certificate.
+    fn has_certificate(&self) -> bool {
+        matches!(self.settings.client, ClientAuthentication::Certificate { .. })
     }
 
     fn connector_to(&self, uri: &Uri) -> Result<Connector, NoAnswer> {

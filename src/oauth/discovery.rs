@@ -36,8 +36,18 @@ pub(super) struct Metadata {
     /// The same for clients that prove themselves by a certificate (RFC 8705 §5).
     pub(super) mtls_token_endpoint: Option<Uri>,
     pub(super) revocation_endpoint: Option<Uri>,
+    /// RFC 8705 §5 again.
+    pub(super) mtls_revocation_endpoint: Option<Uri>,
     /// `token_endpoint_auth_methods_supported`; `None` where the document does not say.
     pub(super) methods: Option<Vec<String>>,
+    /// `revocation_endpoint_auth_methods_supported`; as for tokens where the document does not say.
+    pub(super) revocation_methods: Option<Vec<String>>,
+}
+
+/// Whether a server with these methods takes id and secret in the body and in no header.
+pub(super) fn takes_body_alone(methods: Option<&Vec<String>>) -> bool {
+    let takes = |name: &str| methods.is_some_and(|methods| methods.iter().any(|method| method == name));
+    takes("client_secret_post") && !takes("client_secret_basic")
 }
 
 /// An issuer and what was last heard of it.
@@ -159,13 +169,20 @@ impl Discovery {
         }
         let endpoint = |value: &Value, name: &str| text(value, name).map(|url| self.endpoint(name, &url)).transpose();
         let aliases = document.get("mtls_endpoint_aliases").unwrap_or(&Value::Null);
-        let methods = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
+        let methods = |name: &str| {
+            let methods = document.get(name).and_then(Value::as_array)?;
+            Some(methods.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
+        };
+        let of_tokens = methods("token_endpoint_auth_methods_supported");
         Ok(Metadata {
             token_endpoint: endpoint(document, "token_endpoint")?.ok_or("it has no token_endpoint")?,
             mtls_token_endpoint: endpoint(aliases, "token_endpoint")?,
             // Not needed to get tokens: an odd one is no reason to have none.
             revocation_endpoint: endpoint(document, "revocation_endpoint").ok().flatten(),
-            methods: methods.map(|all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+            mtls_revocation_endpoint: endpoint(aliases, "revocation_endpoint").ok().flatten(),
+            // RFC 8414 §2 has `client_secret_basic` where nothing is said; servers mean what they said of tokens.
+            revocation_methods: methods("revocation_endpoint_auth_methods_supported").or_else(|| of_tokens.clone()),
+            methods: of_tokens,
         })
     }
 

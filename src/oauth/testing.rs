@@ -81,8 +81,14 @@ pub(super) struct Scripted {
 impl Scripted {
     /// Serves the same script to every connection.
     pub(super) async fn serve(script: Vec<Step>) -> Self {
+        Self::serve_at(|_| script).await
+    }
+
+    /// The same for a script that speaks of the port.
+    pub(super) async fn serve_at(script: impl FnOnce(u16) -> Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
+        let script = script(port);
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         tokio::spawn(async move {
