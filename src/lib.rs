@@ -37,6 +37,7 @@
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
+//! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
 //! | [`alarm`], `delegate`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
@@ -70,8 +71,11 @@
 //! # The path of a token
 //!
 //! 1. `token::refresher` wakes: at the point that `token::schedule` gave, or because a reader met an expired or rejected token.
-//! 2. `oauth` reads the secrets as they are now, sends the steps of the login, if it has any (`oauth::steps`), builds the token
-//!    request, sends it over a connection of its own, reads the answer (`oauth::format`: JSON, a form or XML).
+//! 2. `oauth` reads the secrets as they are now, asks the issuer where the token endpoint is, if only that is known
+//!    (`oauth::discovery`), sends the steps of the login, if it has any (`oauth::steps`), builds the token request with what is
+//!    signed for it (`oauth::assertion`, `oauth::dpop`), sends it over a connection of its own, reads the answer (`oauth::format`:
+//!    JSON, a form or XML). A refresh token that is the only credential is used by one process at a time, and its successor is on the
+//!    disk before anything else happens (`token::in_turn`, `token::rotation`).
 //! 3. A token is published with its generation and expiry; readers see it at their next atomic load, waiting ones are woken.
 //! 4. A failure has a class, and the class decides when to ask again; a permanent one latches, after one confirmation.
 //! 5. At the end, when no request needs it any more, the token is given back where that is configured (`oauth::revoke`).
