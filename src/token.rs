@@ -11,6 +11,7 @@ mod latch;
 mod publish;
 mod reader;
 mod refresher;
+mod remembrance;
 mod rotation;
 mod schedule;
 pub mod settings;

@@ -49,8 +49,6 @@ pub(super) const GRANT_KEYS: Keys = Keys {
     protective: &[],
 };
 
-/// Servers allow for little more, and a replayed assertion is of use for no longer (RFC 7523 §3).
-const LIFETIME: Duration = Duration::from_secs(60);
 /// Google takes an hour, most others minutes.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
@@ -92,17 +90,7 @@ pub(super) fn read(
 
 /// An assertion signed with the client secret and nothing said about it.
 pub(super) fn by_secret(secret: SecretSource) -> Assertion {
-    Assertion::Signed(Box::new(Signer {
-        key: AssertionKey::Shared(secret),
-        algorithm: None,
-        key_id: None,
-        certificate: None,
-        issuer: None,
-        subject: None,
-        audience: None,
-        lifetime: LIFETIME,
-        claims: Map::new(),
-    }))
+    Assertion::Signed(Box::new(Signer::new(AssertionKey::Shared(secret))))
 }
 
 fn read_table(table: &Reader<'_>, shared: Option<&SecretSource>) -> Option<Assertion> {
@@ -130,7 +118,7 @@ fn signer(table: &Reader<'_>, shared: Option<&SecretSource>) -> Option<Signer> {
     {
         table.reject("certificate", Reason::ConfigFile, error.to_string());
     }
-    let lifetime = table.positive_duration("lifetime").unwrap_or(LIFETIME);
+    let lifetime = table.positive_duration("lifetime").unwrap_or(Signer::USUAL_LIFETIME);
     if lifetime > LONGEST_LIFETIME {
         table.wrong("lifetime", "must be at most 24h; servers take minutes, few an hour");
     }

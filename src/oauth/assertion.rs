@@ -174,22 +174,8 @@ mod tests {
 
     const KEY: &str = include_str!("../jose/keys/ed25519.jwk");
 
-    fn signer(key: AssertionKey) -> Signer {
-        Signer {
-            key,
-            algorithm: None,
-            key_id: None,
-            certificate: None,
-            issuer: None,
-            subject: None,
-            audience: None,
-            lifetime: Duration::from_secs(60),
-            claims: Map::new(),
-        }
-    }
-
     async fn parts(change: impl FnOnce(&mut Signer)) -> (Value, Value) {
-        let mut signer = signer(AssertionKey::Private(SecretSource::inline(KEY)));
+        let mut signer = Signer::new(AssertionKey::Private(SecretSource::inline(KEY)));
         change(&mut signer);
         let material = AssertionMaterial::read(&Assertion::Signed(Box::new(signer)), &mut Vec::new()).await.unwrap();
         let usual = Usual {

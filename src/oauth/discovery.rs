@@ -251,7 +251,11 @@ fn age(headers: &HeaderMap) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use serde_json::json;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -336,5 +340,60 @@ mod tests {
         check("no-store", 3600);
         check("Max-Age=x", 3600);
         assert_eq!(age(&HeaderMap::new()).as_secs(), 3600);
+    }
+
+    /// Answers every request with what `reply` holds at that moment; the port, and how many requests there were.
+    async fn serve(reply: &Arc<Mutex<String>>) -> (u16, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (reply, count) = (Arc::clone(reply), Arc::new(AtomicUsize::new(0)));
+        let asked = Arc::clone(&count);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                asked.fetch_add(1, Ordering::SeqCst);
+                let text = reply.lock().unwrap().clone();
+                let _ = stream.write_all(text.as_bytes()).await;
+            }
+        });
+        (port, count)
+    }
+
+    #[tokio::test]
+    async fn a_document_is_read_again_when_it_is_old_or_doubted_and_the_last_good_one_serves_meanwhile() {
+        let reply = Arc::new(Mutex::new(String::new()));
+        let (port, count) = serve(&reply).await;
+        let issuer = format!("http://127.0.0.1:{port}");
+        let says = |endpoint: &str| {
+            let body = json!({ "issuer": issuer, "token_endpoint": format!("{issuer}{endpoint}") }).to_string();
+            *reply.lock().unwrap() = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        };
+        let tls = crate::tls::Client::load(crate::tls::ClientSettings::default()).unwrap();
+        let (ways, clock) = (Ways::new(tls, Duration::from_secs(20), None), Clock::for_tests());
+        let discovery = Discovery::new(issuer.clone(), false);
+        let check = async |wanted: &str, requests: usize| {
+            let means = Means { ways: &ways, clock: &clock, deadline: Deadline::after(Duration::from_secs(20)) };
+            let metadata = discovery.metadata(means).await.unwrap();
+            assert_eq!((metadata.token_endpoint.path(), count.load(Ordering::SeqCst)), (wanted, requests));
+        };
+        says("/first");
+        check("/first", 1).await;
+        says("/second");
+        check("/first", 1).await;
+        clock.suspend_for(USUAL_AGE);
+        check("/second", 2).await;
+        // Its endpoint failed, but it was read just now.
+        says("/third");
+        discovery.doubt(clock.now());
+        check("/second", 2).await;
+        clock.suspend_for(AGAIN);
+        check("/third", 3).await;
+        *reply.lock().unwrap() = "HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n".to_owned();
+        clock.suspend_for(USUAL_AGE);
+        check("/third", 4).await;
+        check("/third", 4).await;
+        clock.suspend_for(AGAIN);
+        check("/third", 5).await;
     }
 }

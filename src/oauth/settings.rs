@@ -187,6 +187,26 @@ pub struct Signer {
     pub claims: Map<String, Value>,
 }
 
+impl Signer {
+    /// Servers allow for little more, and a replayed assertion is of use for no longer (RFC 7523 §3).
+    pub const USUAL_LIFETIME: Duration = Duration::from_secs(60);
+
+    /// With this key, and nothing else said.
+    pub fn new(key: AssertionKey) -> Self {
+        Self {
+            key,
+            algorithm: None,
+            key_id: None,
+            certificate: None,
+            issuer: None,
+            subject: None,
+            audience: None,
+            lifetime: Self::USUAL_LIFETIME,
+            claims: Map::new(),
+        }
+    }
+}
+
 /// The key of an assertion.
 #[derive(Clone, Debug)]
 pub enum AssertionKey {

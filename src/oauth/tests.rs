@@ -566,15 +566,5 @@ async fn a_signed_jwt_that_a_wrong_clock_explains_is_not_refused_for_good() {
 }
 
 fn signed_with_secret() -> Assertion {
-    Assertion::Signed(Box::new(Signer {
-        key: AssertionKey::Shared(SecretSource::inline("a secret to sign with")),
-        algorithm: None,
-        key_id: None,
-        certificate: None,
-        issuer: None,
-        subject: None,
-        audience: None,
-        lifetime: Duration::from_secs(60),
-        claims: serde_json::Map::new(),
-    }))
+    Assertion::Signed(Box::new(Signer::new(AssertionKey::Shared(SecretSource::inline("a secret to sign with")))))
 }

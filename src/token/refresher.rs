@@ -12,12 +12,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::latch::{Digest, Latch, Record};
+use super::latch::{Digest, Latch};
 use super::publish::{Publisher, notice_expiry, notice_expiry_in_time, report_useless_token, unnoticed_expiry};
 use super::rotation::Rotation;
 use super::schedule::{
-    Circumstances, FLOOR, History, LONGEST_LIFE, Next, SECRET_POLL, SECRET_SETTLES, ask_again_after, floor_after,
-    is_short, renew_after,
+    Circumstances, FLOOR, History, LONGEST_LIFE, Next, SECRET_POLL, ask_again_after, floor_after, is_short, renew_after,
 };
 use super::shared::Shared;
 use super::{AccessToken, Reader, Settings, Source};
@@ -34,10 +33,10 @@ use crate::shutdown::Shutdown;
 pub struct Refresher<S> {
     pub(super) source: S,
     pub(super) shared: Arc<Shared>,
-    publisher: Publisher,
-    state_directory: Option<PathBuf>,
-    latch: Latch,
-    history: History,
+    pub(super) publisher: Publisher,
+    pub(super) state_directory: Option<PathBuf>,
+    pub(super) latch: Latch,
+    pub(super) history: History,
     refresh_token: Option<Secret>,
     /// The refresh token where that is the only credential.
     pub(super) rotation: Rotation,
@@ -47,9 +46,9 @@ pub struct Refresher<S> {
     /// Tokens in a row that lived under ten seconds.
     short_lives: u32,
     /// What was asked with when it was refused. `None` if it could not be read then.
-    refused: Option<Digest>,
+    pub(super) refused: Option<Digest>,
     /// Whether there is a record on disk.
-    recorded: bool,
+    pub(super) recorded: bool,
 }
 
 /// How soon a refresh token that could not be written to disk is tried to be written again.
@@ -313,90 +312,6 @@ impl<S: Source> Refresher<S> {
         let class = if self.shared.settings.lockout { Class::Refused } else { Class::Transient };
         failure(class, Reason::TokenMalformed, "the token request ended in a panic")
     }
-
-    fn start_over(&mut self) {
-        let credential = &self.shared.settings.name;
-        tracing::info!(credential, "the configuration or a secret has changed; asking for a token again");
-        self.history = History::default();
-    }
-
-    async fn secret_has_changed(&self) -> bool {
-        let Some(digest) = self.glance().await.filter(|digest| Some(*digest) != self.refused) else { return false };
-        self.shared.clock.sleep_until(self.shared.clock.now() + SECRET_SETTLES).await;
-        self.glance().await == Some(digest)
-    }
-
-    async fn glance(&self) -> Option<Digest> {
-        let fingerprint = caught(self.source.glance()).await.flatten()?;
-        Some(self.latch.digest(&fingerprint))
-    }
-
-    async fn digest(&self) -> Option<Digest> {
-        let fingerprint = caught(self.source.fingerprint()).await.flatten()?;
-        Some(self.latch.digest(&fingerprint))
-    }
-
-    /// Takes up what an earlier run left. Anything but the same refused secrets means a fresh start.
-    async fn remember(&mut self) -> Next {
-        let now = self.shared.clock.now();
-        let (directory, name) = (self.state_directory.take(), self.shared.settings.name.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            let latch = Latch::open(directory.as_deref(), &name);
-            let record = latch.load();
-            (latch, record)
-        });
-        let Ok((latch, record)) = opened.await else { return Next::Renew(now) };
-        self.latch = latch;
-        let Some(record) = record else { return Next::Renew(now) };
-        self.recorded = true;
-        // A secret that cannot be read just now is no reason to believe that it has changed.
-        if self.digest().await.is_some_and(|digest| digest != record.digest) {
-            return Next::Renew(now);
-        }
-        let wall = self.shared.clock.wall();
-        // The wall clock may have been wrong: no wait is longer than the longest that is ever decided.
-        let left = |until: std::time::SystemTime| until.duration_since(wall).unwrap_or_default().min(FLOOR * 3600);
-        let due = record.until.map(|until| now + left(until));
-        let next = match due {
-            None => Next::Latched,
-            Some(due) if record.permanent => Next::Confirm(due),
-            Some(due) => Next::Held(due),
-        };
-        self.history = History::restored(record.refusals, record.server_errors, record.permanent, due.unwrap_or(now));
-        self.refused = Some(record.digest);
-        self.publisher.restored(record.reason, next);
-        next
-    }
-
-    /// Only what protects an account, or says that asking is useless, must outlive the process.
-    async fn record(&mut self, reason: Reason, next: Next) {
-        let protects = self.shared.settings.lockout || !matches!(next, Next::Held(_));
-        let Some(digest) = self.refused.filter(|_| protects && self.latch.is_kept()) else { return };
-        let now = self.shared.clock.now();
-        let record = Record {
-            digest,
-            until: next.due().map(|due| self.shared.clock.wall() + due.since(now)),
-            permanent: self.history.permanent_since.is_some(),
-            refusals: self.history.refusals,
-            server_errors: self.history.server_errors,
-            reason,
-        };
-        let latch = self.latch.clone();
-        self.recorded = true;
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || latch.store(&record)).await {
-            let credential = &self.shared.settings.name;
-            tracing::warn!(credential, %error, "latch cannot be written; a restart would try again");
-        }
-    }
-
-    async fn forget(&mut self) {
-        self.refused = None;
-        if std::mem::take(&mut self.recorded) {
-            let latch = self.latch.clone();
-            // An error here means that the runtime is ending.
-            let _ = tokio::task::spawn_blocking(move || latch.clear()).await;
-        }
-    }
 }
 
 pub(super) fn failure(class: Class, reason: Reason, why: &str) -> FetchError {
@@ -405,7 +320,7 @@ pub(super) fn failure(class: Class, reason: Reason, why: &str) -> FetchError {
 }
 
 /// What the future returns; `None` if it panics, which must not end the renewal of tokens (RELIABILITY T41).
-async fn caught<F: Future>(future: F) -> Option<F::Output> {
+pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,

@@ -313,16 +313,22 @@ mod tests {
         assert!(error.contains("refresh-token-a cannot be understood"), "{error}");
     }
 
-    #[tokio::test]
-    async fn a_successor_that_cannot_be_written_is_kept_and_written_later() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut rotation = Rotation::new(Some(directory.path()), "a b");
+    /// A successor, "second", that the disk does not take, and what is in its way.
+    async fn unwritten(directory: &Path) -> (Rotation, PathBuf) {
+        let mut rotation = Rotation::new(Some(directory), "a b");
         let turn = rotation.turn(&Secret::new("first"), now()).await.unwrap();
-        let file = directory.path().join("refresh-token-a%20b");
+        let file = directory.join("refresh-token-a%20b");
         // Root may write anywhere, but nobody can replace a directory that is not empty.
         fs::remove_file(&file).unwrap();
         fs::create_dir_all(file.join("in the way")).unwrap();
         rotation.answered(turn, Some(&Secret::new("second"))).await.unwrap_err();
+        (rotation, file)
+    }
+
+    #[tokio::test]
+    async fn a_successor_that_cannot_be_written_is_kept_and_written_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut rotation, file) = unwritten(directory.path()).await;
         assert!(rotation.is_unwritten() && rotation.write_down().await.is_err());
         // Nobody gets a turn with what the file has.
         let other = next(directory.path(), "first");
@@ -336,12 +342,7 @@ mod tests {
     #[tokio::test]
     async fn what_could_not_be_written_is_written_as_soon_as_that_is_possible() {
         let directory = tempfile::tempdir().unwrap();
-        let mut rotation = Rotation::new(Some(directory.path()), "a b");
-        let turn = rotation.turn(&Secret::new("first"), now()).await.unwrap();
-        let file = directory.path().join("refresh-token-a%20b");
-        fs::remove_file(&file).unwrap();
-        fs::create_dir_all(file.join("in the way")).unwrap();
-        rotation.answered(turn, Some(&Secret::new("second"))).await.unwrap_err();
+        let (mut rotation, file) = unwritten(directory.path()).await;
         fs::remove_dir_all(&file).unwrap();
         rotation.write_down().await.unwrap();
         assert!(!rotation.is_unwritten());

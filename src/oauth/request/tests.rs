@@ -129,18 +129,7 @@ async fn the_other_grants_send_what_their_rfcs_say() {
 async fn a_key_that_cannot_sign_is_an_error_that_names_it_and_sends_nothing() {
     let request = request_of(Grant::Configured, |s| {
         s.grant = GrantType::JwtBearer;
-        let key = AssertionKey::Private(inline("hunter2"));
-        let signer = Signer {
-            key,
-            algorithm: None,
-            key_id: None,
-            certificate: None,
-            issuer: None,
-            subject: None,
-            audience: None,
-            lifetime: std::time::Duration::from_secs(60),
-            claims: serde_json::Map::new(),
-        };
+        let signer = Signer::new(AssertionKey::Private(inline("hunter2")));
         s.proof = GrantProof::Assertion(Assertion::Signed(Box::new(signer)));
     });
     let error = request.await.unwrap_err().to_string();
