@@ -106,7 +106,7 @@ impl Settings {
 }
 
 /// One `[routes.*]` with the credential's and general settings already merged in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// A port of its own; empty: the listeners at the top.
     pub listen: Vec<ListenAddress>,
@@ -141,7 +141,7 @@ fn via(proxy: Option<&HttpProxy>) -> String {
 }
 
 /// One `[credentials.*]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Credential {
     /// Its token requests.
     pub oauth: oauth::Settings,
@@ -209,7 +209,7 @@ impl fmt::Display for ListenAddress {
 }
 
 /// `[admin]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdminSettings {
     /// Health, metrics, status; `None` if `"off"`.
     pub listen: Option<ListenAddress>,
@@ -220,7 +220,7 @@ pub struct AdminSettings {
 }
 
 /// `[timeouts]`; `None` where `"off"`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
     /// To connect to an upstream, name and TLS included. Default 5 s.
     pub connect: Duration,
@@ -245,7 +245,7 @@ pub struct Timeouts {
 }
 
 /// `[limits]`, each for the whole process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Connections of callers. Default 16,384.
     pub connections: usize,

@@ -22,7 +22,7 @@ use crate::secret::{Secret, SecretSource};
 use crate::upstream::Origin;
 
 /// `credentials.*.dpop`: the key that tokens are bound to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum KeySource {
     /// Made by each process for itself (ES256).
     Generated,

@@ -14,7 +14,7 @@ use crate::secret::SecretSource;
 pub use login::{Elsewhere, Format, Legal, Login, Reference, Refresh, Revocation, Shape, Step, Whence};
 
 /// Everything that one credential's token requests need.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where tokens are asked for.
     pub endpoint: Endpoint,
@@ -130,7 +130,7 @@ impl GrantType {
 }
 
 /// What a grant is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum GrantProof {
     /// Fields of their own, or nothing.
     Fields,
@@ -143,7 +143,7 @@ pub enum GrantProof {
 }
 
 /// The tokens of a token exchange (RFC 8693 §2.1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     /// `subject_token`.
     pub subject: SecretSource,
@@ -156,7 +156,7 @@ pub struct Exchange {
 }
 
 /// A JWT that proves something (RFC 7521).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Assertion {
     /// Somebody else made it; read anew for each token request.
     Given(SecretSource),
@@ -165,7 +165,7 @@ pub enum Assertion {
 }
 
 /// How to sign an assertion (RFC 7523 §3).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Signer {
     /// With what.
     pub key: AssertionKey,
@@ -208,7 +208,7 @@ impl Signer {
 }
 
 /// The key of an assertion.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AssertionKey {
     /// A private key in PEM or as a JWK.
     Private(SecretSource),
@@ -217,7 +217,7 @@ pub enum AssertionKey {
 }
 
 /// Client authentication (RFC 6749 §2.3).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ClientAuthentication {
     /// No client at all: neither id nor secret is sent.
     Anonymous,
@@ -252,7 +252,7 @@ pub enum ClientAuthentication {
 }
 
 /// How a client proves itself by a JWT (RFC 7523 §2.2).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JwtAuthentication {
     /// `client_id`: sent beside the assertion, and its issuer and subject.
     pub id: Option<SecretSource>,
@@ -279,7 +279,7 @@ pub enum BasicEncoding {
 }
 
 /// A value of `params`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// Text, possibly secret.
     Text(SecretSource),
@@ -290,7 +290,7 @@ pub enum Param {
 }
 
 /// Where the members of an answer are: JSON Pointers (RFC 6901); `""` is the whole answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ResponseShape {
     /// How a body is to be read.
     pub format: Format,

@@ -10,7 +10,7 @@ use crate::tls::CallerName;
 use crate::upstream::{Origin, Protocol};
 
 /// One route, its credential's rejection and injection rules merged in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// The name in the configuration: metric label.
     pub name: String,
@@ -89,7 +89,7 @@ pub enum HeaderCase {
 }
 
 /// `[callers]` or `[routes.*.callers]`, the latter with the former merged in. Messages name the table where a rule was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Callers {
     /// Values of `Host`, lower case, without port.
     pub hosts: Vec<String>,
@@ -121,7 +121,7 @@ pub struct Accounts {
 }
 
 /// `callers.key` and `callers.key_header`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CallerKey {
     /// The key.
     pub source: SecretSource,

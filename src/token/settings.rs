@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Everything that the life of one credential needs besides its token requests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The credential's name in the configuration: metric label and log field.
     pub name: String,

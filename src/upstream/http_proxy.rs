@@ -40,11 +40,18 @@ struct Inner {
 }
 
 /// Where a proxy is, and how we log in there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) origin: Origin,
     /// The value of `Proxy-Authorization`.
     pub(super) login: Option<Secret>,
+}
+
+/// Whether they were written alike and lead to the same place now.
+impl PartialEq for HttpProxy {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.source == other.0.source && self.0.first == other.0.first)
+    }
 }
 
 #[derive(Debug)]

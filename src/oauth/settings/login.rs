@@ -6,7 +6,7 @@ use http::{HeaderName, Method, Uri};
 use super::{Encoding, Param, ResponseShape};
 
 /// The requests of one login besides the token request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Login {
     /// Sent before the token request, in this order.
     pub steps: Vec<Step>,
@@ -32,7 +32,7 @@ impl Login {
 }
 
 /// A request as a table describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// Where it goes; `None`: to the token endpoint, or for a revocation to where the issuer says.
     pub endpoint: Option<Uri>,
@@ -47,7 +47,7 @@ pub struct Shape {
 }
 
 /// One `[[credentials.*.steps]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// How others refer to it, and messages call it.
     pub name: String,
@@ -58,7 +58,7 @@ pub struct Step {
 }
 
 /// `[credentials.*.refresh]`, where it describes a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Refresh {
     /// The request.
     pub shape: Shape,
@@ -69,7 +69,7 @@ pub struct Refresh {
 }
 
 /// `[credentials.*.revocation]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Revocation {
     /// The request.
     pub shape: Shape,
