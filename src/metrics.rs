@@ -17,6 +17,18 @@ use crate::reason::Reason;
 pub use traffic::{AnsweredBy, RouteCounts, RouteMetrics, Tally};
 use traffic::{BUCKETS, Traffic};
 
+const OUTCOMES: [&str; 4] = ["success", "transient", "refused", "permanent"];
+
+const ACTIONS: [&str; 7] = [
+    "replayed",
+    "passed_gap",
+    "passed_body",
+    "passed_memory",
+    "passed_unsafe",
+    "passed_unavailable",
+    "passed_again",
+];
+
 /// Every metric of the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -150,6 +162,46 @@ impl Metrics {
     /// One route; its series exist from here on.
     pub fn route(&self, name: &str) -> Arc<RouteMetrics> {
         self.traffic.route(name)
+    }
+
+    /// A route is no more: its series go. What its last requests count is seen by nobody.
+    pub fn forget_route(&self, name: &str) {
+        self.traffic.forget_route(name);
+    }
+
+    /// A credential is no more, or another one takes its name: its state goes. What it has counted goes on if `is_replaced`.
+    /// What its last requests change is seen by nobody.
+    pub fn forget_credential(&self, name: &str, is_replaced: bool) {
+        let labels = &[name];
+        // An error means that there is no such series.
+        let _ = self.waiting.remove_label_values(labels);
+        let _ = self.token_expiry.remove_label_values(labels);
+        let _ = self.token_valid.remove_label_values(labels);
+        let _ = self.token_latched.remove_label_values(labels);
+        if is_replaced {
+            return;
+        }
+        let _ = self.token_last_success.remove_label_values(labels);
+        let _ = self.token_request_duration.remove_label_values(labels);
+        for outcome in OUTCOMES {
+            let _ = self.token_requests.remove_label_values(&[name, outcome]);
+        }
+        for action in ACTIONS {
+            let _ = self.token_rejections.remove_label_values(&[name, action]);
+        }
+        for side in ["token_endpoint", "upstream"] {
+            let _ = self.dpop_nonce_replays.remove_label_values(&[name, side]);
+        }
+    }
+
+    /// A TLS configuration is no more, or has other files: its series go.
+    pub fn forget_certificate(&self, name: &str) {
+        for label in [name.to_owned(), format!("{name}.ca"), format!("{name}.client_ca")] {
+            let _ = self.certificate_expiry.remove_label_values(&[&label]);
+        }
+        for outcome in ["success", "failure"] {
+            let _ = self.tls_reloads.remove_label_values(&[name, outcome]);
+        }
     }
 
     /// The requests in flight of one more worker, which alone counts them there.
@@ -321,6 +373,26 @@ fn histogram_vec(r: &Registry, name: &str, help: &str, labels: &[&str]) -> Histo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_forgotten_has_no_series_left() {
+        let metrics = Metrics::new();
+        let (_route, credential, _certificate) =
+            (metrics.route("gone"), metrics.credential("gone"), metrics.tls_reloads("gone"));
+        metrics.certificate_expiry.with_label_values(&["gone.ca"]).set(1.0);
+        credential.success.inc();
+        metrics.forget_credential("gone", true);
+        let _again = metrics.credential("gone");
+        credential.valid.set(1);
+        let page = metrics.render();
+        assert!(page.contains("bearerd_token_valid{credential=\"gone\"} 0"), "{page}");
+        assert!(page.contains("bearerd_token_requests_total{credential=\"gone\",outcome=\"success\"} 1"), "{page}");
+        metrics.forget_credential("gone", false);
+        metrics.forget_route("gone");
+        metrics.forget_certificate("gone");
+        let page = metrics.render();
+        assert!(!page.contains("gone"), "{page}");
+    }
 
     #[test]
     fn series_with_finite_labels_exist_at_zero_from_the_start() {

@@ -5,6 +5,7 @@
 
 mod sums;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -147,11 +148,9 @@ pub struct RouteMetrics {
 }
 
 impl RouteMetrics {
-    /// The counts of one more worker.
+    /// The counts of one more worker; those of a worker's share that is gone (reload) go on.
     pub fn worker(&self) -> Arc<RouteCounts> {
-        let counts = Arc::<RouteCounts>::default();
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counts));
-        counts
+        one_more(&self.workers)
     }
 
     fn of_workers(&self) -> Vec<Arc<RouteCounts>> {
@@ -163,7 +162,7 @@ impl RouteMetrics {
 #[derive(Clone, Debug)]
 pub(super) struct Traffic {
     names: Arc<[Desc; 4]>,
-    routes: Arc<Mutex<Vec<Arc<RouteMetrics>>>>,
+    routes: Arc<Mutex<BTreeMap<String, Arc<RouteMetrics>>>>,
     in_flight: Arc<Mutex<Vec<Arc<Tally>>>>,
 }
 
@@ -190,18 +189,22 @@ impl Traffic {
         Ok(Self { names: Arc::new(names), routes: Arc::default(), in_flight: Arc::default() })
     }
 
-    /// One more route; its series exist from here on.
+    /// The route of this name; its series exist from here on.
     pub(super) fn route(&self, name: &str) -> Arc<RouteMetrics> {
-        let route = Arc::new(RouteMetrics { name: name.to_owned(), workers: Mutex::default() });
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&route));
-        route
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let route = routes.entry(name.to_owned());
+        let made = || Arc::new(RouteMetrics { name: name.to_owned(), workers: Mutex::default() });
+        Arc::clone(route.or_insert_with(made))
+    }
+
+    /// The series of a route are no more.
+    pub(super) fn forget_route(&self, name: &str) {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// The requests in flight of one more worker.
     pub(super) fn in_flight(&self) -> Arc<Tally> {
-        let tally = Arc::<Tally>::default();
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&tally));
-        tally
+        one_more(&self.in_flight)
     }
 
     pub(super) fn requests_in_flight(&self) -> u64 {
@@ -210,14 +213,41 @@ impl Traffic {
     }
 
     fn routes(&self) -> Vec<Arc<RouteMetrics>> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
+}
+
+/// Counts for one more writer. Those whose writer is gone get another one, so that what was counted stays and nothing piles up.
+fn one_more<T: Default>(all: &Mutex<Vec<Arc<T>>>) -> Arc<T> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    // Nobody else can take a reference meanwhile: clones are made under this lock, or by the writer that there is not.
+    if let Some(orphan) = all.iter().find(|counts| Arc::strong_count(counts) == 1) {
+        return Arc::clone(orphan);
+    }
+    let counts = Arc::<T>::default();
+    all.push(Arc::clone(&counts));
+    counts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::Metrics;
+
+    #[test]
+    fn counts_without_a_writer_go_on_with_the_next() {
+        let metrics = Metrics::new();
+        let (first, second) = (metrics.route("api").worker(), metrics.route("api").worker());
+        first.answered(StatusCode::OK, AnsweredBy::Upstream);
+        drop(first);
+        let third = metrics.route("api").worker();
+        third.answered(StatusCode::OK, AnsweredBy::Upstream);
+        second.answered(StatusCode::OK, AnsweredBy::Upstream);
+        assert!(metrics.render().contains("bearerd_requests_total{code=\"200\",origin=\"upstream\",route=\"api\"} 3\n"));
+        assert_eq!(metrics.route("api").of_workers().len(), 2);
+        metrics.forget_route("api");
+        assert!(!metrics.render().contains("route=\"api\""));
+    }
 
     #[test]
     fn what_several_workers_counted_is_summed() {
