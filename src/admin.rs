@@ -1,16 +1,19 @@
 //! Seeing how a running bearerd does: health, metrics, status, and the one thing to do about it, `retry`.
 //!
-//! Owns the admin listener and the probe listener. Answers from memory alone: it never dials anybody and waits for nothing, so a
-//! probe costs no token request and cannot hang. Shows nothing secret: every answer is built from the fields of `health` and
+//! Owns the admin listener and the probe listener. Answers from memory alone: it never dials anybody and waits for nothing but a reload
+//! that it was asked for, so a probe costs no token request and cannot hang. Shows nothing secret: every answer is built from the fields of `health` and
 //! `status`, never from a configuration, the environment or a token. The admin listener checks `Host` and cross-site marks
 //! like the proxy does; the probe listener answers anybody, and so has neither status nor retry.
 
 mod answer;
 mod health;
+mod reload;
 mod status;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -31,6 +34,7 @@ use crate::server::Socket;
 use crate::shutdown::Shutdown;
 use crate::token;
 use crate::upstream::Origin;
+pub use reload::{AskedReload, Reload, Reloaded, reloads};
 
 /// Connections that are open at once; one more ends the oldest, so that idle ones never keep a probe out.
 const CONNECTIONS: usize = 64;
@@ -61,6 +65,33 @@ pub struct Admin {
     pub from: Option<Vec<ipnet::IpNet>>,
     /// Whether `POST /retry/NAME` is served.
     pub retry: bool,
+    /// Serves `POST /reload`.
+    pub reload: Option<Reload>,
+}
+
+/// What the listeners answer from now; a reload exchanges it while they stay.
+pub struct Current(RefCell<Rc<Admin>>);
+
+impl Current {
+    /// The first.
+    pub fn new(admin: Admin) -> Self {
+        Self(RefCell::new(Rc::new(admin)))
+    }
+
+    /// From here on they answer from another.
+    pub fn exchange(&self, admin: Admin) {
+        self.0.replace(Rc::new(admin));
+    }
+
+    fn get(&self) -> Rc<Admin> {
+        Rc::clone(&self.0.borrow())
+    }
+}
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Current").finish_non_exhaustive()
+    }
 }
 
 /// What the admin listener needs of a credential.
@@ -112,7 +143,7 @@ pub enum Face {
 ///
 /// # Errors
 /// If the listener cannot be watched; nothing that a caller does ends it.
-pub async fn serve(socket: Socket, admin: Rc<Admin>, face: Face, shutdown: Shutdown) -> io::Result<()> {
+pub async fn serve(socket: Socket, admin: Rc<Current>, face: Face, shutdown: Shutdown) -> io::Result<()> {
     match socket {
         Socket::Tcp(socket) => {
             let listener = TcpListener::from_std(socket)?;
@@ -136,7 +167,7 @@ pub async fn serve(socket: Socket, admin: Rc<Admin>, face: Face, shutdown: Shutd
     Ok(())
 }
 
-async fn serve_accepted<S>(accept: impl AsyncFn() -> io::Result<(S, Door)>, admin: Rc<Admin>, mut shutdown: Shutdown)
+async fn serve_accepted<S>(accept: impl AsyncFn() -> io::Result<(S, Door)>, admin: Rc<Current>, mut shutdown: Shutdown)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -186,7 +217,7 @@ struct Open {
 }
 
 impl Open {
-    fn take<S>(&mut self, socket: S, admin: Rc<Admin>, door: Door)
+    fn take<S>(&mut self, socket: S, admin: Rc<Current>, door: Door)
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -201,13 +232,13 @@ impl Open {
     }
 }
 
-async fn serve_connection<S>(socket: S, admin: Rc<Admin>, door: Door)
+async fn serve_connection<S>(socket: S, admin: Rc<Current>, door: Door)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let service = service_fn(|request| {
-        let response = answer::answer(&admin, door, &request);
-        async { Ok::<_, Infallible>(response) }
+        let admin = admin.get();
+        async move { Ok::<_, Infallible>(answer::answer(&admin, door, &request).await) }
     });
     let served = http1::Builder::new()
         // Without a timer the timeout silently does nothing (RELIABILITY item 7).

@@ -1,48 +1,71 @@
 //! The composition root: settings in, a running bearerd out.
 //!
-//! Owns the order in which things come to life and end. Everything that can fail is done before anything is served: TLS files
-//! are read, names checked, sockets bound. Then the control thread (the caller's runtime) runs refreshers, acceptors and
-//! admin, and worker threads serve callers.
+//! Owns the order in which things come to life, change and end. Everything that can fail is done before anything is served: TLS files
+//! are read, names checked, sockets bound (`plan`). Then nothing can fail any more (`adopt`): the control thread (the caller's runtime)
+//! runs refreshers, acceptors and admin, and worker threads serve callers. A start and a reload are the same two steps.
 
 mod assemble;
+mod credentials;
+mod reload;
+mod routes;
 mod run;
 mod sockets;
+mod watch;
 
-use std::collections::BTreeMap;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use assemble::{token_endpoint, upstream, ways};
-pub use run::run;
+pub use reload::Changes;
+pub use run::{Start, run};
 
-use crate::clock::Clock;
+use crate::admin;
+use crate::clock::{Clock, Moment};
 use crate::config::{ListenAddress, Mistakes, Settings};
 use crate::metrics::Metrics;
-use crate::server::{self, Inherited, Threads};
-use crate::shutdown::Trigger;
-use crate::tls::TlsError;
+use crate::proxy::Gateway;
+use crate::server::{self, Inherited, Policy, Threads, Workers};
+use crate::shutdown::{Shutdown, Trigger};
+use crate::tls::{self, TlsError};
 use crate::token::Reader;
 use crate::upstream::connect::BadServerName;
+use credentials::Credentials;
+use routes::Routes;
+use sockets::Doors;
 
 /// A running bearerd. To be started, and drained, in a `LocalRuntime`.
 #[derive(Debug)]
 pub struct App {
-    bound: Bound,
+    clock: Clock,
+    started: Moment,
     metrics: Arc<Metrics>,
-    readers: BTreeMap<String, Reader>,
-    drain_delay: Duration,
-    drain: Duration,
+    /// As they are in force.
+    settings: Arc<Settings>,
+    bound: Bound,
+    doors: Doors,
+    tls: Option<tls::Server>,
+    credentials: Credentials,
+    routes: Routes,
+    /// What runs for the present settings alone: it ends with them.
+    epoch: Trigger,
+    /// Tells workers what to serve by.
+    gateways: tokio::sync::watch::Sender<Arc<Gateway>>,
+    policy: Policy,
+    admin: Rc<admin::Current>,
+    /// Reloads that the admin listener was asked for.
+    asked: mpsc::Receiver<admin::AskedReload>,
+    reload: admin::Reload,
     /// Readiness is false from here on.
-    unready: Trigger,
-    /// No more connections; those that are open end with their request.
-    draining: Trigger,
+    unready: (Trigger, Shutdown),
     /// Everything ends.
-    ending: Trigger,
+    ending: (Trigger, Shutdown),
     acceptors: JoinSet<()>,
     background: JoinSet<()>,
+    workers: Workers,
     threads: Threads,
 }
 
@@ -91,7 +114,7 @@ impl App {
     /// # Errors
     /// [`StartError`], and then nothing runs and nothing listens.
     pub async fn start(settings: Settings, inherited: Inherited, clock: Clock) -> Result<Self, StartError> {
-        assemble::start(settings, inherited, clock)
+        reload::start(settings, inherited, clock)
     }
 
     /// Where it listens.
@@ -106,23 +129,45 @@ impl App {
 
     /// The read half of a credential.
     pub fn reader(&self, credential: &str) -> Option<Reader> {
-        self.readers.get(credential).cloned()
+        self.credentials.reader(credential)
+    }
+
+    /// Waits until the admin listener is asked for a reload. Cancel-safe.
+    pub async fn asked_to_reload(&mut self) -> admin::AskedReload {
+        match self.asked.recv().await {
+            Some(asked) => asked,
+            // The sender is ours, too.
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends gently: unready at once, serving for `drain_delay`, then no new connections, then the end of those in flight or of
     /// the time for it. Returns whether everything in flight was finished.
-    pub async fn drain(mut self) -> bool {
-        self.unready.fire();
-        tokio::time::sleep(self.drain_delay).await;
-        self.draining.fire();
-        while self.acceptors.join_next().await.is_some() {}
-        let finished = tokio::time::timeout(self.drain, self.threads.ended()).await.is_ok();
-        self.ending.fire();
+    pub async fn drain(self) -> bool {
+        let Self { doors, credentials, mut acceptors, mut background, workers, mut threads, .. } = self;
+        let timeouts = self.settings.timeouts;
+        self.unready.0.fire();
+        tokio::time::sleep(timeouts.drain_delay).await;
+        doors.drain();
+        // A worker ends when nobody can give it connections any more.
+        drop(workers);
+        while acceptors.join_next().await.is_some() {}
+        let finished = tokio::time::timeout(timeouts.drain, threads.ended()).await.is_ok();
+        self.ending.0.fire();
+        self.epoch.fire();
+        doors.end();
         if !finished {
-            tracing::warn!(waited = ?self.drain, "requests were still in flight at the end of the drain; they are cut");
-            self.threads.ended().await;
+            tracing::warn!(waited = ?timeouts.drain, "requests were still in flight at the end of the drain; they are cut");
+            threads.ended().await;
         }
-        while self.background.join_next().await.is_some() {}
+        credentials.end();
+        while background.join_next().await.is_some() {}
         finished
+    }
+}
+
+async fn report(what: &'static str, task: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "{what}");
     }
 }

@@ -16,6 +16,7 @@ mod dpop;
 mod environment;
 mod fields;
 mod grant;
+mod include;
 mod inject;
 mod limits;
 mod listen;
@@ -58,6 +59,7 @@ use crate::token;
 use crate::upstream::HttpProxy;
 
 pub use environment::Environment;
+pub use include::print;
 pub use listen::Expected;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use overlay::Given;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// What must be handed over at start: every `fd:` of the listeners, those of `[admin]` too.
     pub inherited: Vec<Expected>,
+    /// Whether a change of the configuration's files is taken over by itself.
+    pub watch: bool,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// What must survive a restart goes here.
@@ -217,6 +221,8 @@ pub struct AdminSettings {
     pub probe_listen: Option<ListenAddress>,
     /// Whether `POST /retry/NAME` is served.
     pub retry: bool,
+    /// Whether `POST /reload` is served.
+    pub reload: bool,
 }
 
 /// `[timeouts]`; `None` where `"off"`.
@@ -304,7 +310,8 @@ fn load_text(text: &str, path: &Path, sources: &Sources) -> Result<Settings, Mis
 fn build(mut table: Table, path: &Path, sources: &Sources) -> Result<Settings, Mistakes> {
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
     let whole = if sources.file.is_some() { document::whole(path) } else { Place::CommandLine };
-    let context = Context::new(&sources.environment, base, sources.ignore_unknown_keys);
+    let context = Context::new(&sources.environment, base, whole.clone(), sources.ignore_unknown_keys);
+    include::merge(&context, &mut table, path);
     overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some());
     context.secret_variables.replace(secret::variables(&table));
     let settings = root::read(&context, &table, &whole);

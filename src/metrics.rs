@@ -164,6 +164,11 @@ impl Metrics {
         self.traffic.route(name)
     }
 
+    /// Counts a reload of the configuration.
+    pub fn count_reload(&self, is_done: bool) {
+        self.config_reloads.with_label_values(&[if is_done { "success" } else { "failure" }]).inc();
+    }
+
     /// A route is no more: its series go. What its last requests count is seen by nobody.
     pub fn forget_route(&self, name: &str) {
         self.traffic.forget_route(name);

@@ -20,6 +20,7 @@ mod headers;
 mod held;
 mod intake;
 mod links;
+mod live;
 mod outbound;
 mod patience;
 mod places;
@@ -49,6 +50,7 @@ use tokio::time::{Instant, timeout};
 pub use budget::Budget;
 pub use dpop::complaint;
 pub use field_rules::{field_value, follow as follow_fields};
+pub use live::Live;
 pub(crate) use places::{with_cookie, with_parameter};
 pub use reply::ReplyBody;
 pub use slots::Slots;
@@ -123,12 +125,14 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A worker's proxy. Call it on the worker's own runtime.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
-        let routes = gateway.routes.iter().zip(&gateway.connectors);
-        let routes = routes.map(|(route, connector)| RouteShare::new(route, connector)).collect();
-        let (discard, unwanted) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(discard_bodies(unwanted));
+    /// A worker's proxy, which takes over what it may of the one `before`: connections of routes that are the same, counts, places.
+    fn new(gateway: Arc<Gateway>, before: Option<&Self>) -> Self {
+        let discard = before.map(|before| before.discard.clone()).unwrap_or_else(|| {
+            let (discard, unwanted) = mpsc::unbounded_channel();
+            tokio::task::spawn_local(discard_bodies(unwanted));
+            discard
+        });
+        let same_slots = before.filter(|before| Arc::ptr_eq(&before.gateway.slots, &gateway.slots));
         let no_body = Intake::none(Handling {
             keep: None,
             budget: Arc::clone(&gateway.budget),
@@ -138,9 +142,10 @@ impl Proxy {
             discard: discard.clone(),
         });
         Self {
-            routes,
-            counts: WorkerCounts::new(&gateway.metrics),
-            places: Places::new(Arc::clone(&gateway.slots)),
+            routes: share::of_worker(&gateway, before.map_or(&[], |before| &before.routes)),
+            counts: before.map_or_else(|| WorkerCounts::new(&gateway.metrics), |before| Rc::clone(&before.counts)),
+            places: same_slots
+                .map_or_else(|| Places::new(Arc::clone(&gateway.slots)), |before| Rc::clone(&before.places)),
             via: share::copied(&gateway.via),
             asked: asked::Memory::default(),
             alarms: Alarms::default(),

@@ -17,6 +17,7 @@ mod listener;
 mod owner;
 mod patient;
 mod peer;
+mod policy;
 mod preface;
 mod stream;
 mod switched;
@@ -31,6 +32,7 @@ pub use inherited::{Announced, Inherited, Unclaimed};
 pub use listener::{Address, Bound, Listener, Socket, bind};
 pub use owner::Owner;
 pub use peer::Peer;
+pub use policy::Policy;
 pub use unix::LONGEST_PATH;
 pub use worker::{Threads, Workers, start};
 

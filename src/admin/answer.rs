@@ -6,10 +6,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
+use serde_json::json;
 
 use super::health::{Live, Ready, Started};
 use super::status::Status;
-use super::{Address, Admin, Door, Face};
+use super::{Address, Admin, Door, Face, Reloaded};
 use crate::guard::{self, NamedHost, Refusal};
 use crate::reason::Reason;
 
@@ -29,10 +30,11 @@ enum Page<'a> {
     Metrics,
     Status,
     Retry(&'a str),
+    Reload,
 }
 
-/// Answers one request. Pure but for `retry` and for the count of refusals.
-pub(super) fn answer<B>(admin: &Admin, door: Door, request: &Request<B>) -> Answer {
+/// Answers one request, from memory; `reload` alone waits.
+pub(super) async fn answer<B>(admin: &Admin, door: Door, request: &Request<B>) -> Answer {
     if door.face == Face::Admin
         && let Err(refusal) = check(admin, door, request)
     {
@@ -41,16 +43,16 @@ pub(super) fn answer<B>(admin: &Admin, door: Door, request: &Request<B>) -> Answ
     let Some(page) = Page::of(request.uri().path(), door.face) else {
         return text(StatusCode::NOT_FOUND, format!("there is nothing at this path\n\n{}", index(admin, door.face)));
     };
-    let allowed = if matches!(page, Page::Retry(_)) { "POST" } else { "GET, HEAD" };
+    let allowed = if matches!(page, Page::Retry(_) | Page::Reload) { "POST" } else { "GET, HEAD" };
     if !allowed.split(", ").any(|method| request.method() == method) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("this path wants {allowed}\n"));
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         return answer;
     }
-    show(admin, door.face, page)
+    show(admin, door.face, page).await
 }
 
-fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
+async fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
     match page {
         Page::Index => text(StatusCode::OK, index(admin, face)),
         Page::Live => json(StatusCode::OK, &Live::of(admin)),
@@ -65,6 +67,24 @@ fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
         Page::Metrics => finish(StatusCode::OK, PROMETHEUS, admin.metrics.render()),
         Page::Status => json(StatusCode::OK, &Status::of(admin)),
         Page::Retry(name) => retry(admin, name),
+        Page::Reload => reload(admin).await,
+    }
+}
+
+async fn reload(admin: &Admin) -> Answer {
+    let Some(reload) = &admin.reload else {
+        let message = "this is switched off; [admin]: reload = true serves it, and SIGHUP reloads anyway\n";
+        return text(StatusCode::FORBIDDEN, message.to_owned());
+    };
+    match reload.ask().await {
+        Some(Reloaded::Done { changes, summary }) => {
+            json(StatusCode::OK, &json!({ "reloaded": true, "summary": summary, "changes": changes }))
+        }
+        Some(Reloaded::Failed(why)) => {
+            let message = format!("the configuration was not reloaded and everything is as it was:\n{why}\n");
+            text(StatusCode::UNPROCESSABLE_ENTITY, message)
+        }
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "bearerd is shutting down\n".to_owned()),
     }
 }
 
@@ -134,6 +154,7 @@ impl<'a> Page<'a> {
             | "/-/started" => Self::Started,
             "/metrics" => Self::Metrics,
             "/status" if face == Face::Admin => Self::Status,
+            "/reload" if face == Face::Admin => Self::Reload,
             _ if face == Face::Admin => Self::Retry(trimmed.strip_prefix("/retry/")?),
             _ => return None,
         })
@@ -151,6 +172,9 @@ fn index(admin: &Admin, face: Face) -> String {
         lines.push("GET  /status      routes and credentials, as JSON");
         if admin.retry {
             lines.push("POST /retry/NAME  a latched or waiting credential asks again");
+        }
+        if admin.reload.is_some() {
+            lines.push("POST /reload      the configuration is read again");
         }
     }
     format!("bearerd {}\n{}\n", env!("CARGO_PKG_VERSION"), lines.join("\n"))

@@ -1,24 +1,58 @@
-//! From settings to exit: start, wait for a signal, drain.
+//! From settings to exit: start, reload when asked to, wait for a signal, drain.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, StartError};
+use super::watch::Watch;
+use super::{App, Changes, StartError};
+use crate::admin::{AskedReload, Reloaded};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{self, Mistakes, Settings, Sources};
+use crate::log::{self, Threshold};
 use crate::server::Inherited;
 
-/// Runs until SIGTERM or SIGINT, then drains; a second signal ends at once.
+/// All that a run begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// What to run by.
+    pub settings: Settings,
+    /// What the service manager handed over.
+    pub inherited: Inherited,
+    /// Where the settings came from, to be read again.
+    pub sources: Sources,
+    /// [`config::print`] of the sources before they were read.
+    pub print: [u8; 32],
+    /// What is logged.
+    pub threshold: Threshold,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains; a second signal ends at once. Reloads on SIGHUP, when the admin listener is asked to, and
+/// when the configuration's files change, if they are watched.
 ///
 /// # Errors
 /// [`StartError`] if it did not come to run.
-pub fn run(settings: Settings, inherited: Inherited) -> Result<(), StartError> {
+pub fn run(start: Start) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     let result = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let app = App::start(settings, inherited, Clock::boot()).await?;
-        let name = signals.next().await;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let Start { settings, inherited, sources, print, threshold } = start;
+        let mut watch = Watch::new(print);
+        let mut reloader = Reloader { watches: settings.watch, sources, threshold };
+        let mut app = App::start(settings, inherited, Clock::boot()).await?;
+        let name = loop {
+            let cause = tokio::select! {
+                name = signals.next() => break name,
+                _ = hangup.recv() => Cause::Signal,
+                asked = app.asked_to_reload() => Cause::Asked(asked),
+                () = watch.changed(&reloader.sources), if reloader.watches => Cause::Change,
+            };
+            tokio::select! {
+                name = signals.next() => break name,
+                () = reloader.reload(&mut app, cause) => {}
+            }
+        };
         tracing::info!(signal = name, "shutting down: finishing what is in flight");
         tokio::select! {
             finished = app.drain() => tracing::info!(finished, "ended"),
@@ -29,6 +63,86 @@ pub fn run(settings: Settings, inherited: Inherited) -> Result<(), StartError> {
     // After a second signal workers may still be busy; the end of the process is their end.
     runtime.shutdown_background();
     result
+}
+
+/// Why it reloads.
+enum Cause {
+    Signal,
+    Change,
+    Asked(AskedReload),
+}
+
+struct Reloader {
+    sources: Sources,
+    threshold: Threshold,
+    /// Whether the files are watched.
+    watches: bool,
+}
+
+/// Why a configuration was not taken over.
+enum Refused {
+    Mistakes(Mistakes),
+    Start(StartError),
+    Panic,
+}
+
+impl Reloader {
+    /// Reads the configuration and takes it over, or leaves everything as it is and says why.
+    async fn reload(&mut self, app: &mut App, cause: Cause) {
+        let why = match cause {
+            Cause::Signal => "SIGHUP",
+            Cause::Change => "its files have changed",
+            Cause::Asked(_) => "POST /reload",
+        };
+        let outcome = self.exchange(app).await;
+        let (is_done, reloaded) = match outcome {
+            Ok(changes) => {
+                tracing::info!(why, "configuration reloaded: {changes}");
+                let value = serde_json::to_value(&changes).unwrap_or_default();
+                (true, Reloaded::Done { changes: value, summary: changes.to_string() })
+            }
+            Err(refused) => {
+                let lines = refused.lines();
+                for line in &lines {
+                    tracing::error!(why, "configuration not reloaded, everything stays as it was: {line}");
+                }
+                (false, Reloaded::Failed(lines.join("\n")))
+            }
+        };
+        app.metrics().count_reload(is_done);
+        if let Cause::Asked(asked) = cause {
+            asked.answer(reloaded);
+        }
+    }
+
+    async fn exchange(&mut self, app: &mut App) -> Result<Changes, Refused> {
+        let sources = self.sources.clone();
+        // Secrets may be on slow file systems, or come from commands.
+        let loaded = tokio::task::spawn_blocking(move || config::load(&sources)).await;
+        let settings = loaded.map_err(|_| Refused::Panic)?.map_err(Refused::Mistakes)?;
+        let (warnings, log, watches) = (settings.warnings.clone(), settings.log, settings.watch);
+        // What could be logged with the new settings is not logged by the old ones, and the other way round.
+        let changes = app.reload(settings).map_err(Refused::Start)?;
+        self.threshold.change(&log);
+        self.watches = watches;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(changes)
+    }
+}
+
+impl Refused {
+    /// What is wrong, each on a line.
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Mistakes(mistakes) | Self::Start(StartError::Inherited(mistakes)) => {
+                mistakes.iter().map(ToString::to_string).collect()
+            }
+            Self::Start(error) => vec![log::chain(error)],
+            Self::Panic => vec!["reading it ended in a panic".to_owned()],
+        }
+    }
 }
 
 struct Signals {

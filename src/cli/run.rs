@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::sources::ConfigArgs;
 use super::{CONFIGURATION, USAGE};
-use crate::app::{self, StartError};
+use crate::app::{self, Start, StartError};
 use crate::config::{self, Environment};
 use crate::log;
 use crate::server::Inherited;
@@ -38,17 +38,16 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
         Ok(sources) => sources,
         Err(error) => return complain(&error.to_string(), USAGE),
     };
+    let print = config::print(&sources);
     let settings = match config::load(&sources) {
         Ok(settings) => settings,
         Err(mistakes) => return complain(&mistakes.to_string(), CONFIGURATION),
     };
-    // Nothing of the environment is needed any more, and it may hold secrets.
-    drop(sources);
-    log::init(&settings.log);
+    let threshold = log::init(&settings.log);
     for warning in unhardened.iter().chain(&settings.warnings) {
         tracing::warn!("{warning}");
     }
-    match app::run(settings, inherited) {
+    match app::run(Start { settings, inherited, sources, print, threshold }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Inherited(mistakes)) => complain(&mistakes.to_string(), CONFIGURATION),
         Err(error) => {

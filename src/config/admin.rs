@@ -6,7 +6,7 @@ use super::reader::{Keys, Reader};
 use super::{AdminSettings, ListenAddress};
 
 pub(super) const KEYS: Keys =
-    Keys { name: "[admin]", obeyed: &["listen", "probe_listen", "retry"], later: &["reload", "quit"], protective: &[] };
+    Keys { name: "[admin]", obeyed: &["listen", "probe_listen", "retry", "reload"], later: &["quit"], protective: &[] };
 
 const LISTEN: ListenAddress = ListenAddress::Localhost(9180);
 
@@ -21,6 +21,7 @@ pub(super) fn read(reader: &Reader<'_>) -> (AdminSettings, Vec<Listener>) {
         listen: listen.as_ref().map(|(address, _)| address.clone()),
         probe_listen: probe_listen.as_ref().map(|(address, _)| address.clone()),
         retry: reader.boolean("retry").unwrap_or(true),
+        reload: reader.boolean("reload").unwrap_or(false),
     };
     let name = |key: &str, found: Option<(ListenAddress, Place)>| {
         found.map(|(address, place)| Listener { address, place, key: reader.dotted(key) })

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::mistake::{Mistake, Place};
@@ -15,8 +15,9 @@ pub(super) struct Context<'e> {
     mistakes: RefCell<Vec<Mistake>>,
     warnings: RefCell<Vec<Mistake>>,
     pub(super) environment: &'e Environment,
-    /// What paths in the file are relative to.
-    pub(super) base: PathBuf,
+    /// What paths in the main file are relative to.
+    base: PathBuf,
+    main: Place,
     ignore_unknown_keys: bool,
     /// Every proxy once, however often it is named.
     pub(super) proxies: RefCell<Vec<HttpProxy>>,
@@ -27,12 +28,13 @@ pub(super) struct Context<'e> {
 }
 
 impl<'e> Context<'e> {
-    pub(super) fn new(environment: &'e Environment, base: PathBuf, ignore_unknown_keys: bool) -> Self {
+    pub(super) fn new(environment: &'e Environment, base: PathBuf, main: Place, ignore_unknown_keys: bool) -> Self {
         Self {
             mistakes: RefCell::default(),
             warnings: RefCell::default(),
             environment,
             base,
+            main,
             ignore_unknown_keys,
             proxies: RefCell::default(),
             commands: RefCell::default(),
@@ -60,10 +62,13 @@ impl<'e> Context<'e> {
         (self.mistakes.into_inner(), self.warnings.into_inner())
     }
 
-    /// A path as written: in the file it is relative to the file, elsewhere to where bearerd was started.
+    /// A path as written: in a file it is relative to that file, elsewhere to where bearerd was started.
     pub(super) fn resolve(&self, path: &str, place: &Place) -> PathBuf {
-        match place {
-            Place::File { .. } => self.base.join(path),
+        match (place, &self.main) {
+            (Place::File { path: file, .. }, Place::File { path: main, .. }) if file != main => {
+                Path::new(&**file).parent().unwrap_or(Path::new("")).join(path)
+            }
+            (Place::File { .. }, _) => self.base.join(path),
             _ => PathBuf::from(path),
         }
     }

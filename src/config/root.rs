@@ -1,13 +1,13 @@
 //! The top level: the tables put together, and the checks that concern several of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use super::document::Table;
 use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
-use super::{ListenAddress, Settings, admin, callers, credential, limits, listen, log, route, timeouts, tls, value};
+use super::{ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, timeouts, tls, value};
 use crate::oauth::settings::Legal;
 use crate::proxy::settings::{Callers, Inject};
 use crate::reason::Reason;
@@ -17,6 +17,8 @@ pub(super) const KEYS: Keys = Keys {
     obeyed: &[
         "listen",
         "workers",
+        "watch",
+        "include",
         "state_directory",
         "admin",
         "routes",
@@ -27,7 +29,7 @@ pub(super) const KEYS: Keys = Keys {
         "limits",
         "log",
     ],
-    later: &["watch", "include", "store"],
+    later: &["store"],
     protective: &[],
 };
 
@@ -55,6 +57,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     route::check_duplicates(context, &routes, &shared);
     let limits = limits::read(&reader.table("limits", &limits::KEYS));
     let workers = workers(&reader);
+    let watch = watch(&reader, whole);
     let state_directory = state_directory(&reader);
     warn_of_lost_refresh_tokens(&reader, &credentials);
     let log = log::read(&reader.table("log", &log::KEYS));
@@ -62,6 +65,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     Some(Settings {
         listen: shared.iter().map(|listener| listener.address.clone()).collect(),
         inherited,
+        watch,
         workers,
         state_directory,
         admin,
@@ -171,6 +175,18 @@ fn check_listeners(
     }
     listen::check_exposure(context, &open);
     listen::expected(&[&proxy, admin_listeners].concat(), &open)
+}
+
+/// In a Kubernetes volume by itself.
+fn watch(reader: &Reader<'_>, whole: &Place) -> bool {
+    let written = reader.boolean("watch");
+    let Place::File { path, .. } = whole else {
+        if written == Some(true) {
+            reader.warn("watch", Reason::ConfigContradiction, "there is no file to watch");
+        }
+        return false;
+    };
+    written.unwrap_or_else(|| include::is_in_kubernetes_volume(Path::new(&**path)))
 }
 
 fn workers(reader: &Reader<'_>) -> usize {

@@ -15,6 +15,7 @@ use super::field_rules::LiveRules;
 use super::readings;
 use super::settings;
 use crate::metrics::{CredentialMetrics, RouteMetrics};
+use crate::shutdown::Trigger;
 use crate::token::Reader;
 use crate::upstream::pool;
 
@@ -52,6 +53,8 @@ pub struct Credential {
     pub reader: Reader,
     /// Where its rejections are counted.
     pub metrics: CredentialMetrics,
+    /// Ends the refresher when nobody holds it any more: a credential that a reload has replaced lives as long as requests use it.
+    pub refresher: Arc<Trigger>,
 }
 
 impl Route {

@@ -4,12 +4,14 @@
 //! every request. So each has its own, made when first needed: of ten thousand routes a worker may never see most.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
+use super::Gateway;
 use super::intake::RequestBody;
 use super::route::Route;
 use crate::metrics::{Metrics, RouteCounts, Tally};
@@ -31,8 +33,18 @@ struct Own {
     host: HeaderValue,
 }
 
+/// The routes of a worker: those that there were `before` if they are the same, with their connections.
+pub(super) fn of_worker(gateway: &Gateway, before: &[Rc<RouteShare>]) -> Vec<Rc<RouteShare>> {
+    let known: HashMap<_, _> = before.iter().map(|share| (Arc::as_ptr(&share.route), share)).collect();
+    let share = |(route, connector): (&Arc<Route>, &Connector)| match known.get(&Arc::as_ptr(route)) {
+        Some(same) => Rc::clone(same),
+        None => RouteShare::new(route, connector),
+    };
+    gateway.routes.iter().zip(&gateway.connectors).map(share).collect()
+}
+
 impl RouteShare {
-    pub(super) fn new(route: &Arc<Route>, connector: &Connector) -> Rc<Self> {
+    fn new(route: &Arc<Route>, connector: &Connector) -> Rc<Self> {
         let pool = Pool::new(connector.clone(), route.pool_options());
         Rc::new(Self { route: Arc::clone(route), pool, own: OnceCell::new(), token: RefCell::default() })
     }

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use super::connection::ConnectionInfo;
 use super::listener::{BACKLOG, Listener, Socket};
 use super::peer::Peer;
+use super::policy::Policy;
 use super::worker::Workers;
 use crate::shutdown::Shutdown;
 use crate::tls;
@@ -24,6 +25,8 @@ pub(super) struct Accepted {
     pub(super) info: ConnectionInfo,
     /// A handshake comes first.
     pub(super) tls: Option<tls::Server>,
+    /// Fires when the connection is to end with its current request.
+    pub(super) draining: Shutdown,
 }
 
 /// An accepted socket, of no runtime yet.
@@ -33,20 +36,23 @@ pub(super) enum Connected {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// Accepts until shutdown, then takes what is already queued, so that no caller is reset, and closes the socket.
+/// Accepts until `draining`, then takes what is already queued, so that no caller is reset, and closes the socket. Its connections
+/// end with their current request then.
 ///
 /// # Errors
 /// If the socket cannot be watched; nothing that a caller does ends the loop.
-pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown) -> io::Result<()> {
+pub async fn accept(listener: Listener, workers: Workers, draining: Shutdown) -> io::Result<()> {
     let group = listener.group();
-    let (socket, tls) = listener.into_parts();
-    let (door, file) = match socket {
+    let mut shutdown = draining.clone();
+    let policy = workers.policy().clone();
+    let door = |socket| Door { socket, group, policy, draining };
+    let (door, file) = match listener.into_socket() {
         Socket::Tcp(socket) => {
             let loopback = socket.local_addr()?.ip().to_canonical().is_loopback();
             let socket = TcpListener::from_std(socket)?;
-            (Door { socket: Accepting::Tcp { socket, loopback, tls }, group }, None)
+            (door(Accepting::Tcp { socket, loopback }), None)
         }
-        Socket::Unix(socket, file) => (Door { socket: Accepting::Unix(UnixListener::from_std(socket)?), group }, file),
+        Socket::Unix(socket, file) => (door(Accepting::Unix(UnixListener::from_std(socket)?)), file),
     };
     loop {
         let accepted = tokio::select! {
@@ -79,13 +85,14 @@ pub async fn accept(listener: Listener, workers: Workers, mut shutdown: Shutdown
 struct Door {
     socket: Accepting,
     group: usize,
+    policy: Policy,
+    draining: Shutdown,
 }
 
 enum Accepting {
     Tcp {
         socket: TcpListener,
         loopback: bool,
-        tls: Option<tls::Server>,
     },
     /// Never with TLS: nobody is in between.
     Unix(UnixListener),
@@ -94,9 +101,9 @@ enum Accepting {
 impl Door {
     async fn accept(&self) -> io::Result<Accepted> {
         match &self.socket {
-            Accepting::Tcp { socket, loopback, tls } => {
+            Accepting::Tcp { socket, loopback } => {
                 let (stream, peer) = socket.accept().await?;
-                self.tcp(stream, peer, *loopback, tls.clone())
+                self.tcp(stream, peer, *loopback)
             }
             Accepting::Unix(socket) => self.unix(socket.accept().await?.0),
         }
@@ -106,11 +113,11 @@ impl Door {
     /// out no more than a task's share of it.
     fn accept_queued(&self) -> io::Result<Accepted> {
         match &self.socket {
-            Accepting::Tcp { socket, loopback, tls } => {
+            Accepting::Tcp { socket, loopback } => {
                 let (stream, peer) = SockRef::from(socket).accept()?;
                 stream.set_nonblocking(true)?;
                 let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
-                self.tcp(TcpStream::from_std(stream.into())?, peer, *loopback, tls.clone())
+                self.tcp(TcpStream::from_std(stream.into())?, peer, *loopback)
             }
             Accepting::Unix(socket) => {
                 let (stream, _) = SockRef::from(socket).accept()?;
@@ -120,25 +127,20 @@ impl Door {
         }
     }
 
-    fn tcp(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        loopback_listener: bool,
-        tls: Option<tls::Server>,
-    ) -> io::Result<Accepted> {
+    fn tcp(&self, stream: TcpStream, peer: SocketAddr, loopback_listener: bool) -> io::Result<Accepted> {
         // On a wildcard address only the connection knows the address it came in on.
         let local = stream.local_addr().map_err(|_| io::ErrorKind::ConnectionAborted)?;
         let peer = Peer::Tcp { peer, local, owner: None };
+        let tls = self.policy.tls();
         let info = ConnectionInfo { peer, loopback_listener, group: self.group, secure: tls.is_some(), names: None };
-        Ok(Accepted { socket: Connected::Tcp(stream.into_std()?), info, tls })
+        Ok(Accepted { socket: Connected::Tcp(stream.into_std()?), info, tls, draining: self.draining.clone() })
     }
 
     fn unix(&self, stream: UnixStream) -> io::Result<Accepted> {
         let caller = stream.peer_cred()?;
         let peer = Peer::Unix { uid: caller.uid(), gid: caller.gid(), pid: caller.pid() };
         let info = ConnectionInfo { peer, loopback_listener: true, group: self.group, secure: false, names: None };
-        Ok(Accepted { socket: Connected::Unix(stream.into_std()?), info, tls: None })
+        Ok(Accepted { socket: Connected::Unix(stream.into_std()?), info, tls: None, draining: self.draining.clone() })
     }
 }
 

@@ -92,6 +92,12 @@ impl Inherited {
         Self { sockets: names.iter().enumerate().map(take).collect(), names, nothing: None }
     }
 
+    /// Nothing, because what is handed over is taken at the start.
+    pub fn later() -> Self {
+        let nothing = "sockets are handed over at the start alone: this needs a restart".to_owned();
+        Self { nothing: Some(nothing), ..Self::default() }
+    }
+
     /// All sockets of a name; a second time there are none.
     ///
     /// # Errors

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Type};
 
 use super::unix::{self, SocketFile};
-use crate::tls;
 
 /// Connections that may wait to be accepted: as many as Linux allows by itself. Who comes when they are too many tries again after a
 /// second.
@@ -22,34 +21,22 @@ const PORT_TRIES: usize = 16;
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    address: Bound,
     group: usize,
-    tls: Option<tls::Server>,
 }
 
 impl Listener {
-    /// Marks a bound socket as serving the routes of `group`, by TLS if there is one and the socket is no Unix socket.
-    ///
-    /// # Errors
-    /// Whatever the system says when asked for the address.
-    pub fn new(socket: Socket, group: usize, tls: Option<tls::Server>) -> io::Result<Self> {
-        let address = socket.address()?;
-        Ok(Self { socket, address, group, tls })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> &Bound {
-        &self.address
+    /// Marks a bound socket as serving the routes of `group`.
+    pub fn new(socket: Socket, group: usize) -> Self {
+        Self { socket, group }
     }
 
     /// Which group of routes it serves.
-    pub fn group(&self) -> usize {
+    pub(super) fn group(&self) -> usize {
         self.group
     }
 
-    /// The socket, and how it speaks TLS.
-    pub(super) fn into_parts(self) -> (Socket, Option<tls::Server>) {
-        (self.socket, self.tls)
+    pub(super) fn into_socket(self) -> Socket {
+        self.socket
     }
 }
 
@@ -63,6 +50,17 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// The same socket once more. Of a Unix socket's file only the first one is the owner.
+    ///
+    /// # Errors
+    /// If the system has no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(socket) => socket.try_clone().map(Self::Tcp),
+            Self::Unix(socket, _) => Ok(Self::Unix(socket.try_clone()?, None)),
+        }
+    }
+
     /// Where it listens.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use super::framing::Framed;
 use super::handshake::{self, Failure};
 use super::owner::{self, Owner};
 use super::peer::Peer;
+use super::policy::Policy;
 use super::stream::Stream;
 use super::{ConnectionInfo, Refusal, Settings, http1};
 use crate::log::Pace;
@@ -34,8 +35,7 @@ const PATIENT_REFUSALS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Workers {
     desks: Arc<[Desk]>,
-    /// The most connections of all workers together.
-    limit: usize,
+    policy: Policy,
 }
 
 /// Where one worker takes its connections from.
@@ -55,12 +55,16 @@ enum Assignment {
 }
 
 impl Workers {
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Gives a connection to the worker that has the fewest. The one acceptor thread alone adds to the counts, so that the
     /// limit is exact.
     pub(super) fn hand_over(&self, accepted: Accepted) {
         let open = |desk: &Desk| desk.connections.load(Ordering::Relaxed);
         let Some(desk) = self.desks.iter().min_by_key(|desk| open(desk)) else { return };
-        let assignment = if self.desks.iter().map(open).sum::<usize>() < self.limit {
+        let assignment = if self.desks.iter().map(open).sum::<usize>() < self.policy.settings().connections {
             desk.connections.fetch_add(1, Ordering::Relaxed);
             Assignment::Serve(accepted)
         } else {
@@ -93,16 +97,15 @@ impl Threads {
 
 /// Starts `count` workers. `make_handler` runs once on each worker's thread.
 ///
-/// After `draining` fires, connections end with their current request; after `ending`, at once. A worker ends when
-/// every [`Workers`] is dropped and its last connection has ended.
+/// After `ending` fires, connections end at once; when they end with their current request, is for their listener to say. A worker
+/// ends when every [`Workers`] is dropped and its last connection has ended.
 ///
 /// # Errors
 /// If the system refuses a thread or a runtime.
 pub fn start<H: Handler>(
     count: usize,
-    settings: Settings,
+    policy: &Policy,
     make_handler: impl Fn() -> H + Clone + Send + 'static,
-    draining: &Shutdown,
     ending: &Shutdown,
     gauge: &IntGauge,
 ) -> io::Result<(Workers, Threads)> {
@@ -116,7 +119,7 @@ pub fn start<H: Handler>(
         desks.push(Desk { incoming, connections: Arc::clone(&connections) });
         let runtime =
             move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
-        let (make_handler, draining, ending) = (make_handler.clone(), draining.clone(), ending.clone());
+        let (make_handler, policy, ending) = (make_handler.clone(), policy.clone(), ending.clone());
         let (living, gauge, pace) = (living.clone(), gauge.clone(), Arc::clone(&pace));
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let runtime: LocalRuntime = match runtime() {
@@ -127,7 +130,7 @@ pub fn start<H: Handler>(
             runtime.block_on(async move {
                 let handler = Rc::new(make_handler());
                 let refusing = Rc::default();
-                Worker { settings, handler, connections, refusing, pace, gauge, draining, ending }.run(accepted).await;
+                Worker { policy, handler, connections, refusing, pace, gauge, ending }.run(accepted).await;
             });
             // Requests that outlived the deadline are dropped here; nothing waits for blocking tasks.
             runtime.shutdown_timeout(Duration::ZERO);
@@ -135,11 +138,11 @@ pub fn start<H: Handler>(
         })?;
         handles.push(thread);
     }
-    Ok((Workers { desks: desks.into(), limit: settings.connections }, Threads { handles, alive }))
+    Ok((Workers { desks: desks.into(), policy: policy.clone() }, Threads { handles, alive }))
 }
 
 struct Worker<H> {
-    settings: Settings,
+    policy: Policy,
     handler: Rc<H>,
     connections: Arc<AtomicUsize>,
     /// Held once for each caller that is being told that it is one too many.
@@ -147,7 +150,6 @@ struct Worker<H> {
     /// Of complaints about handshakes, for all workers together.
     pace: Arc<Pace>,
     gauge: IntGauge,
-    draining: Shutdown,
     ending: Shutdown,
 }
 
@@ -175,7 +177,7 @@ impl<H: Handler> Worker<H> {
         self.gauge.inc();
         let counted = Counted(Arc::clone(&self.connections), self.gauge.clone());
         let Ok(stream) = open_socket(accepted.socket) else { return };
-        let (settings, handler, draining) = (self.settings, Rc::clone(&self.handler), self.draining.clone());
+        let (settings, handler, draining) = (self.policy.settings(), Rc::clone(&self.handler), accepted.draining);
         let info = accepted.info;
         match (stream, accepted.tls) {
             (Stream::Plain(stream), Some(tls)) => {
@@ -199,6 +201,7 @@ impl<H: Handler> Worker<H> {
     /// Tells a caller that it is one too many. Only a few are waited for: the others may find the connection reset.
     fn turn_away(&self, accepted: Accepted, open: &mut tokio::task::JoinSet<()>) {
         let Ok(stream) = open_socket(accepted.socket) else { return };
+        let settings = self.policy.settings();
         if accepted.tls.is_some() {
             // It is counted; an answer would need the handshake that there is no room for.
             let _ = self.handler.refuse(&accepted.info, TOO_MANY, false);
@@ -209,7 +212,7 @@ impl<H: Handler> Worker<H> {
             let _ = stream.try_write(&self.handler.refuse(&accepted.info, TOO_MANY, false));
             return;
         }
-        let mut stream = Framed::new(stream, self.settings);
+        let mut stream = Framed::new(stream, settings);
         stream.turn_away(TOO_MANY);
         let (handler, refusing) = (Rc::clone(&self.handler), Rc::clone(&self.refusing));
         open.spawn_local(async move {
