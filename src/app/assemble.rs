@@ -34,11 +34,7 @@ pub(super) fn server_settings(settings: &Settings) -> server::Settings {
 /// The connections of callers that leave files for those to upstreams.
 fn connections(configured: usize) -> usize {
     let files = crate::process::open_files();
-    let room = files - files / 4;
-    if room < configured {
-        tracing::info!(files, "{room} connections of callers are served, not {configured}: so few files may be open");
-    }
-    configured.min(room)
+    configured.min(files - files / 4)
 }
 
 /// The token endpoint of a credential, ready to be asked.
@@ -120,12 +116,22 @@ pub(super) fn admin(settings: &Settings, face: Face<'_>) -> Admin {
     }
 }
 
-/// One line for each route: what goes where.
-pub(super) fn announce(settings: &Settings, bound: &Bound) {
-    for (route, (name, addresses)) in settings.routes.iter().zip(&bound.routes) {
+/// One line for each route that `is_news`: what goes where.
+pub(super) fn announce_routes(settings: &Settings, bound: &Bound, is_news: impl Fn(&str) -> bool) {
+    for (route, (name, addresses)) in settings.routes.iter().zip(&bound.routes).filter(|(_, (name, _))| is_news(name)) {
         let address = addresses.first().map(ToString::to_string);
         tracing::info!(route = %name, address, to = route.summary(listens(route, settings), settings.tls.is_some()), "listening");
     }
+}
+
+/// The routes and everything else that is worth knowing at the start.
+pub(super) fn announce(settings: &Settings, bound: &Bound) {
+    let (wanted, room) = (settings.limits.connections, connections(settings.limits.connections));
+    if room < wanted {
+        let files = crate::process::open_files();
+        tracing::info!(files, "{room} connections of callers are served, not {wanted}: so few files may be open");
+    }
+    announce_routes(settings, bound, |_| true);
     for detour in settings.credentials.iter().filter_map(Credential::detour) {
         tracing::info!("credential {detour}");
     }

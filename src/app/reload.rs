@@ -182,6 +182,8 @@ impl App {
         let added = opened.added.clone();
         let closing = self.serve(opened);
         self.metrics.config_last_success.set(seconds_since_epoch(&self.clock));
+        let is_news = |name: &str| changed.added.iter().chain(&changed.changed).any(|other| other == name);
+        assemble::announce_routes(&self.settings, &self.bound, is_news);
         Ok(Changes {
             routes: Difference { added: changed.added, changed: changed.changed, removed: changed.removed },
             credentials: Difference {

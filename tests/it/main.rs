@@ -45,6 +45,7 @@ mod main_job;
 mod oidc;
 mod outage;
 mod rejection;
+mod reload;
 mod renewal;
 mod replay;
 mod routes;

@@ -52,6 +52,32 @@ impl Bearerd {
         }
     }
 
+    /// Waits until a reload has opened a listener for this route.
+    #[track_caller]
+    pub(crate) fn wait_for_route(&mut self, route: &str) -> SocketAddr {
+        let deadline = now() + seconds(10.0);
+        while !self.addresses.contains_key(route) {
+            assert!(now() < deadline, "no listener of {route:?}");
+            self.learn_addresses();
+            pause(Duration::from_millis(5));
+        }
+        self.address_of(route)
+    }
+
+    /// `bearerd_config_reloads_total`.
+    #[track_caller]
+    pub(crate) fn reloads(&self, outcome: &str) -> f64 {
+        self.metric("bearerd_config_reloads_total", &[("outcome", outcome)]).expect("exists from the start")
+    }
+
+    /// Reloads by a signal and waits for the end of it.
+    #[track_caller]
+    pub(crate) fn reload(&self, outcome: &str) {
+        let before = self.reloads(outcome);
+        self.signal(Signal::HUP);
+        eventually(&format!("a reload that ends with {outcome}"), seconds(10.0), || self.reloads(outcome) > before);
+    }
+
     /// Where its first route listens.
     #[track_caller]
     pub(crate) fn address(&self) -> SocketAddr {
