@@ -19,15 +19,8 @@ use traffic::{BUCKETS, Traffic};
 
 const OUTCOMES: [&str; 4] = ["success", "transient", "refused", "permanent"];
 
-const ACTIONS: [&str; 7] = [
-    "replayed",
-    "passed_gap",
-    "passed_body",
-    "passed_memory",
-    "passed_unsafe",
-    "passed_unavailable",
-    "passed_again",
-];
+const ACTIONS: [&str; 7] =
+    ["replayed", "passed_gap", "passed_body", "passed_memory", "passed_unsafe", "passed_unavailable", "passed_again"];
 
 /// Every metric of the process.
 #[derive(Debug)]

@@ -97,10 +97,16 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
         hosts: HostRules::new(["bearerd.example"]),
         from: None,
         retry,
+        reload: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::task::spawn_local(serve(Socket::Tcp(listener.into_std().unwrap()), Rc::new(admin), face, ended));
+    tokio::task::spawn_local(serve(
+        Socket::Tcp(listener.into_std().unwrap()),
+        Rc::new(Current::new(admin)),
+        face,
+        ended,
+    ));
     Running { address, drain, retried, metrics, _end: end }
 }
 

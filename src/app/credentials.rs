@@ -129,7 +129,8 @@ impl Credentials {
 
     /// Whether the credential of this name goes on as it is.
     pub(super) fn keeps(&self, planned: &Planned, name: &str) -> bool {
-        let same = |(written, endpoint): &(Written, Option<_>)| written.credential.token.name == name && endpoint.is_none();
+        let same =
+            |(written, endpoint): &(Written, Option<_>)| written.credential.token.name == name && endpoint.is_none();
         planned.0.iter().any(same) && self.running.contains_key(name)
     }
 

@@ -159,8 +159,7 @@ impl App {
         let parts = (&self.clock, &*self.metrics);
         let credentials = self.credentials.adopt(plan.credentials, parts, &mut self.background, lifetime);
         let parts = (&self.credentials, &self.doors);
-        let (routes, changed) =
-            routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, &self.metrics);
+        let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, &self.metrics);
         self.tls = plan.tls;
         self.routes = routes;
         self.policy.change(assemble::server_settings(&self.settings), self.tls.clone());
@@ -279,8 +278,7 @@ impl fmt::Display for Changes {
         for (what, difference) in
             [("route", &self.routes), ("credential", &self.credentials), ("listener", &self.listeners)]
         {
-            let kinds =
-                [("new", &difference.added), ("changed", &difference.changed), ("gone", &difference.removed)];
+            let kinds = [("new", &difference.added), ("changed", &difference.changed), ("gone", &difference.removed)];
             for (kind, names) in kinds.iter().filter(|(_, names)| !names.is_empty()) {
                 parts.push(format!("{what} {kind}: {}", names.join(", ")));
             }

@@ -35,7 +35,7 @@ pub(super) struct Planned {
 enum PlannedRoute {
     /// Where it stands now.
     Same(usize),
-    New(Connector, Option<Rules>),
+    New(Box<Connector>, Option<Rules>),
 }
 
 /// What has become of the routes, by name.
@@ -66,7 +66,7 @@ pub(super) fn plan(
             return Ok(PlannedRoute::Same(*index));
         }
         let rules = configured.route.callers.as_ref().map(|rules| Rules::new(rules, hosts(settings))).transpose()?;
-        Ok(PlannedRoute::New(upstream(configured)?, rules))
+        Ok(PlannedRoute::New(Box::new(upstream(configured)?), rules))
     };
     let routes = settings.routes.iter().map(plan).collect::<Result<_, StartError>>()?;
     Ok(Planned { routes, callers: Rules::new(&settings.callers, hosts(settings))? })
@@ -102,7 +102,7 @@ pub(super) fn adopt(
                 let mut route = Route::new(named.clone(), credential, metrics.route(&named.name));
                 route.callers = rules;
                 if was_there { &mut outcome.changed } else { &mut outcome.added }.push(named.name.clone());
-                (Arc::new(route), connector)
+                (Arc::new(route), *connector)
             }
             // A plan is adopted by whom it was made for.
             (PlannedRoute::Same(_), None) => continue,
@@ -128,7 +128,8 @@ pub(super) fn adopt(
             || Arc::new(Budget::new(limits.replay_memory, metrics.replay_memory.clone())),
             |(gateway, _)| Arc::clone(&gateway.budget),
         ),
-        slots: slots.map_or_else(|| Arc::new(Slots::new(wanted.0, wanted.1)), |(gateway, _)| Arc::clone(&gateway.slots)),
+        slots: slots
+            .map_or_else(|| Arc::new(Slots::new(wanted.0, wanted.1)), |(gateway, _)| Arc::clone(&gateway.slots)),
         via: now.map_or_else(via, |now| now.gateway.via.clone()),
         access_log: settings.log.access,
     };

@@ -102,7 +102,8 @@ impl Doors {
     /// # Errors
     /// If the system does not say where a new socket listens; then nothing has changed.
     pub(super) fn adopt(&mut self, planned: Planned) -> io::Result<Opened> {
-        let bound = |sockets: &[server::Socket]| sockets.iter().map(server::Socket::address).collect::<io::Result<Vec<_>>>();
+        let bound =
+            |sockets: &[server::Socket]| sockets.iter().map(server::Socket::address).collect::<io::Result<Vec<_>>>();
         let proxy_bound = planned.proxy.iter().map(|(_, opened)| opened.as_deref().map(bound).transpose());
         let proxy_bound: Vec<_> = proxy_bound.collect::<io::Result<_>>()?;
         let admin_bound = planned.admin.iter().map(|(_, _, opened)| opened.as_deref().map(bound).transpose());
@@ -114,7 +115,8 @@ impl Doors {
             closing: Closing { proxy: std::mem::take(&mut self.proxy), admin: std::mem::take(&mut self.admin) },
         };
         let closing = &mut opened.closing;
-        let mut taken: Vec<usize> = closing.proxy.iter().map(|door| door.number).chain(self.resting.drain(..)).collect();
+        let mut taken: Vec<usize> =
+            closing.proxy.iter().map(|door| door.number).chain(self.resting.drain(..)).collect();
         for ((group, sockets), bound) in planned.proxy.into_iter().zip(proxy_bound) {
             let Some((sockets, bound)) = sockets.zip(bound) else {
                 let kept = closing.proxy.iter().position(|door| door.group == group);

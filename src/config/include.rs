@@ -24,7 +24,10 @@ pub(super) fn merge(context: &Context<'_>, table: &mut Table, main: &Path) {
         context.mistake(place, Reason::ConfigWrongValue, "include", message);
     }
     for path in found {
-        match read_file(&path).map_err(|mistake| vec![mistake]).and_then(|text| document::parse(&text, &path.to_string_lossy())) {
+        match read_file(&path)
+            .map_err(|mistake| vec![mistake])
+            .and_then(|text| document::parse(&text, &path.to_string_lossy()))
+        {
             Ok(included) => included.entries.into_iter().for_each(|entry| take(context, table, entry)),
             Err(mistakes) => mistakes.into_iter().for_each(|mistake| {
                 let Mistake { place, reason, key, message } = mistake;
@@ -37,7 +40,8 @@ pub(super) fn merge(context: &Context<'_>, table: &mut Table, main: &Path) {
 fn take(context: &Context<'_>, table: &mut Table, entry: Entry) {
     let Entry { key, key_place, node } = entry;
     if !TABLES.contains(&key.as_str()) {
-        let message = "an included file holds routes and credentials alone; this belongs into the file that includes it";
+        let message =
+            "an included file holds routes and credentials alone; this belongs into the file that includes it";
         return context.mistake(key_place, Reason::ConfigUnknownKey, key, message);
     }
     let Value::Table(more) = node.value else {
@@ -45,9 +49,10 @@ fn take(context: &Context<'_>, table: &mut Table, entry: Entry) {
         return context.mistake(node.place, Reason::ConfigWrongValue, key, message);
     };
     if table.entry(&key).is_none() {
-        table.set(&[key.clone()], Node::table(key_place));
+        table.set(std::slice::from_ref(&key), Node::table(key_place));
     }
-    let Some(Value::Table(own)) = table.entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node.value)
+    let Some(Value::Table(own)) =
+        table.entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node.value)
     else {
         // What the main file has there instead of a table is a mistake that its reader reports.
         return;
@@ -56,7 +61,12 @@ fn take(context: &Context<'_>, table: &mut Table, entry: Entry) {
         match own.entry(&entry.key) {
             Some(other) => {
                 let message = format!("is written in {} already", other.key_place);
-                context.mistake(entry.key_place, Reason::ConfigContradiction, super::reader::dotted(&key, &entry.key), message);
+                context.mistake(
+                    entry.key_place,
+                    Reason::ConfigContradiction,
+                    super::reader::dotted(&key, &entry.key),
+                    message,
+                );
             }
             None => own.entries.push(entry),
         }
@@ -76,7 +86,8 @@ fn files(node: &Node, main: &Path) -> (Vec<PathBuf>, Vec<(Place, String)>) {
             Some(Ok(paths)) => found.extend(paths),
             Some(Err(message)) => mistakes.push((item.place.clone(), message)),
             None => {
-                let message = format!("must be a path such as \"conf.d/*.toml\" or a list of them, not {}", item.kind());
+                let message =
+                    format!("must be a path such as \"conf.d/*.toml\" or a list of them, not {}", item.kind());
                 mistakes.push((item.place.clone(), message));
             }
         }
@@ -95,8 +106,10 @@ fn expand(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     // The directory of the main file is no pattern, whatever it is called.
     let base = base.to_str().map(glob::Pattern::escape).ok_or("lies in a directory whose name is not UTF-8")?;
     let whole = Path::new(&base).join(pattern);
-    let options = glob::MatchOptions { require_literal_leading_dot: true, require_literal_separator: true, ..Default::default() };
-    let paths = glob::glob_with(&whole.to_string_lossy(), options).map_err(|error| format!("is no pattern: {error}"))?;
+    let options =
+        glob::MatchOptions { require_literal_leading_dot: true, require_literal_separator: true, ..Default::default() };
+    let paths =
+        glob::glob_with(&whole.to_string_lossy(), options).map_err(|error| format!("is no pattern: {error}"))?;
     let mut found = Vec::new();
     for path in paths {
         let path = path.map_err(|error| format!("cannot be read: {error}"))?;

@@ -7,7 +7,9 @@ use super::document::Table;
 use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
-use super::{ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, timeouts, tls, value};
+use super::{
+    ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, timeouts, tls, value,
+};
 use crate::oauth::settings::Legal;
 use crate::proxy::settings::{Callers, Inject};
 use crate::reason::Reason;
@@ -58,6 +60,8 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let limits = limits::read(&reader.table("limits", &limits::KEYS));
     let workers = workers(&reader);
     let watch = watch(&reader, whole);
+    // What it names is part of the document already.
+    let _ = reader.node("include");
     let state_directory = state_directory(&reader);
     warn_of_lost_refresh_tokens(&reader, &credentials);
     let log = log::read(&reader.table("log", &log::KEYS));

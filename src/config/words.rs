@@ -41,7 +41,7 @@ const SYNONYMS: &[(&[&str], Meaning)] = &[
     (&["auth_method", "auth_style", "token_endpoint_auth_method", "client_auth", "client_auth_method",
        "client_authentication_method", "auth_type", "authentication"], Key(&["client_authentication"])),
     (&["idp", "issuer_url", "authority", "discovery", "discovery_url", "well_known", "oidc_issuer", "provider",
-       "provider_url", "tenant", "realm"], Says("discovery (issuer) is not supported yet; write token_endpoint = \"https://…\"")),
+       "provider_url", "tenant", "realm"], Key(&["issuer"])),
     (&["skip_verify", "insecure", "insecure_skip_verify", "tls_skip_verify", "verify", "verify_ssl", "ssl_verify",
        "verify_tls", "ssl_insecure_skip_verify", "tls_verify", "no_verify", "accept_invalid_certs"], Says(NO_SWITCH)),
     (&["allow_http", "allow_plaintext", "allow_plain", "plain_http", "allow_insecure_http"], Key(&["allow_plain_http"])),

@@ -243,7 +243,9 @@ mod tests {
         let third = metrics.route("api").worker();
         third.answered(StatusCode::OK, AnsweredBy::Upstream);
         second.answered(StatusCode::OK, AnsweredBy::Upstream);
-        assert!(metrics.render().contains("bearerd_requests_total{code=\"200\",origin=\"upstream\",route=\"api\"} 3\n"));
+        assert!(
+            metrics.render().contains("bearerd_requests_total{code=\"200\",origin=\"upstream\",route=\"api\"} 3\n")
+        );
         assert_eq!(metrics.route("api").of_workers().len(), 2);
         metrics.forget_route("api");
         assert!(!metrics.render().contains("route=\"api\""));

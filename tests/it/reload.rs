@@ -73,7 +73,8 @@ fn a_broken_configuration_changes_nothing_and_says_everything_that_is_wrong() {
     // A port that somebody else has, seen last of all.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let second = second_route(&Upstream::start(endpoint.tokens())).replace("path", &format!("listen = \"127.0.0.1:{port}\"\npath"));
+    let second = second_route(&Upstream::start(endpoint.tokens()))
+        .replace("path", &format!("listen = \"127.0.0.1:{port}\"\npath"));
     rewrite(&setup, &setup.clone().section(&second).text());
     bearerd.reload("failure");
     assert_eq!(bearerd.metric("bearerd_request_duration_seconds_count", &[("route", "other")]), None);
@@ -155,8 +156,8 @@ fn listeners_come_and_go() {
     let mut idle = Wire::connect(address).unwrap();
     idle.send(Request::get("/other/items").bytes(address)).unwrap();
     read_response(&mut idle, "GET").unwrap().expect(200);
-    let admin = format!("[admin]\nlisten = \"127.0.0.1:0\"\nprobe_listen = \"127.0.0.1:0\"\n");
-    rewrite(&setup, &setup.clone().section(&admin).text());
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"\nprobe_listen = \"127.0.0.1:0\"\n";
+    rewrite(&setup, &setup.clone().section(admin).text());
     bearerd.reload("success");
     assert!(idle.closes_within(seconds(5.0)), "an idle connection of a listener that is gone stays");
     assert!(Request::get("/other/items").try_send(address).is_err());
