@@ -35,7 +35,7 @@ pub(super) struct Planned {
 enum PlannedRoute {
     /// Where it stands now.
     Same(usize),
-    New(Box<Connector>, Option<Rules>),
+    New(Box<(Connector, Option<Rules>)>),
 }
 
 /// What has become of the routes, by name.
@@ -66,7 +66,7 @@ pub(super) fn plan(
             return Ok(PlannedRoute::Same(*index));
         }
         let rules = configured.route.callers.as_ref().map(|rules| Rules::new(rules, hosts(settings))).transpose()?;
-        Ok(PlannedRoute::New(Box::new(upstream(configured)?), rules))
+        Ok(PlannedRoute::New(Box::new((upstream(configured)?, rules))))
     };
     let routes = settings.routes.iter().map(plan).collect::<Result<_, StartError>>()?;
     Ok(Planned { routes, callers: Rules::new(&settings.callers, hosts(settings))? })
@@ -93,16 +93,17 @@ pub(super) fn adopt(
         let was_there = before.remove(&*named.name).is_some();
         let same = match &planned {
             PlannedRoute::Same(index) => now.and_then(|now| now.route(*index)),
-            PlannedRoute::New(..) => None,
+            PlannedRoute::New(_) => None,
         };
         let (route, connector) = match (planned, same) {
             (_, Some(same)) => same,
-            (PlannedRoute::New(connector, rules), None) => {
+            (PlannedRoute::New(new), None) => {
+                let (connector, rules) = *new;
                 let credential = named.credential.as_ref().and_then(|name| credentials.get(name)).cloned();
                 let mut route = Route::new(named.clone(), credential, metrics.route(&named.name));
                 route.callers = rules;
                 if was_there { &mut outcome.changed } else { &mut outcome.added }.push(named.name.clone());
-                (Arc::new(route), *connector)
+                (Arc::new(route), connector)
             }
             // A plan is adopted by whom it was made for.
             (PlannedRoute::Same(_), None) => continue,
