@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::client::{Load, read_response, read_response_head};
 use crate::support::wire::{Wire, chunk};
-use crate::support::{After, Bearerd, Request, Setup, Upstream, eventually, pause, seconds, stage};
+use crate::support::{After, Bearerd, Request, Setup, Upstream, eventually, now, pause, seconds, stage};
 
 /// Writes the configuration of `setup` where that of another one is, as an editor does: a new file in the place of the old.
 fn rewrite(of: &Setup, text: &str) {
@@ -142,6 +142,29 @@ fn a_credential_that_has_changed_begins_anew_and_requests_in_flight_end_with_the
     assert_eq!(wire.chunk().unwrap(), None);
     wire.trailers().unwrap();
     assert_eq!(ask(&mut wire, &bearerd, "/items"), 200);
+}
+
+#[test]
+fn a_credential_that_is_replaced_or_gone_renews_no_longer() {
+    let (endpoint, upstream, setup) = stage(2);
+    let bearerd = setup.start_ready();
+    bearerd.get("/items").expect(200);
+    let asked_with = |scope: Option<&str>| {
+        endpoint.requests().iter().filter(|request| request.field("scope").as_deref() == scope).count()
+    };
+    rewrite(&setup, &setup.clone().credential("scope = \"more\"").text());
+    bearerd.reload("success");
+    let before = asked_with(None);
+    eventually("two renewals", seconds(10.0), || asked_with(Some("more")) >= 3);
+    // One that was under way when it was replaced may still come.
+    assert!(asked_with(None) <= before + 1, "the old credential goes on asking");
+    let none = format!("listen = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n{}", second_route(&upstream));
+    rewrite(&setup, &none);
+    bearerd.reload("success");
+    let (gone, start) = (endpoint.count(), now());
+    eventually("longer than a token lives", seconds(10.0), || start.elapsed() > seconds(2.5));
+    assert!(endpoint.count() <= gone + 1, "a credential that is gone goes on asking");
+    assert_eq!(bearerd.metric("bearerd_token_valid", &[("credential", "api")]), None);
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod honest;
 mod http2_attacks;
 mod process;
 mod refresh_tokens;
+mod reloads;
 mod slow_readers;
 mod tokens;
 
@@ -49,6 +50,7 @@ const PROOFS: &[Proof] = &[
     ("password", tokens::a_wrong_password_for_three_minutes),
     ("refresh-race", refresh_tokens::a_thousand_renewals_by_eight_processes),
     ("refresh-kills", refresh_tokens::a_hundred_kills),
+    ("reloads", reloads::prove),
     ("half-heads", half_heads::prove),
     ("half-bodies", half_bodies::prove),
     ("slow-readers", slow_readers::prove),
