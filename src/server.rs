@@ -32,7 +32,7 @@ pub use inherited::{Announced, Inherited, Unclaimed};
 pub use listener::{Address, Bound, Listener, Socket, bind};
 pub use owner::Owner;
 pub use peer::Peer;
-pub use policy::Policy;
+pub use policy::{Generation, Policy};
 pub use unix::LONGEST_PATH;
 pub use worker::{Threads, Workers, start};
 

@@ -162,7 +162,9 @@ impl App {
         let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, &self.metrics);
         self.tls = plan.tls;
         self.routes = routes;
-        self.policy.change(assemble::server_settings(&self.settings), self.tls.clone());
+        let policy = assemble::server_settings(&self.settings);
+        let owners_before = assemble::server_settings(&before).owners;
+        self.policy.change(policy, self.tls.clone());
         self.gateways.send_replace(Arc::clone(&self.routes.gateway));
         self.bound = self.doors.bound(&self.settings);
         self.admin.exchange(assemble::admin(
@@ -178,6 +180,10 @@ impl App {
             },
         ));
         self.begin_epoch(&certificates);
+        // What is learnt of a caller when its connection begins must not be missing for rules that ask for it.
+        if before.tls != self.settings.tls || policy.owners && !owners_before {
+            self.doors.renew_connections();
+        }
         let added = opened.added.clone();
         let closing = self.serve(opened);
         self.metrics.config_last_success.set(seconds_since_epoch(&self.clock));
@@ -235,8 +241,8 @@ impl App {
 
     /// Serves listeners that have been opened; returns those to be closed.
     fn serve(&mut self, opened: Opened) -> sockets::Closing {
-        for (listener, draining) in opened.proxy {
-            let accepting = server::accept(listener, self.workers.clone(), draining);
+        for (listener, generation, closing) in opened.proxy {
+            let accepting = server::accept(listener, self.workers.clone(), generation, closing);
             self.acceptors.spawn_local(report("a listener ended", accepting));
         }
         for (socket, face, ending) in opened.admin {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{Bound, StartError};
 use crate::admin::Face;
 use crate::config::{ListenAddress, Mistakes, Route, Settings};
-use crate::server::{self, Inherited, Listener};
+use crate::server::{self, Generation, Inherited, Listener};
 use crate::shutdown::{self, Shutdown, Trigger};
 
 /// Every open listener.
@@ -31,6 +31,9 @@ struct ProxyDoor {
     /// What requests that come in here carry, and the table of routes knows.
     number: usize,
     bound: Vec<server::Bound>,
+    closing: Trigger,
+    generation: Generation,
+    /// Ends the connections of the present generation with their current request.
     draining: Trigger,
 }
 
@@ -57,7 +60,7 @@ pub(super) struct Planned {
 
 /// What has been opened and is yet to be served.
 pub(super) struct Opened {
-    pub(super) proxy: Vec<(Listener, Shutdown)>,
+    pub(super) proxy: Vec<(Listener, Generation, Shutdown)>,
     pub(super) admin: Vec<(server::Socket, Face, Shutdown)>,
     /// What was opened, for people.
     pub(super) added: Vec<String>,
@@ -125,12 +128,12 @@ impl Doors {
             };
             let number = (0..).find(|number| !taken.contains(number)).unwrap_or_default();
             taken.push(number);
-            let (draining, is_draining) = shutdown::channel();
-            for socket in sockets {
-                opened.proxy.push((Listener::new(socket, number), is_draining.clone()));
-            }
+            let (closing, is_closing) = shutdown::channel();
+            let (draining, generation) = Generation::new();
+            let listener = |socket| (Listener::new(socket, number), generation.clone(), is_closing.clone());
+            opened.proxy.extend(sockets.into_iter().map(listener));
             opened.added.push(group.address.to_string());
-            self.proxy.push(ProxyDoor { group, number, bound, draining });
+            self.proxy.push(ProxyDoor { group, number, bound, closing, generation, draining });
         }
         for ((address, face, sockets), bound) in planned.admin.into_iter().zip(admin_bound) {
             let Some((sockets, bound)) = sockets.zip(bound) else {
@@ -171,7 +174,14 @@ impl Doors {
 
     /// No more connections of callers; those that are open end with their current request.
     pub(super) fn drain(&self) {
-        self.proxy.iter().for_each(|door| door.draining.fire());
+        self.proxy.iter().for_each(ProxyDoor::close);
+    }
+
+    /// Connections that are open end with their current request: what they began with is not to be relied on any more.
+    pub(super) fn renew_connections(&mut self) {
+        for door in &mut self.proxy {
+            std::mem::replace(&mut door.draining, door.generation.next()).fire();
+        }
     }
 
     /// Nobody needs to be told any more how we are.
@@ -239,6 +249,13 @@ impl Doors {
     }
 }
 
+impl ProxyDoor {
+    fn close(&self) {
+        self.closing.fire();
+        self.draining.fire();
+    }
+}
+
 impl AdminDoor {
     fn is(&self, address: &ListenAddress, face: Face) -> bool {
         self.address == *address && self.face == face
@@ -248,7 +265,7 @@ impl AdminDoor {
 impl Closing {
     /// Closes them; returns which, for people.
     pub(super) fn close(self) -> Vec<String> {
-        self.proxy.iter().for_each(|door| door.draining.fire());
+        self.proxy.iter().for_each(ProxyDoor::close);
         self.admin.iter().for_each(|door| door.ending.fire());
         let proxy = self.proxy.iter().map(|door| door.group.address.to_string());
         proxy.chain(self.admin.iter().map(|door| door.address.to_string())).collect()

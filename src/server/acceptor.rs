@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use super::connection::ConnectionInfo;
 use super::listener::{BACKLOG, Listener, Socket};
 use super::peer::Peer;
-use super::policy::Policy;
+use super::policy::{Generation, Policy};
 use super::worker::Workers;
 use crate::shutdown::Shutdown;
 use crate::tls;
@@ -36,16 +36,20 @@ pub(super) enum Connected {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// Accepts until `draining`, then takes what is already queued, so that no caller is reset, and closes the socket. Its connections
-/// end with their current request then.
+/// Accepts until shutdown, then takes what is already queued, so that no caller is reset, and closes the socket. When connections end,
+/// is for their `generation` to say.
 ///
 /// # Errors
 /// If the socket cannot be watched; nothing that a caller does ends the loop.
-pub async fn accept(listener: Listener, workers: Workers, draining: Shutdown) -> io::Result<()> {
+pub async fn accept(
+    listener: Listener,
+    workers: Workers,
+    generation: Generation,
+    mut shutdown: Shutdown,
+) -> io::Result<()> {
     let group = listener.group();
-    let mut shutdown = draining.clone();
     let policy = workers.policy().clone();
-    let door = |socket| Door { socket, group, policy, draining };
+    let door = |socket| Door { socket, group, policy, generation };
     let (door, file) = match listener.into_socket() {
         Socket::Tcp(socket) => {
             let loopback = socket.local_addr()?.ip().to_canonical().is_loopback();
@@ -86,7 +90,7 @@ struct Door {
     socket: Accepting,
     group: usize,
     policy: Policy,
-    draining: Shutdown,
+    generation: Generation,
 }
 
 enum Accepting {
@@ -133,14 +137,19 @@ impl Door {
         let peer = Peer::Tcp { peer, local, owner: None };
         let tls = self.policy.tls();
         let info = ConnectionInfo { peer, loopback_listener, group: self.group, secure: tls.is_some(), names: None };
-        Ok(Accepted { socket: Connected::Tcp(stream.into_std()?), info, tls, draining: self.draining.clone() })
+        Ok(Accepted { socket: Connected::Tcp(stream.into_std()?), info, tls, draining: self.generation.draining() })
     }
 
     fn unix(&self, stream: UnixStream) -> io::Result<Accepted> {
         let caller = stream.peer_cred()?;
         let peer = Peer::Unix { uid: caller.uid(), gid: caller.gid(), pid: caller.pid() };
         let info = ConnectionInfo { peer, loopback_listener: true, group: self.group, secure: false, names: None };
-        Ok(Accepted { socket: Connected::Unix(stream.into_std()?), info, tls: None, draining: self.draining.clone() })
+        Ok(Accepted {
+            socket: Connected::Unix(stream.into_std()?),
+            info,
+            tls: None,
+            draining: self.generation.draining(),
+        })
     }
 }
 

@@ -168,6 +168,24 @@ fn a_credential_that_is_replaced_or_gone_renews_no_longer() {
 }
 
 #[test]
+fn connections_end_that_began_before_callers_had_to_say_who_they_are() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    assert_eq!(ask(&mut wire, &bearerd, "/items"), 200);
+    let own = rustix::process::getuid().as_raw();
+    rewrite(&setup, &setup.clone().section(&format!("[callers]\nuids = [{own}]")).text());
+    bearerd.reload("success");
+    assert!(wire.closes_within(seconds(5.0)), "nobody knows whose connection this is");
+    bearerd.get("/items").expect(200);
+    rewrite(&setup, &setup.clone().section(&format!("[callers]\nuids = [{}]", own + 1)).text());
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    assert_eq!(ask(&mut wire, &bearerd, "/items"), 200);
+    bearerd.reload("success");
+    assert_eq!(ask(&mut wire, &bearerd, "/items"), 403, "the rules of now hold on old connections too");
+}
+
+#[test]
 fn listeners_come_and_go() {
     let (endpoint, upstream, setup) = stage(300);
     let mut bearerd = setup.start_ready();
