@@ -26,14 +26,14 @@
 //! | room | owns |
 //! |---|---|
 //! | `main`, [`cli`] | argv, environment, exit codes; one file a verb |
-//! | [`config`] | the TOML as written, every mistake with its place, the typed settings |
-//! | [`app`] | the composition root: what is built, in which order, and how it ends |
+//! | [`config`] | the TOML as written, in one file or several, every mistake with its place, the typed settings |
+//! | [`app`] | the composition root: what is built, in which order, how another configuration takes its place, and how it ends |
 //! | [`server`] | sockets of callers: listeners (bound here or handed over), acceptor, workers, connections, timers, HTTP/1; knows nothing of proxying |
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
 //! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, HTTP/1 and the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
 //! | [`oauth`] | one token request, with the steps that a vendor wants before it, and its answer, or a classed error; giving tokens back |
-//! | [`admin`] | probes, metrics, status, retry |
+//! | [`admin`] | probes, metrics, status, retry, the wish to reload |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
@@ -80,6 +80,17 @@
 //! 4. A failure has a class, and the class decides when to ask again; a permanent one latches, after one confirmation.
 //! 5. At the end, when no request needs it any more, the token is given back where that is configured (`oauth::revoke`).
 //!
+//! # The path of a configuration
+//!
+//! 1. `config::load` reads file, included files, flags and environment into one document, and that into [`config::Settings`], or says
+//!    everything that is wrong.
+//! 2. `app::reload` plans: all that can fail is made (TLS, connectors, token endpoints, sockets), and nothing is changed. What is written
+//!    as before is marked to be kept. A start is the same with nothing to keep.
+//! 3. It adopts: credentials that are new begin, the gateway is exchanged (`proxy::live`: each worker takes it before its next request),
+//!    new listeners are served, the old ones close. Requests in flight hold on to what they began with; a credential that was replaced
+//!    ends when nobody holds it any more.
+//! 4. It comes again by SIGHUP, by `POST /reload` or because `app::watch` saw other bytes in the files.
+//!
 //! # Invariants
 //!
 //! - No token is fetched on the request path, and no caller that hangs up cancels a fetch.
@@ -94,6 +105,7 @@
 //! - What frames an answer (its length, `Transfer-Encoding`, `Connection`) is said by `server::http1` alone, whatever the upstream said.
 //! - No caller holds a connection for ever: heads, bodies, unread answers and idleness each have their limit.
 //! - Where a proxy is configured, nothing connects past it.
+//! - A reload changes everything or nothing; no request that begins after it is served by what was before it.
 //! - Secrets are read through [`secret::Secret::expose`] only; nothing that prints holds one.
 //! - Labels of metrics come from the configuration and closed lists, never from a request.
 //! - There is no `unsafe`, no lock held across an `await`, no way to switch certificate verification off.
