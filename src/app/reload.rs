@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::assemble::{self, Face};
 use super::credentials::{self, Credentials};
 use super::routes::{self, Routes};
-use super::sockets::{self, Doors, Opened};
+use super::sockets::{self, Closing, Doors, Opened};
 use super::{App, StartError, report};
 use crate::admin;
 use crate::clock::Clock;
@@ -92,7 +92,8 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let mut background = JoinSet::new();
     let lifetime = (settings.timeouts.drain, &ending.1);
     credentials.adopt(plan.credentials, (&clock, &metrics), &mut background, lifetime);
-    let (routes, _) = routes::adopt(None, plan.routes, &settings, (&credentials, &doors), &metrics);
+    let (routes, _) =
+        routes::adopt(None, plan.routes, &settings, (&credentials, &doors, &Closing::nothing()), &metrics);
     let policy = Policy::new(assemble::server_settings(&settings), plan.tls.clone());
     let (gateways, gateway) = watch::channel(Arc::clone(&routes.gateway));
     let make_proxy = move || proxy::Live::new(gateway.clone());
@@ -158,7 +159,7 @@ impl App {
         let lifetime = (before.timeouts.drain, &self.ending.1);
         let parts = (&self.clock, &*self.metrics);
         let credentials = self.credentials.adopt(plan.credentials, parts, &mut self.background, lifetime);
-        let parts = (&self.credentials, &self.doors);
+        let parts = (&self.credentials, &self.doors, &opened.closing);
         let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, &self.metrics);
         self.tls = plan.tls;
         self.routes = routes;

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use super::StartError;
 use super::assemble::upstream;
 use super::credentials::{self, Credentials};
-use super::sockets::Doors;
+use super::sockets::{Closing, Doors};
 use crate::config::{self, Settings};
 use crate::metrics::Metrics;
 use crate::proxy::callers::Rules;
@@ -77,7 +77,7 @@ pub(super) fn adopt(
     now: Option<&Routes>,
     planned: Planned,
     settings: &Arc<Settings>,
-    (credentials, doors): (&Credentials, &Doors),
+    (credentials, doors, closing): (&Credentials, &Doors, &Closing),
     metrics: &Arc<Metrics>,
 ) -> (Routes, Changed) {
     let mut table = Table::default();
@@ -90,7 +90,13 @@ pub(super) fn adopt(
         for number in doors.numbers(configured, settings) {
             table.insert(number, named.host.as_deref(), &named.path, index);
         }
-        let was_there = before.remove(&*named.name).is_some();
+        let old = before.remove(&*named.name);
+        // Who came in at a door that is being closed is still served, once.
+        if let Some((now, (_, old))) = now.zip(old) {
+            for number in closing.numbers(old, &now.written) {
+                table.insert(number, named.host.as_deref(), &named.path, index);
+            }
+        }
         let same = match &planned {
             PlannedRoute::Same(index) => now.and_then(|now| now.route(*index)),
             PlannedRoute::New(_) => None,
@@ -102,7 +108,7 @@ pub(super) fn adopt(
                 let credential = named.credential.as_ref().and_then(|name| credentials.get(name)).cloned();
                 let mut route = Route::new(named.clone(), credential, metrics.route(&named.name));
                 route.callers = rules;
-                if was_there { &mut outcome.changed } else { &mut outcome.added }.push(named.name.clone());
+                if old.is_some() { &mut outcome.changed } else { &mut outcome.added }.push(named.name.clone());
                 (Arc::new(route), connector)
             }
             // A plan is adopted by whom it was made for.

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{App, Changes, StartError};
 use crate::admin::{AskedReload, Reloaded};
 use crate::clock::Clock;
@@ -50,7 +50,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
             };
             tokio::select! {
                 name = signals.next() => break name,
-                () = reloader.reload(&mut app, cause) => {}
+                () = reloader.reload(&mut app, &mut watch, cause) => {}
             }
         };
         tracing::info!(signal = name, "shutting down: finishing what is in flight");
@@ -88,12 +88,15 @@ enum Refused {
 
 impl Reloader {
     /// Reads the configuration and takes it over, or leaves everything as it is and says why.
-    async fn reload(&mut self, app: &mut App, cause: Cause) {
+    async fn reload(&mut self, app: &mut App, watch: &mut Watch, cause: Cause) {
         let why = match cause {
             Cause::Signal => "SIGHUP",
             Cause::Change => "its files have changed",
             Cause::Asked(_) => "POST /reload",
         };
+        if let Some(print) = watch::print(&self.sources).await {
+            watch.knows(print);
+        }
         let outcome = self.exchange(app).await;
         let (is_done, reloaded) = match outcome {
             Ok(changes) => {

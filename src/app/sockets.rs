@@ -152,8 +152,7 @@ impl Doors {
 
     /// The numbers of a route's listeners.
     pub(super) fn numbers(&self, route: &Route, settings: &Settings) -> Vec<usize> {
-        let number = |group| self.proxy.iter().find(|door| door.group == group).map(|door| door.number);
-        groups_of(route, settings).filter_map(number).collect()
+        numbers(&self.proxy, route, settings)
     }
 
     pub(super) fn bound(&self, settings: &Settings) -> Bound {
@@ -263,6 +262,16 @@ impl AdminDoor {
 }
 
 impl Closing {
+    /// Nothing.
+    pub(super) fn nothing() -> Self {
+        Self { proxy: Vec::new(), admin: Vec::new() }
+    }
+
+    /// The numbers of a route's listeners that are among them. `settings` are those that they were opened by.
+    pub(super) fn numbers(&self, route: &Route, settings: &Settings) -> Vec<usize> {
+        numbers(&self.proxy, route, settings)
+    }
+
     /// Closes them; returns which, for people.
     pub(super) fn close(self) -> Vec<String> {
         self.proxy.iter().for_each(ProxyDoor::close);
@@ -270,6 +279,11 @@ impl Closing {
         let proxy = self.proxy.iter().map(|door| door.group.address.to_string());
         proxy.chain(self.admin.iter().map(|door| door.address.to_string())).collect()
     }
+}
+
+fn numbers(doors: &[ProxyDoor], route: &Route, settings: &Settings) -> Vec<usize> {
+    let number = |group| doors.iter().find(|door| door.group == group).map(|door| door.number);
+    groups_of(route, settings).filter_map(number).collect()
 }
 
 /// The addresses on which a route is served.

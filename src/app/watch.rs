@@ -23,14 +23,16 @@ impl Watch {
         Self { known, suspect: None }
     }
 
+    /// The configuration is about to be read for another reason, and this is what its files hold.
+    pub(super) fn knows(&mut self, print: [u8; 32]) {
+        self.known = print;
+    }
+
     /// Waits until the files hold something else than before, and remembers that. Cancel-safe.
     pub(super) async fn changed(&mut self, sources: &Sources) {
         loop {
             tokio::time::sleep(LOOK).await;
-            let sources = sources.clone();
-            // A file may lie on a file system that has gone away, and this thread has more to do.
-            let Ok(print) = tokio::task::spawn_blocking(move || config::print(&sources)).await else { continue };
-            if self.notes(print) {
+            if print(sources).await.is_some_and(|print| self.notes(print)) {
                 return;
             }
         }
@@ -47,6 +49,12 @@ impl Watch {
     }
 }
 
+/// [`config::print`], which may have to wait for a file system that has gone away: this thread has more to do.
+pub(super) async fn print(sources: &Sources) -> Option<[u8; 32]> {
+    let sources = sources.clone();
+    tokio::task::spawn_blocking(move || config::print(&sources)).await.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +67,7 @@ mod tests {
         let news: Vec<_> = looks.iter().map(|print| watch.notes(*print)).collect();
         let wanted = [false, false, false, false, true, false, false, false, false, true, false];
         assert_eq!(news, wanted);
+        watch.knows(new);
+        assert!([new, new, new].iter().all(|print| !watch.notes(*print)));
     }
 }
