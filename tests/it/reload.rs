@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::process::Signal;
+
 use crate::support::client::{Load, read_response, read_response_head};
 use crate::support::wire::{Wire, chunk};
 use crate::support::{After, Bearerd, Request, Setup, Upstream, eventually, now, pause, seconds, stage};
@@ -299,4 +301,32 @@ fn reloads_under_load_fail_no_request_and_leave_nothing_behind() {
     assert_eq!(endpoint.count(), 1);
     // Connections to upstreams of routes that are gone end a moment later.
     eventually("no more descriptors than before", seconds(5.0), || descriptors() <= before + 8);
+}
+
+#[test]
+fn who_waits_to_be_accepted_by_a_listener_that_goes_away_is_served() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let other = second_route(&upstream).replace("none", "api");
+    let before = other.replace("path", "listen = \"127.0.0.1:0\"\npath");
+    let setup = setup.route("credential = \"api\"").routes(&["api", "other"]);
+    let bearerd = setup.clone().section(&before).start_ready();
+    let address = bearerd.address_of("other");
+    let reloads = bearerd.reloads("success");
+    // While it stands still, callers come and the signal too; it meets all of them at once.
+    bearerd.signal(Signal::STOP);
+    let call = |_| {
+        let wire = Wire::connect(address).unwrap();
+        wire.send(Request::get("/other/items").bytes(address)).unwrap();
+        wire
+    };
+    let mut callers: Vec<_> = (0..50).map(call).collect();
+    rewrite(&setup, &setup.clone().section(&other).text());
+    bearerd.signal(Signal::HUP);
+    bearerd.signal(Signal::CONT);
+    for wire in &mut callers {
+        read_response(wire, "GET").unwrap().expect(200);
+        assert!(wire.closes_within(seconds(5.0)));
+    }
+    eventually("the reload", seconds(5.0), || bearerd.reloads("success") > reloads);
+    assert!(Wire::connect(address).is_err());
 }
