@@ -4,21 +4,26 @@
 //! secret as an argument, where every process of the machine could read it.
 
 mod check;
+pub mod copy_to;
 mod demo;
 pub mod explain;
 mod fetch;
 pub mod healthcheck;
 mod import;
 mod init;
+mod manual;
 mod query;
 pub mod retry;
 mod run;
 mod sources;
+pub mod wait;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Environment;
 use crate::process;
@@ -78,6 +83,39 @@ enum Verb {
     Retry(RetryArgs),
     /// Explain a reason code: cause and cure
     Explain(ExplainArgs),
+    /// Wait until a running bearerd is ready
+    Wait(WaitArgs),
+    /// Copy this program into a directory, for images that share a volume
+    CopyTo(CopyToArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man,
+}
+
+/// `bearerd wait`.
+#[derive(Debug, Args)]
+struct WaitArgs {
+    /// How long at most
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// `bearerd copy-to`.
+#[derive(Debug, Args)]
+struct CopyToArgs {
+    /// The directory; the file in it is called bearerd
+    directory: PathBuf,
+}
+
+/// `bearerd completions`.
+#[derive(Debug, Args)]
+struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
 }
 
 /// `bearerd healthcheck`.
@@ -147,6 +185,10 @@ pub fn main(
         Verb::Healthcheck(args) => healthcheck::run(&args.into()),
         Verb::Retry(args) => retry::run(&retry::Args { name: args.name, admin: args.admin.address }),
         Verb::Explain(args) => explain::run(&explain::Args { code: args.code, markdown: args.markdown }),
+        Verb::Wait(args) => wait::run(&wait::Args { timeout: args.timeout, admin: args.admin.address }),
+        Verb::CopyTo(args) => copy_to::run(&args.directory),
+        Verb::Completions(args) => manual::completions(args.shell, &mut CommandLine::command()),
+        Verb::Man => manual::page(CommandLine::command()),
     }
 }
 
@@ -163,8 +205,6 @@ impl From<HealthcheckArgs> for healthcheck::Args {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -105,6 +105,14 @@ reasons! {
     ListenInherited     "F013" "a socket was not handed over, or is none to listen on"
 }
 
+impl Reason {
+    /// Whether a token endpoint, or a proxy on the way to it, refuses what it is asked with: waiting alone will not cure it.
+    pub const fn is_refusal(self) -> bool {
+        use Reason::{TokenDenied, TokenProxyRefused, TokenRedirected, TokenRefused, TokenSpent};
+        matches!(self, TokenDenied | TokenProxyRefused | TokenRedirected | TokenRefused | TokenSpent)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

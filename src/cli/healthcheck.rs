@@ -84,7 +84,7 @@ fn check(args: &Args) -> Result<(), Trouble> {
 }
 
 /// The body of a 503 in one line.
-fn why(answer: &Answer) -> String {
+pub(super) fn why(answer: &Answer) -> String {
     let Ok(body) = serde_json::from_str::<Value>(&answer.body) else {
         return "the answer does not say why".to_owned();
     };
