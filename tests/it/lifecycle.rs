@@ -1,6 +1,7 @@
 //! How it starts, how it ends, and what others can see of the process.
 
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::support::client::{read_response, read_response_head};
 use crate::support::wire::{Wire, chunk};
-use crate::support::{After, Request, Upstream, eventually, now, pause, seconds, stage};
+use crate::support::{After, BINARY, Bearerd, Reply, Request, Upstream, eventually, now, pause, seconds, stage};
 
 /// A path whose answer begins at once and ends when the switch is turned.
 fn slow_answer(upstream: &Upstream) -> Arc<AtomicBool> {
@@ -218,13 +219,35 @@ fn no_file(endpoint: &crate::support::TokenEndpoint, upstream: &Upstream) -> cra
 }
 
 #[test]
+fn wait_ends_when_it_is_ready_and_says_why_it_is_not() {
+    let wait = |bearerd: &Bearerd, timeout: &str| {
+        let admin = bearerd.admin().to_string();
+        Command::new(BINARY).args(["wait", "--timeout", timeout, "--admin", &admin]).output().unwrap()
+    };
+    let (endpoint, _upstream, setup) = stage(300);
+    endpoint.next([Reply::Token.late(1.0)]);
+    let bearerd = setup.start();
+    let ready = wait(&bearerd, "20s");
+    assert_eq!(ready.status.code(), Some(0), "{ready:?}");
+    let (endpoint, _upstream, setup) = stage(300);
+    endpoint.always(Reply::json(401, r#"{"error":"invalid_client"}"#));
+    let bearerd = setup.start();
+    bearerd.wait_for_log("T021", 10.0);
+    let refused = wait(&bearerd, "300ms");
+    assert_eq!(refused.status.code(), Some(77), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("T021 api"), "{refused:?}");
+    let nobody = Command::new(BINARY).args(["wait", "--timeout", "200ms", "--admin", "127.0.0.1:1"]).output().unwrap();
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+}
+
+#[test]
 fn healthcheck_ends_with_what_a_probe_needs() {
     let (endpoint, _upstream, setup) = stage(300);
     endpoint.go_down();
     let bearerd = setup.start();
     bearerd.wait_for_log("T010", 5.0);
     let check = |flag: Option<&str>| {
-        let mut command = std::process::Command::new(crate::support::BINARY);
+        let mut command = Command::new(BINARY);
         command.arg("healthcheck").args(flag).arg("--admin").arg(bearerd.admin().to_string());
         crate::support::finish(command, endpoint.canaries()).code
     };
