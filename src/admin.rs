@@ -7,7 +7,9 @@
 
 mod answer;
 mod health;
+mod quit;
 mod reload;
+mod standing;
 mod status;
 
 use std::cell::RefCell;
@@ -34,7 +36,9 @@ use crate::server::Socket;
 use crate::shutdown::Shutdown;
 use crate::token;
 use crate::upstream::Origin;
+pub use quit::Quit;
 pub use reload::{AskedReload, Reload, Reloaded, reloads};
+pub use standing::Standing;
 
 /// Connections that are open at once; one more ends the oldest, so that idle ones never keep a probe out.
 const CONNECTIONS: usize = 64;
@@ -67,6 +71,8 @@ pub struct Admin {
     pub retry: bool,
     /// Serves `POST /reload`.
     pub reload: Option<Reload>,
+    /// Serves `POST /quitquitquit`.
+    pub quit: Option<Quit>,
 }
 
 /// What the listeners answer from now; a reload exchanges it while they stay.

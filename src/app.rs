@@ -10,6 +10,7 @@ mod reload;
 mod routes;
 mod run;
 mod sockets;
+mod told;
 mod watch;
 
 use std::io;
@@ -59,6 +60,7 @@ pub struct App {
     /// Reloads that the admin listener was asked for.
     asked: mpsc::Receiver<admin::AskedReload>,
     reload: admin::Reload,
+    quit: admin::Quit,
     /// Readiness is false from here on.
     unready: (Trigger, Shutdown),
     /// Everything ends.
@@ -139,6 +141,16 @@ impl App {
             // The sender is ours, too.
             None => std::future::pending().await,
         }
+    }
+
+    /// How everything stands, and where each credential does.
+    pub fn standing(&self) -> (admin::Standing, Vec<crate::token::Status>) {
+        (self.admin.standing(), self.admin.statuses())
+    }
+
+    /// What the admin listener is asked to end it by.
+    pub fn quit(&self) -> admin::Quit {
+        self.quit.clone()
     }
 
     /// Ends gently: unready at once, serving for `drain_delay`, then no new connections, then the end of those in flight or of

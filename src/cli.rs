@@ -6,6 +6,7 @@
 mod check;
 pub mod copy_to;
 mod demo;
+mod exec;
 pub mod explain;
 mod fetch;
 pub mod healthcheck;
@@ -66,6 +67,8 @@ struct CommandLine {
 enum Verb {
     /// Forward requests with a fresh token
     Run(run::RunArgs),
+    /// Run a command beside a bearerd of its own, and end with it
+    Exec(exec::ExecArgs),
     /// Validate a configuration and show every mistake; get a token, probe the API
     Check(check::CheckArgs),
     /// See it work: an authorization server, an API and bearerd in one process
@@ -166,10 +169,12 @@ pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> ExitCode {
+    let limits = process::Limits::now();
     // Before anything is read that could be secret.
     let unhardened = process::harden();
+    let arguments: Vec<_> = arguments.into_iter().collect();
     let environment = Environment::new(variables);
-    let command_line = match CommandLine::try_parse_from(arguments) {
+    let command_line = match CommandLine::try_parse_from(&arguments) {
         Ok(command_line) => command_line,
         Err(error) => {
             let _ = error.print();
@@ -178,6 +183,10 @@ pub fn main(
     };
     match command_line.verb {
         Verb::Run(args) => run::run(&args, environment, &unhardened),
+        Verb::Exec(args) => {
+            let given = exec::Given { arguments: &arguments, environment, limits, unhardened: &unhardened };
+            exec::run(&args, given)
+        }
         Verb::Check(args) => check::run(&args, environment),
         Verb::Demo(args) => demo::run(args),
         Verb::Init(args) => init::run(&args),

@@ -42,6 +42,7 @@ mod value;
 mod ways;
 mod words;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -97,6 +98,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[log]`.
     pub log: crate::log::Settings,
+    /// Variables of the environment that secrets are read from.
+    pub secret_variables: BTreeSet<String>,
     /// Things worth a warning at start: one line each, without secrets.
     pub warnings: Vec<String>,
 }
@@ -223,6 +226,8 @@ pub struct AdminSettings {
     pub retry: bool,
     /// Whether `POST /reload` is served.
     pub reload: bool,
+    /// Whether `POST /quitquitquit` is served.
+    pub quit: bool,
 }
 
 /// `[timeouts]`; `None` where `"off"`.
@@ -315,11 +320,13 @@ fn build(mut table: Table, path: &Path, sources: &Sources) -> Result<Settings, M
     overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some());
     context.secret_variables.replace(secret::variables(&table));
     let settings = root::read(&context, &table, &whole);
+    let secret_variables = context.secret_variables.borrow().clone();
     let (mistakes, mut warnings) = context.finish();
     match settings {
         Some(settings) if mistakes.is_empty() => {
             warnings.sort_by(|a, b| a.place.cmp(&b.place));
-            Ok(Settings { warnings: warnings.iter().map(ToString::to_string).collect(), ..settings })
+            let warnings = warnings.iter().map(ToString::to_string).collect();
+            Ok(Settings { warnings, secret_variables, ..settings })
         }
         // A part that is missing has recorded why; should one have forgotten, better no proxy than half of one.
         _ if mistakes.is_empty() => {

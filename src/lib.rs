@@ -39,7 +39,7 @@
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
 //! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
@@ -125,6 +125,7 @@ mod http1;
 pub mod jose;
 pub mod log;
 pub mod metrics;
+pub mod notify;
 pub mod oauth;
 pub mod process;
 pub mod proxy;

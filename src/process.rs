@@ -22,7 +22,9 @@ pub fn harden() -> Vec<String> {
 }
 
 fn forbid_cores() -> io::Result<()> {
-    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
+    // What is allowed at most stays, for a command that `exec` runs; this process leaves no core in any case.
+    let maximum = getrlimit(Resource::Core).maximum;
+    Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?)
 }
 
 /// Each forwarded request holds two sockets; the soft limit is 1024 for the sake of `select(2)`, which we never call.
@@ -32,6 +34,34 @@ fn raise_open_files() -> io::Result<()> {
         return Ok(());
     }
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
+}
+
+/// The limits that [`harden`] changes, as they were before.
+#[derive(Debug)]
+pub struct Limits([(Resource, Rlimit); 2]);
+
+impl Limits {
+    /// As they are now.
+    pub fn now() -> Self {
+        Self([Resource::Core, Resource::Nofile].map(|resource| (resource, getrlimit(resource))))
+    }
+
+    /// Does something under these limits, to start another program above all.
+    pub fn lend<T>(&self, something: impl FnOnce() -> T) -> T {
+        let now = Self::now();
+        self.set();
+        let outcome = something();
+        now.set();
+        outcome
+    }
+
+    fn set(&self) {
+        for (resource, limit) in &self.0 {
+            if let Err(error) = setrlimit(*resource, limit.clone()) {
+                tracing::debug!(%error, ?resource, "a limit stays as it is");
+            }
+        }
+    }
 }
 
 /// How many files this process may have open.

@@ -19,6 +19,7 @@ mod patient;
 mod peer;
 mod policy;
 mod preface;
+mod pulse;
 mod stream;
 mod switched;
 mod turns;
@@ -33,6 +34,7 @@ pub use listener::{Address, Bound, Listener, Socket, bind};
 pub use owner::Owner;
 pub use peer::Peer;
 pub use policy::{Generation, Policy};
+pub use pulse::{Ended, Pulse};
 pub use unix::LONGEST_PATH;
 pub use worker::{Threads, Workers, start};
 

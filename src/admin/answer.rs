@@ -31,6 +31,7 @@ enum Page<'a> {
     Status,
     Retry(&'a str),
     Reload,
+    Quit,
 }
 
 /// Answers one request, from memory; `reload` alone waits.
@@ -43,7 +44,7 @@ pub(super) async fn answer<B>(admin: &Admin, door: Door, request: &Request<B>) -
     let Some(page) = Page::of(request.uri().path(), door.face) else {
         return text(StatusCode::NOT_FOUND, format!("there is nothing at this path\n\n{}", index(admin, door.face)));
     };
-    let allowed = if matches!(page, Page::Retry(_) | Page::Reload) { "POST" } else { "GET, HEAD" };
+    let allowed = if matches!(page, Page::Retry(_) | Page::Reload | Page::Quit) { "POST" } else { "GET, HEAD" };
     if !allowed.split(", ").any(|method| request.method() == method) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("this path wants {allowed}\n"));
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
@@ -68,7 +69,17 @@ async fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
         Page::Status => json(StatusCode::OK, &Status::of(admin)),
         Page::Retry(name) => retry(admin, name),
         Page::Reload => reload(admin).await,
+        Page::Quit => quit(admin),
     }
+}
+
+fn quit(admin: &Admin) -> Answer {
+    let Some(quit) = &admin.quit else {
+        let message = "this is switched off; [admin]: quit = true serves it, and SIGTERM ends bearerd anyway\n";
+        return text(StatusCode::FORBIDDEN, message.to_owned());
+    };
+    quit.ask();
+    text(StatusCode::ACCEPTED, "shutting down: finishing what is in flight\n".to_owned())
 }
 
 async fn reload(admin: &Admin) -> Answer {
@@ -155,6 +166,7 @@ impl<'a> Page<'a> {
             "/metrics" => Self::Metrics,
             "/status" if face == Face::Admin => Self::Status,
             "/reload" if face == Face::Admin => Self::Reload,
+            "/quitquitquit" if face == Face::Admin => Self::Quit,
             _ if face == Face::Admin => Self::Retry(trimmed.strip_prefix("/retry/")?),
             _ => return None,
         })
@@ -175,6 +187,9 @@ fn index(admin: &Admin, face: Face) -> String {
         }
         if admin.reload.is_some() {
             lines.push("POST /reload      the configuration is read again");
+        }
+        if admin.quit.is_some() {
+            lines.push("POST /quitquitquit  shuts down as SIGTERM does");
         }
     }
     format!("bearerd {}\n{}\n", env!("CARGO_PKG_VERSION"), lines.join("\n"))

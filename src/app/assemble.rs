@@ -89,6 +89,7 @@ pub(super) struct Face<'a> {
     pub(super) started: Moment,
     pub(super) draining: Shutdown,
     pub(super) reload: admin::Reload,
+    pub(super) quit: admin::Quit,
 }
 
 pub(super) fn admin(settings: &Settings, face: Face<'_>) -> Admin {
@@ -113,6 +114,7 @@ pub(super) fn admin(settings: &Settings, face: Face<'_>) -> Admin {
         from: settings.callers.from.clone(),
         retry: settings.admin.retry,
         reload: settings.admin.reload.then_some(face.reload),
+        quit: settings.admin.quit.then_some(face.quit),
     }
 }
 

@@ -97,10 +97,11 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let policy = Policy::new(assemble::server_settings(&settings), plan.tls.clone());
     let (gateways, gateway) = watch::channel(Arc::clone(&routes.gateway));
     let make_proxy = move || proxy::Live::new(gateway.clone());
-    let (workers, threads) = server::start(settings.workers, &policy, make_proxy, &ending.1, &metrics.connections)?;
+    let (workers, threads) = server::start(settings.workers, &policy, make_proxy, (&unready.1, &ending.1), &metrics.connections)?;
     let bound = doors.bound(&settings);
     let started = clock.now();
     let (reload, asked) = admin::reloads();
+    let quit = admin::Quit::default();
     let face = Face {
         bound: &bound,
         readers: &|name| credentials.reader(name),
@@ -109,6 +110,7 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
         started,
         draining: unready.1.clone(),
         reload: reload.clone(),
+        quit: quit.clone(),
     };
     let admin = Rc::new(admin::Current::new(assemble::admin(&settings, face)));
     assemble::announce(&settings, &bound);
@@ -128,6 +130,7 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
         admin,
         asked,
         reload,
+        quit,
         unready,
         ending,
         acceptors: JoinSet::new(),
@@ -178,6 +181,7 @@ impl App {
                 started: self.started,
                 draining: self.unready.1.clone(),
                 reload: self.reload.clone(),
+                quit: self.quit.clone(),
             },
         ));
         self.begin_epoch(&certificates);

@@ -10,6 +10,7 @@ use crate::admin::{AskedReload, Reloaded};
 use crate::clock::Clock;
 use crate::config::{self, Mistakes, Settings, Sources};
 use crate::log::{self, Threshold};
+use crate::notify::Notifier;
 use crate::server::Inherited;
 
 /// All that a run begins with.
@@ -25,9 +26,11 @@ pub struct Start {
     pub print: [u8; 32],
     /// What is logged.
     pub threshold: Threshold,
+    /// Tells the service manager.
+    pub notifier: Notifier,
 }
 
-/// Runs until SIGTERM or SIGINT, then drains; a second signal ends at once. Reloads on SIGHUP, when the admin listener is asked to, and
+/// Runs until SIGTERM, SIGINT or `POST /quitquitquit`, then drains; a second signal ends at once. Reloads on SIGHUP, when the admin listener is asked to, and
 /// when the configuration's files change, if they are watched.
 ///
 /// # Errors
@@ -37,22 +40,27 @@ pub fn run(start: Start) -> Result<(), StartError> {
     let result = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let Start { settings, inherited, sources, print, threshold } = start;
+        let Start { settings, inherited, sources, print, threshold, notifier } = start;
         let mut watch = Watch::new(print);
         let mut reloader = Reloader { watches: settings.watch, sources, threshold };
         let mut app = App::start(settings, inherited, Clock::boot()).await?;
+        let quit = app.quit();
+        let _telling = app.tell(&notifier);
         let name = loop {
             let cause = tokio::select! {
                 name = signals.next() => break name,
+                () = quit.asked() => break "POST /quitquitquit",
                 _ = hangup.recv() => Cause::Signal,
                 asked = app.asked_to_reload() => Cause::Asked(asked),
                 () = watch.changed(&reloader.sources), if reloader.watches => Cause::Change,
             };
+            notifier.reloading();
             tokio::select! {
                 name = signals.next() => break name,
-                () = reloader.reload(&mut app, &mut watch, cause) => {}
+                () = reloader.reload(&mut app, &mut watch, cause) => notifier.reloaded(),
             }
         };
+        notifier.stopping("shutting down: finishing what is in flight");
         tracing::info!(signal = name, "shutting down: finishing what is in flight");
         tokio::select! {
             finished = app.drain() => tracing::info!(finished, "ended"),

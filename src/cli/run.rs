@@ -8,6 +8,7 @@ use super::{CONFIGURATION, USAGE};
 use crate::app::{self, Start, StartError};
 use crate::config::{self, Environment};
 use crate::log;
+use crate::notify::Notifier;
 use crate::server::Inherited;
 
 const HELP: &str = "\
@@ -34,6 +35,7 @@ pub(super) struct RunArgs {
 /// Runs until a signal. 0 after draining, 2 without any configuration, 78 with a wrong one, 1 if it cannot start.
 pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String]) -> ExitCode {
     let inherited = Inherited::take(&environment.announced());
+    let manager = environment.service_manager();
     let sources = match args.config.sources(environment) {
         Ok(sources) => sources,
         Err(error) => return complain(&error.to_string(), USAGE),
@@ -47,7 +49,8 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
     for warning in unhardened.iter().chain(&settings.warnings) {
         tracing::warn!("{warning}");
     }
-    match app::run(Start { settings, inherited, sources, print, threshold }) {
+    let notifier = Notifier::new(&manager);
+    match app::run(Start { settings, inherited, sources, print, threshold, notifier }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Inherited(mistakes)) => complain(&mistakes.to_string(), CONFIGURATION),
         Err(error) => {
@@ -57,7 +60,7 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
     }
 }
 
-fn exit_code(error: &StartError) -> ExitCode {
+pub(super) fn exit_code(error: &StartError) -> ExitCode {
     match error {
         StartError::Tls(_) | StartError::ServerName(_) | StartError::Secret(_) | StartError::Inherited(_) => {
             ExitCode::from(CONFIGURATION)

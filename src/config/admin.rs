@@ -6,7 +6,7 @@ use super::reader::{Keys, Reader};
 use super::{AdminSettings, ListenAddress};
 
 pub(super) const KEYS: Keys =
-    Keys { name: "[admin]", obeyed: &["listen", "probe_listen", "retry", "reload"], later: &["quit"], protective: &[] };
+    Keys { name: "[admin]", obeyed: &["listen", "probe_listen", "retry", "reload", "quit"], later: &[], protective: &[] };
 
 const LISTEN: ListenAddress = ListenAddress::Localhost(9180);
 
@@ -22,6 +22,7 @@ pub(super) fn read(reader: &Reader<'_>) -> (AdminSettings, Vec<Listener>) {
         probe_listen: probe_listen.as_ref().map(|(address, _)| address.clone()),
         retry: reader.boolean("retry").unwrap_or(true),
         reload: reader.boolean("reload").unwrap_or(false),
+        quit: reader.boolean("quit").unwrap_or(false),
     };
     let name = |key: &str, found: Option<(ListenAddress, Place)>| {
         found.map(|(address, place)| Listener { address, place, key: reader.dotted(key) })

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::notify;
 use crate::secret::Secret;
 use crate::server::Announced;
 
@@ -46,25 +47,39 @@ impl Environment {
         Announced { pid: text("LISTEN_PID"), count: text("LISTEN_FDS"), names: text("LISTEN_FDNAMES") }
     }
 
+    /// What the service manager says that it wants to hear.
+    pub fn service_manager(&self) -> notify::Announced {
+        let text = |name| self.value(name).flatten().map(|value| value.expose().to_owned());
+        notify::Announced {
+            socket: text("NOTIFY_SOCKET"),
+            watchdog: text("WATCHDOG_USEC"),
+            watchdog_pid: text("WATCHDOG_PID"),
+        }
+    }
+
     /// Where systemd put the credentials of the service.
     pub(super) fn credentials_directory(&self) -> Option<PathBuf> {
         let value = self.value("CREDENTIALS_DIRECTORY")??;
         Some(PathBuf::from(value.expose()))
     }
 
+    /// The names that are not for the application that `exec` runs: the same that no command gets.
+    pub fn withheld<'a>(&'a self, secrets: &'a BTreeSet<String>) -> impl Iterator<Item = &'a str> {
+        self.0.keys().map(String::as_str).filter(|name| is_withheld(name, secrets))
+    }
+
     /// What a command that hands out a secret gets: everything but what is ours, what `secrets` names, and what the service manager
     /// says to this process alone.
     pub(super) fn for_commands(&self, secrets: &BTreeSet<String>) -> Vec<(String, Secret)> {
-        let is_ours = |name: &str| {
-            name.starts_with("BEARERD_")
-                || name.starts_with("LISTEN_")
-                || name.starts_with("WATCHDOG_")
-                || name == "NOTIFY_SOCKET"
-                || secrets.contains(name)
-        };
         let pass = |(name, value): (&String, &Option<Secret>)| Some((name.clone(), value.clone()?));
-        self.0.iter().filter(|(name, _)| !is_ours(name)).filter_map(pass).collect()
+        self.0.iter().filter(|(name, _)| !is_withheld(name, secrets)).filter_map(pass).collect()
     }
+}
+
+/// Whether no child process gets a variable: what is ours, what holds a secret, what the service manager says to this process alone.
+fn is_withheld(name: &str, secrets: &BTreeSet<String>) -> bool {
+    let is_ours = name.starts_with("BEARERD_") || name.starts_with("LISTEN_") || name.starts_with("WATCHDOG_");
+    is_ours || name == "NOTIFY_SOCKET" || secrets.contains(name)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The top level: the tables put together, and the checks that concern several of them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::context::Context;
@@ -81,6 +82,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         limits,
         log,
         warnings: Vec::new(),
+        secret_variables: BTreeSet::new(),
     })
 }
 

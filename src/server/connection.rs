@@ -86,6 +86,15 @@ impl<B> std::fmt::Debug for Answer<B> {
     }
 }
 
+/// When a connection is to end.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    /// Callers are asked to go elsewhere: each answer over HTTP/1 is the connection's last, one of HTTP/2 begins nothing new.
+    pub(super) leaving: Shutdown,
+    /// It ends with its current request, or at once without one.
+    pub(super) draining: Shutdown,
+}
+
 /// How long a caller may take from connecting to its first byte when we drain: it connected to a door that was open, and
 /// may not know yet that it was accepted.
 const FIRST_BYTE: Duration = Duration::from_secs(1);
@@ -100,7 +109,7 @@ async fn drain_unopened(draining: &mut Shutdown, activity: &Activity) {
 }
 
 /// Serves a connection until the caller, an error, a refusal or a drain ends it.
-pub(super) async fn serve<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut draining: Shutdown)
+pub(super) async fn serve<S, H>(stream: Framed<S>, info: ConnectionInfo, handler: Rc<H>, mut ends: Ends)
 where
     S: Duplex + 'static,
     H: Handler,
@@ -110,20 +119,20 @@ where
     let mut opened = tokio::select! {
         biased;
         opened = poll_fn(|cx| wire.poll_opened(false, cx)) => opened,
-        () = drain_unopened(&mut draining, &activity) => return,
+        () = drain_unopened(&mut ends.draining, &activity) => return,
     };
     loop {
         // In boxes, so that connections on which nothing is served do not take the memory for it.
         match opened {
             Ok(Opened::Http1) => {
-                let serving = http1::serve(Rc::clone(&wire), Rc::clone(&info), Rc::clone(&handler), draining.clone());
+                let serving = http1::serve(Rc::clone(&wire), Rc::clone(&info), Rc::clone(&handler), ends.clone());
                 if Box::pin(serving).await == Served::Ended {
                     return;
                 }
             }
             Ok(Opened::Http2) => {
                 let Some(stream) = wire.take_framed() else { return };
-                return Box::pin(http2::serve(stream, info, handler, draining)).await;
+                return Box::pin(http2::serve(stream, info, handler, ends)).await;
             }
             Ok(Opened::Nothing | Opened::Resting) => {
                 let Some(stream) = wire.take_framed() else { return };
@@ -134,7 +143,7 @@ where
         opened = tokio::select! {
             biased;
             opened = poll_fn(|cx| wire.poll_opened(false, cx)) => opened,
-            () = http1::drain(&mut draining, &activity) => return,
+            () = http1::drain(&mut ends.draining, &activity) => return,
         };
     }
 }

@@ -14,7 +14,7 @@ use std::task::Poll;
 
 use http::{Request, StatusCode};
 
-use super::connection::{ConnectionInfo, Handler, Takeover};
+use super::connection::{ConnectionInfo, Ends, Handler, Takeover};
 use super::framing::{Activity, Framed, Opened};
 use super::{CallerBody, Refusal};
 use crate::http1::outgoing::{Outgoing, Unsent};
@@ -45,11 +45,11 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     wire: Rc<Wire<S>>,
     info: Rc<ConnectionInfo>,
     handler: Rc<H>,
-    draining: Shutdown,
+    ends: Ends,
 ) -> Served {
     let activity = wire.activity();
-    let mut ends = draining.clone();
-    let mut drained = pin!(drain(&mut ends, &activity));
+    let mut draining = ends.draining.clone();
+    let mut drained = pin!(drain(&mut draining, &activity));
     let mut outgoing = Outgoing::answer();
     let takeover = loop {
         activity.serving_began();
@@ -60,7 +60,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             () = poll_fn(|cx| wire.poll_hang_up(cx)) => break None,
         };
         // Who was not invited to send a body may send it all the same, or not: nobody can tell what comes next.
-        let closes = wire.withdraw_invitation() || draining.is_fired();
+        let closes = wire.withdraw_invitation() || ends.leaving.is_fired() || ends.draining.is_fired();
         let switches = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let after = answer::begin(&mut outgoing, answer.response, &asked, closes, handler.wants_spelling());
         let written = poll_fn(|cx| match outgoing.poll(&mut wire.writer(), cx) {

@@ -11,12 +11,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 
-use super::connection::{ConnectionInfo, Handler};
+use super::connection::{ConnectionInfo, Ends, Handler};
 use super::framing::{Activity, Framed, Watched};
 use super::http1;
 use super::switched::{self, Tasks};
 use super::turns::Turns;
-use crate::shutdown::Shutdown;
 use crate::tunnel::{Ahead, Duplex};
 
 /// Requests that one connection may have under way.
@@ -35,13 +34,15 @@ const ERROR_RESETS: usize = 1024;
 const PING: Duration = Duration::from_secs(20);
 /// How long a connection lives on after it was told to end while nothing was under way.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a connection is served in any case that begins when callers are already asked to go elsewhere: who cannot, comes back.
+const WELCOME: Duration = Duration::from_secs(1);
 
 /// Serves requests until the caller ends the connection, it has idled for `keep_alive`, or a drain has let the last one finish.
 pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     stream: Framed<S>,
     info: Rc<ConnectionInfo>,
     handler: Rc<H>,
-    mut draining: Shutdown,
+    ends: Ends,
 ) {
     let (settings, activity) = (*stream.settings(), stream.activity());
     let (stream, read) = stream.into_parts();
@@ -79,7 +80,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = draining.fired() => {
+        () = told_to_go(ends) => {
             // GOAWAY (RFC 9113 §6.8): what is under way ends, nothing new begins.
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -93,6 +94,19 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
     }
     http1::complain_of_unread(&activity, &info, &*handler);
+}
+
+/// Ends when nothing new is to begin.
+async fn told_to_go(Ends { mut leaving, mut draining }: Ends) {
+    let began = Instant::now();
+    let leave = async {
+        leaving.fired().await;
+        tokio::time::sleep_until(began + WELCOME).await;
+    };
+    tokio::select! {
+        () = leave => {}
+        () = draining.fired() => {}
+    }
 }
 
 /// Ends when nothing has been under way for this long.

@@ -13,11 +13,12 @@ use tokio::runtime::LocalRuntime;
 use tokio::sync::mpsc;
 
 use super::acceptor::{Accepted, Connected};
-use super::connection::{self, Handler};
+use super::connection::{self, Ends, Handler};
 use super::framing::Framed;
 use super::handshake::{self, Failure};
 use super::owner::{self, Owner};
 use super::peer::Peer;
+use super::pulse::{self, Pulse};
 use super::policy::Policy;
 use super::stream::Stream;
 use super::{ConnectionInfo, Refusal, Settings, http1};
@@ -81,6 +82,7 @@ pub struct Threads {
     handles: Vec<JoinHandle<()>>,
     /// Each thread holds a sender; when none is left, all have ended.
     alive: mpsc::Receiver<Infallible>,
+    pub(super) pulse: Pulse,
 }
 
 impl Threads {
@@ -97,7 +99,7 @@ impl Threads {
 
 /// Starts `count` workers. `make_handler` runs once on each worker's thread.
 ///
-/// After `ending` fires, connections end at once; when they end with their current request, is for their listener to say. A worker
+/// After `leaving` fires, callers are asked to go elsewhere; after `ending`, connections end at once; when they end with their current request, is for their listener to say. A worker
 /// ends when every [`Workers`] is dropped and its last connection has ended.
 ///
 /// # Errors
@@ -106,11 +108,12 @@ pub fn start<H: Handler>(
     count: usize,
     policy: &Policy,
     make_handler: impl Fn() -> H + Clone + Send + 'static,
-    ending: &Shutdown,
+    (leaving, ending): (&Shutdown, &Shutdown),
     gauge: &IntGauge,
 ) -> io::Result<(Workers, Threads)> {
     let mut desks = Vec::new();
     let mut handles = Vec::new();
+    let mut askers = Vec::new();
     let (living, alive) = mpsc::channel(1);
     let pace = Arc::new(Pace::new());
     for number in 0..count.max(1) {
@@ -119,7 +122,10 @@ pub fn start<H: Handler>(
         desks.push(Desk { incoming, connections: Arc::clone(&connections) });
         let runtime =
             move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
-        let (make_handler, policy, ending) = (make_handler.clone(), policy.clone(), ending.clone());
+        let (make_handler, policy) = (make_handler.clone(), policy.clone());
+        let (leaving, ending) = (leaving.clone(), ending.clone());
+        let (asker, questions) = mpsc::unbounded_channel();
+        askers.push(asker);
         let (living, gauge, pace) = (living.clone(), gauge.clone(), Arc::clone(&pace));
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             let runtime: LocalRuntime = match runtime() {
@@ -128,9 +134,10 @@ pub fn start<H: Handler>(
             };
             // The handler may spawn tasks as it is made.
             runtime.block_on(async move {
+                tokio::task::spawn_local(pulse::answer(questions));
                 let handler = Rc::new(make_handler());
                 let refusing = Rc::default();
-                Worker { policy, handler, connections, refusing, pace, gauge, ending }.run(accepted).await;
+                Worker { policy, handler, connections, refusing, pace, gauge, leaving, ending }.run(accepted).await;
             });
             // Requests that outlived the deadline are dropped here; nothing waits for blocking tasks.
             runtime.shutdown_timeout(Duration::ZERO);
@@ -138,7 +145,7 @@ pub fn start<H: Handler>(
         })?;
         handles.push(thread);
     }
-    Ok((Workers { desks: desks.into(), policy: policy.clone() }, Threads { handles, alive }))
+    Ok((Workers { desks: desks.into(), policy: policy.clone() }, Threads { handles, alive, pulse: Pulse::new(askers) }))
 }
 
 struct Worker<H> {
@@ -150,6 +157,7 @@ struct Worker<H> {
     /// Of complaints about handshakes, for all workers together.
     pace: Arc<Pace>,
     gauge: IntGauge,
+    leaving: Shutdown,
     ending: Shutdown,
 }
 
@@ -177,21 +185,22 @@ impl<H: Handler> Worker<H> {
         self.gauge.inc();
         let counted = Counted(Arc::clone(&self.connections), self.gauge.clone());
         let Ok(stream) = open_socket(accepted.socket) else { return };
-        let (settings, handler, draining) = (self.policy.settings(), Rc::clone(&self.handler), accepted.draining);
+        let (settings, handler) = (self.policy.settings(), Rc::clone(&self.handler));
+        let ends = Ends { leaving: self.leaving.clone(), draining: accepted.draining };
         let info = accepted.info;
         match (stream, accepted.tls) {
             (Stream::Plain(stream), Some(tls)) => {
                 let pace = Arc::clone(&self.pace);
                 open.spawn_local(async move {
                     let info = with_owner(info, settings).await;
-                    serve_tls(stream, &tls, settings, info, handler, (draining, pace)).await;
+                    serve_tls(stream, &tls, settings, info, handler, (ends, pace)).await;
                     drop(counted);
                 });
             }
             (stream, _) => {
                 open.spawn_local(async move {
                     let info = with_owner(info, settings).await;
-                    connection::serve(Framed::new(stream, settings), info, handler, draining).await;
+                    connection::serve(Framed::new(stream, settings), info, handler, ends).await;
                     drop(counted);
                 });
             }
@@ -255,12 +264,12 @@ async fn serve_tls<H: Handler>(
     settings: Settings,
     mut info: ConnectionInfo,
     handler: Rc<H>,
-    (draining, pace): (Shutdown, Arc<Pace>),
+    (ends, pace): (Ends, Arc<Pace>),
 ) {
     match handshake::shake(socket, tls, settings.request_head).await {
         Ok((stream, names)) => {
             info.names = names;
-            connection::serve(Framed::new(stream, settings), info, handler, draining).await;
+            connection::serve(Framed::new(stream, settings), info, handler, ends).await;
         }
         Err(Failure::Silent) => (),
         Err(Failure::Plain(socket)) => {
