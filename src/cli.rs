@@ -18,6 +18,7 @@ pub mod retry;
 mod run;
 mod sources;
 pub mod wait;
+pub mod whom;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Environment;
 use crate::process;
+use whom::Whom;
 
 /// Wrong usage, as clap has it.
 const USAGE: u8 = 2;
@@ -149,9 +151,19 @@ struct RetryArgs {
 /// Where a running bearerd is asked.
 #[derive(Debug, Args)]
 struct AdminArgs {
-    /// Where its admin listener is [default: localhost:9180]
+    /// Where its admin listener is [default: as the configuration says, else localhost:9180]
     #[arg(long = "admin", value_name = "ADDRESS", env = "BEARERD_ADMIN_LISTEN")]
     address: Option<String>,
+    /// The configuration that says so [default: as `run` finds it] [env: BEARERD_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl AdminArgs {
+    /// `probes`: whether a probe listener will do.
+    fn whom(self, environment: Environment, probes: bool) -> Whom {
+        Whom::of(self.address, self.config, environment, probes)
+    }
 }
 
 /// `bearerd explain`.
@@ -191,24 +203,24 @@ pub fn main(
         Verb::Demo(args) => demo::run(args),
         Verb::Init(args) => init::run(&args),
         Verb::Import(args) => import::run(args),
-        Verb::Healthcheck(args) => healthcheck::run(&args.into()),
-        Verb::Retry(args) => retry::run(&retry::Args { name: args.name, admin: args.admin.address }),
+        Verb::Healthcheck(args) => healthcheck::run(&args.asked(environment)),
+        Verb::Retry(args) => retry::run(&retry::Args { name: args.name, whom: args.admin.whom(environment, false) }),
         Verb::Explain(args) => explain::run(&explain::Args { code: args.code, markdown: args.markdown }),
-        Verb::Wait(args) => wait::run(&wait::Args { timeout: args.timeout, admin: args.admin.address }),
+        Verb::Wait(args) => wait::run(&wait::Args { timeout: args.timeout, whom: args.admin.whom(environment, true) }),
         Verb::CopyTo(args) => copy_to::run(&args.directory),
         Verb::Completions(args) => manual::completions(args.shell, &mut CommandLine::command()),
         Verb::Man => manual::page(CommandLine::command()),
     }
 }
 
-impl From<HealthcheckArgs> for healthcheck::Args {
-    fn from(args: HealthcheckArgs) -> Self {
-        let kind = match (args.live, args.started) {
+impl HealthcheckArgs {
+    fn asked(self, environment: Environment) -> healthcheck::Args {
+        let kind = match (self.live, self.started) {
             (true, _) => healthcheck::Kind::Live,
             (_, true) => healthcheck::Kind::Started,
             _ => healthcheck::Kind::Ready,
         };
-        Self { kind, admin: args.admin.address }
+        healthcheck::Args { kind, whom: self.admin.whom(environment, true) }
     }
 }
 

@@ -12,6 +12,7 @@ mod client;
 mod context;
 mod credential;
 mod document;
+mod doors;
 mod dpop;
 mod environment;
 mod fields;
@@ -59,6 +60,7 @@ use crate::tls::{ClientSettings, ServerSettings};
 use crate::token;
 use crate::upstream::HttpProxy;
 
+pub use doors::admin_listeners;
 pub use environment::Environment;
 pub use include::print;
 pub use listen::Expected;

@@ -57,7 +57,7 @@ impl Limits {
 
     fn set(&self) {
         for (resource, limit) in &self.0 {
-            if let Err(error) = setrlimit(*resource, limit.clone()) {
+            if let Err(error) = setrlimit(*resource, *limit) {
                 tracing::debug!(%error, ?resource, "a limit stays as it is");
             }
         }

@@ -98,6 +98,7 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
         from: None,
         retry,
         reload: None,
+        quit: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

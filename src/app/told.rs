@@ -66,4 +66,93 @@ async fn tell_alive(notifier: Notifier, interval: Duration, pulse: Pulse, draini
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use tokio::net::UnixDatagram;
+    use tokio::sync::Notify;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::notify::Announced;
+    use crate::server::{self, Policy, Settings};
+    use crate::shutdown;
+
+    /// Serves nothing.
+    struct Idle;
+
+    impl server::Handler for Idle {
+        type Body = http_body_util::Empty<bytes::Bytes>;
+
+        async fn handle(
+            &self,
+            _: Rc<server::ConnectionInfo>,
+            _: http::Request<server::CallerBody>,
+        ) -> server::Answer<Self::Body> {
+            http::Response::default().into()
+        }
+
+        fn refuse(&self, _: &server::ConnectionInfo, _: server::Refusal, _: bool) -> bytes::Bytes {
+            bytes::Bytes::new()
+        }
+    }
+
+    const SETTINGS: Settings = Settings {
+        request_head: None,
+        keep_alive: None,
+        response_unread: None,
+        head: 8192,
+        connections: 1,
+        owners: false,
+    };
+
+    #[tokio::test]
+    async fn a_worker_that_hangs_lets_the_watchdog_fire() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let socket = Some(path.to_str().unwrap().to_owned());
+        let notifier =
+            Notifier::new(&Announced { socket, watchdog: Some("100000".to_owned()), watchdog_pid: None });
+        let (_leave, leaving) = shutdown::channel();
+        let (_end, ending) = shutdown::channel();
+        let (hang, hung) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (release, released) = mpsc::channel::<()>();
+        let (asked, hangs, released) = (Arc::clone(&hang), Arc::clone(&hung), Arc::new(Mutex::new(released)));
+        // One of both workers stops when it is told to, and goes on when it is released.
+        let make = move || {
+            let (asked, hangs, released) = (Arc::clone(&asked), Arc::clone(&hangs), Arc::clone(&released));
+            tokio::task::spawn_local(async move {
+                asked.notified().await;
+                hangs.notify_one();
+                released.lock().unwrap().recv().unwrap();
+            });
+            Idle
+        };
+        let gauge = prometheus::IntGauge::new("a", "b").unwrap();
+        let policy = Policy::new(SETTINGS, None);
+        let (_workers, threads) = server::start(2, &policy, make, (&leaving, &ending), &gauge).unwrap();
+        let heard = async |within: u64| {
+            let mut bytes = [0; 64];
+            let count = timeout(Duration::from_millis(within), manager.recv(&mut bytes)).await.ok()?.unwrap();
+            Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
+        };
+        let interval = notifier.watchdog().unwrap() / 2;
+        let watch = async {
+            for _ in 0..3 {
+                assert_eq!(heard(5000).await.as_deref(), Some("WATCHDOG=1"));
+            }
+            hang.notify_one();
+            hung.notified().await;
+            // One may have been on its way.
+            let _ = heard(150).await;
+            assert_eq!(heard(300).await, None, "nobody may be told that a worker lives that hangs");
+            release.send(()).unwrap();
+            assert_eq!(heard(5000).await.as_deref(), Some("WATCHDOG=1"));
+        };
+        tokio::select! {
+            () = tell_alive(notifier, interval, threads.pulse(), leaving) => panic!("no worker has ended"),
+            () = watch => {}
+        }
+    }
+}

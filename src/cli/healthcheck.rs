@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::query::{self, Answer, QueryError};
+use super::whom::Whom;
 use crate::log::chain;
 
 /// From the first address that is tried to the end of the answer.
@@ -17,8 +18,8 @@ const WITHIN: Duration = Duration::from_secs(2);
 pub struct Args {
     /// The question.
     pub kind: Kind,
-    /// `HOST:PORT` of the admin or the probe listener; without one `localhost:9180`.
-    pub admin: Option<String>,
+    /// Which bearerd.
+    pub whom: Whom,
 }
 
 /// The question.
@@ -74,7 +75,7 @@ impl Kind {
 
 fn check(args: &Args) -> Result<(), Trouble> {
     let path = args.kind.path();
-    let addresses = query::addresses(args.admin.as_deref())?;
+    let addresses = args.whom.targets()?;
     let answer = query::ask(&addresses, "GET", path, WITHIN)?;
     match answer.status {
         200 => Ok(()),
@@ -118,7 +119,7 @@ mod tests {
     fn the_exit_says_whether_it_is_well_and_the_message_why_not() {
         let check = |kind: Kind, status: u16, body: &str, wanted: Result<(), &str>| {
             let (address, asked) = answering(&format!("HTTP/1.1 {status} X\r\n\r\n{body}"));
-            let result = check(&Args { kind, admin: Some(address.to_string()) }).map_err(|trouble| trouble.to_string());
+            let result = check(&Args { kind, whom: Whom::at(address.to_string()) }).map_err(|trouble| trouble.to_string());
             assert_eq!(result, wanted.map_err(str::to_owned), "{status} {body}");
             assert!(asked.join().unwrap().starts_with(&format!("GET {} ", kind.path())));
         };
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_none_is_wrong_usage() {
-        let code = run(&Args { kind: Kind::Ready, admin: Some("off".to_owned()) });
+        let code = run(&Args { kind: Kind::Ready, whom: Whom::at("off") });
         assert_eq!(code, ExitCode::from(2));
     }
 }

@@ -37,6 +37,9 @@ pub(super) enum QueryError {
          unit says, as in --admin localhost:9180 or --admin unix:/run/bearerd/admin.sock"
     )]
     Inherited(String),
+    /// Nothing listens that could be asked.
+    #[error("nobody can be asked: [admin] listen is \"off\", and there is no probe_listen; or write --admin ADDRESS")]
+    Off,
     /// The host of the address cannot be resolved.
     #[error("the name in {0:?} cannot be resolved")]
     Name(String, #[source] io::Error),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::query::{self, QueryError};
+use super::whom::Whom;
 use crate::log::chain;
 
 /// From the first address that is tried to the end of the answer, which does not wait for the token endpoint.
@@ -17,8 +18,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub struct Args {
     /// The credential's name.
     pub name: String,
-    /// `HOST:PORT` of the admin listener; without one `localhost:9180`.
-    pub admin: Option<String>,
+    /// Which bearerd.
+    pub whom: Whom,
 }
 
 /// Asks, and prints what the running bearerd says to it. 0 if it did so, 1 if not, 2 if the address is none.
@@ -45,7 +46,7 @@ enum Trouble {
 }
 
 fn retry(args: &Args) -> Result<String, Trouble> {
-    let addresses = query::addresses(args.admin.as_deref())?;
+    let addresses = args.whom.targets()?;
     let path = format!("/retry/{}", utf8_percent_encode(&args.name, NON_ALPHANUMERIC));
     let answer = query::ask(&addresses, "POST", &path, WITHIN)?;
     if answer.status == 200 { Ok(answer.body) } else { Err(Trouble::Refused(answer.body)) }
@@ -60,7 +61,7 @@ mod tests {
     fn what_the_running_bearerd_says_is_passed_on() {
         let check = |name: &str, status: u16, wanted_path: &str| {
             let (address, asked) = answering(&format!("HTTP/1.1 {status} X\r\n\r\nits words\n"));
-            let result = retry(&Args { name: name.to_owned(), admin: Some(address.to_string()) });
+            let result = retry(&Args { name: name.to_owned(), whom: Whom::at(address.to_string()) });
             assert!(asked.join().unwrap().starts_with(&format!("POST {wanted_path} HTTP/1.1\r\n")), "{name}");
             match result {
                 Ok(text) => assert_eq!((status, text.as_str()), (200, "its words\n")),

@@ -126,6 +126,11 @@ impl ConfigArgs {
     }
 }
 
+/// The file that is used if none is named.
+pub(super) fn usual_file() -> Option<PathBuf> {
+    USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
 /// How messages call the configuration.
 pub(super) fn title(sources: &Sources) -> String {
     sources.file.as_ref().map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string())

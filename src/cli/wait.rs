@@ -2,13 +2,15 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::healthcheck;
 use super::query::{self, Answer, Target};
+use super::whom::Whom;
 use super::{REFUSED, USAGE};
+use crate::clock::Clock;
 use crate::log::chain;
 use crate::reason::Reason;
 
@@ -22,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Args {
     /// How long to wait.
     pub timeout: Duration,
-    /// `HOST:PORT` of the admin or the probe listener; without one `localhost:9180`.
-    pub admin: Option<String>,
+    /// Which bearerd.
+    pub whom: Whom,
 }
 
 /// Waits. 0 once it is ready; at the end of the time 77 if a token endpoint refuses the credentials, else 1; 2 if the address is none.
 pub fn run(args: &Args) -> ExitCode {
-    let addresses = match query::addresses(args.admin.as_deref()) {
+    let addresses = match args.whom.targets() {
         Ok(addresses) => addresses,
         Err(error) => return complain(&chain(&error), if error.is_wrong_usage() { USAGE } else { 1 }),
     };
@@ -54,19 +56,20 @@ struct Unready {
 }
 
 fn wait(addresses: &[Target], timeout: Duration) -> Result<(), Unready> {
-    let deadline = Instant::now() + timeout;
+    let clock = Clock::boot();
+    let deadline = clock.now() + timeout;
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.since(clock.now());
         let unready = match query::ask(addresses, "GET", "/readyz", left.min(PATIENCE).max(PAUSE)) {
             Ok(answer) if answer.status == 200 => return Ok(()),
             Ok(answer) => Unready { why: healthcheck::why(&answer), refused: is_refused(&answer) },
             // It may not listen yet.
             Err(error) => Unready { why: chain(&error), refused: false },
         };
-        if deadline.saturating_duration_since(Instant::now()) <= PAUSE {
+        if deadline.since(clock.now()) <= PAUSE {
             return Err(unready);
         }
-        std::thread::sleep(PAUSE);
+        std::thread::park_timeout(PAUSE);
     }
 }
 

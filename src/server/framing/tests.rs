@@ -7,7 +7,7 @@ use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::time::Instant;
 
 use super::super::CallerBody;
-use super::super::connection::{Answer, ConnectionInfo, Handler, serve};
+use super::super::connection::{Answer, ConnectionInfo, Ends, Handler, serve};
 use super::end::LINGER_PAUSE;
 use super::*;
 use crate::shutdown;
@@ -53,6 +53,10 @@ impl Handler for Teller {
     }
 }
 
+fn when(draining: shutdown::Shutdown) -> Ends {
+    Ends { leaving: draining.clone(), draining }
+}
+
 fn info() -> ConnectionInfo {
     let address = ([127, 0, 0, 1], 1).into();
     let peer = super::super::Peer::Tcp { peer: address, local: address, owner: None };
@@ -64,7 +68,7 @@ async fn talk(caller: impl AsyncFnOnce(&mut DuplexStream)) -> (String, Vec<Strin
     let (mut theirs, ours) = tokio::io::duplex(16 * 1024);
     let teller = Rc::new(Teller::default());
     let (_draining, is_draining) = shutdown::channel();
-    let serving = serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), is_draining);
+    let serving = serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), when(is_draining));
     let calling = async {
         caller(&mut theirs).await;
         let mut answer = Vec::new();
@@ -206,7 +210,7 @@ async fn a_caller_that_hangs_up_ends_its_request() {
         drop(theirs);
     };
     let teller = Rc::new(Teller::default());
-    tokio::join!(serve(Framed::new(ours, settings()), info(), teller, is_draining), hang_up);
+    tokio::join!(serve(Framed::new(ours, settings()), info(), teller, when(is_draining)), hang_up);
     assert_eq!(began.elapsed().as_secs(), 3);
 }
 
@@ -248,7 +252,7 @@ async fn a_drain_serves_who_has_begun_or_just_connected_and_ends_an_idle_connect
         };
         let began = Instant::now();
         let served = async {
-            serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), is_draining).await;
+            serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), when(is_draining)).await;
             began.elapsed().as_millis()
         };
         let (ended, ()) = tokio::join!(served, calling);
