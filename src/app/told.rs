@@ -112,8 +112,7 @@ mod tests {
         let path = directory.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let socket = Some(path.to_str().unwrap().to_owned());
-        let notifier =
-            Notifier::new(&Announced { socket, watchdog: Some("100000".to_owned()), watchdog_pid: None });
+        let notifier = Notifier::new(&Announced { socket, watchdog: Some("100000".to_owned()), watchdog_pid: None });
         let (_leave, leaving) = shutdown::channel();
         let (_end, ending) = shutdown::channel();
         let (hang, hung) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

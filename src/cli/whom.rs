@@ -73,8 +73,7 @@ mod tests {
         let path = directory.path().join("bearerd.toml");
         let check = |written: Option<&str>, text: &str, probes: bool, wanted: &[&str]| {
             std::fs::write(&path, text).unwrap();
-            let whom =
-                Whom::of(written.map(str::to_owned), Some(path.clone()), Environment::default(), probes);
+            let whom = Whom::of(written.map(str::to_owned), Some(path.clone()), Environment::default(), probes);
             let targets = whom.targets().unwrap_or_default();
             assert_eq!(targets.iter().map(ToString::to_string).collect::<Vec<_>>(), wanted, "{written:?} {text}");
         };

@@ -31,7 +31,9 @@ impl Signals {
 
     /// The next one. Cancel-safe.
     pub(super) async fn next(&mut self) -> Signal {
-        let poll = |(signal, stream): &mut (Signal, unix::Signal), cx: &mut std::task::Context<'_>| match stream.poll_recv(cx) {
+        let poll = |(signal, stream): &mut (Signal, unix::Signal), cx: &mut std::task::Context<'_>| match stream
+            .poll_recv(cx)
+        {
             Poll::Ready(Some(())) => Some(*signal),
             _ => None,
         };

@@ -70,7 +70,10 @@ impl Template {
             let name = rest.split_once('}').map_or(rest, |(name, _)| name);
             if !routes.contains(&name) {
                 let known = routes.join(", ");
-                return Err(format!("--env {}: there is no route {name:?} for {{url.{name}}}; there are: {known}", self.name));
+                return Err(format!(
+                    "--env {}: there is no route {name:?} for {{url.{name}}}; there are: {known}",
+                    self.name
+                ));
             }
         }
         Ok(())
@@ -82,9 +85,8 @@ mod tests {
     use super::*;
 
     fn urls(is_secure: bool) -> Urls {
-        let on = |name: &str, port: u16| {
-            (name.to_owned(), vec![crate::server::Bound::Tcp(([127, 0, 0, 1], port).into())])
-        };
+        let on =
+            |name: &str, port: u16| (name.to_owned(), vec![crate::server::Bound::Tcp(([127, 0, 0, 1], port).into())]);
         let bound = Bound { routes: vec![on("items", 1), on("bill-ing.x", 2)], ..Bound::default() };
         Urls::new(&bound, &["/".to_owned(), "/billing".to_owned()], is_secure)
     }
