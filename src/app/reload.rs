@@ -97,7 +97,8 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let policy = Policy::new(assemble::server_settings(&settings), plan.tls.clone());
     let (gateways, gateway) = watch::channel(Arc::clone(&routes.gateway));
     let make_proxy = move || proxy::Live::new(gateway.clone());
-    let (workers, threads) = server::start(settings.workers, &policy, make_proxy, (&unready.1, &ending.1), &metrics.connections)?;
+    let (workers, threads) =
+        server::start(settings.workers, &policy, make_proxy, (&unready.1, &ending.1), &metrics.connections)?;
     let bound = doors.bound(&settings);
     let started = clock.now();
     let (reload, asked) = admin::reloads();

@@ -125,12 +125,7 @@ fn keep_to_this_machine(settings: &mut Settings) {
     }
 }
 
-fn run_beside(
-    settings: Settings,
-    args: &ExecArgs,
-    withheld: Vec<String>,
-    limits: &Limits,
-) -> Result<u8, StartError> {
+fn run_beside(settings: Settings, args: &ExecArgs, withheld: Vec<String>, limits: &Limits) -> Result<u8, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     let code = runtime.block_on(async {
         let mut signals = Signals::listen()?;
@@ -175,9 +170,10 @@ async fn until_ready(app: &App, timeout: Duration, signals: &mut Signals) -> Res
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if let Some(status) = statuses.iter().find(|status| is_hopeless(status, left)) {
-            let why = status.last_error.as_ref().map_or(standing.line, |error| {
-                format!("{} {}: {}", error.reason.code(), status.name, error.message)
-            });
+            let why = status
+                .last_error
+                .as_ref()
+                .map_or(standing.line, |error| format!("{} {}: {}", error.reason.code(), status.name, error.message));
             return Err(if is_refused(status) { Unready::Refused(why) } else { Unready::Hopeless(why) });
         }
         if left.is_zero() {

@@ -119,7 +119,8 @@ mod tests {
     fn the_exit_says_whether_it_is_well_and_the_message_why_not() {
         let check = |kind: Kind, status: u16, body: &str, wanted: Result<(), &str>| {
             let (address, asked) = answering(&format!("HTTP/1.1 {status} X\r\n\r\n{body}"));
-            let result = check(&Args { kind, whom: Whom::at(address.to_string()) }).map_err(|trouble| trouble.to_string());
+            let result =
+                check(&Args { kind, whom: Whom::at(address.to_string()) }).map_err(|trouble| trouble.to_string());
             assert_eq!(result, wanted.map_err(str::to_owned), "{status} {body}");
             assert!(asked.join().unwrap().starts_with(&format!("GET {} ", kind.path())));
         };

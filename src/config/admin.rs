@@ -5,8 +5,12 @@ use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{AdminSettings, ListenAddress};
 
-pub(super) const KEYS: Keys =
-    Keys { name: "[admin]", obeyed: &["listen", "probe_listen", "retry", "reload", "quit"], later: &[], protective: &[] };
+pub(super) const KEYS: Keys = Keys {
+    name: "[admin]",
+    obeyed: &["listen", "probe_listen", "retry", "reload", "quit"],
+    later: &[],
+    protective: &[],
+};
 
 const LISTEN: ListenAddress = ListenAddress::Localhost(9180);
 

@@ -62,7 +62,8 @@ fn the_ports_are_free_ones_whatever_is_configured() {
     // Taken by the same address twice is a mistake of the file; here each is the upstream's.
     let text = setup.text().replacen(&format!("[admin]\nlisten = \"{taken}\""), "[admin]\nlisten = \"127.0.0.1:1\"", 1);
     let setup = setup.file(&text, &[]);
-    let script = "for url in $BEARERD_URL_API/items $BEARERD_URL_MORE_B/items; do curl -fsS --noproxy '*' $url || exit 1; done";
+    let script =
+        "for url in $BEARERD_URL_API/items $BEARERD_URL_MORE_B/items; do curl -fsS --noproxy '*' $url || exit 1; done";
     ended(&setup, &[], &["sh", "-c", script]).expect_code(0);
     assert_eq!(upstream.count(), 2);
 }
@@ -206,7 +207,14 @@ fn wrong_configurations_and_wrong_usage_are_told_apart() {
     let unknown = ended(&setup, &["--env", "X={url.other}"], &["true"]).expect_code(2);
     assert!(unknown.stderr.contains("there are: api"), "{}", unknown.told());
     let mut nothing = setup.command("exec");
-    finish({ nothing.arg("--"); nothing }, setup.canaries()).expect_code(2);
+    finish(
+        {
+            nothing.arg("--");
+            nothing
+        },
+        setup.canaries(),
+    )
+    .expect_code(2);
 }
 
 #[test]
