@@ -62,5 +62,6 @@ mod tls_files;
 mod tls_peers;
 mod upgrades;
 mod vendors;
+mod verbs;
 mod waysout;
 mod websocket_over_http2;
