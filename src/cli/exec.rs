@@ -90,10 +90,10 @@ pub(super) fn run(args: &ExecArgs, given: Given<'_>) -> ExitCode {
         Ok(settings) => settings,
         Err(mistakes) => return complain(&mistakes.to_string(), CONFIGURATION),
     };
-    for template in &args.env {
-        if let Err(error) = template.check(settings.routes.iter().map(|route| route.route.name.as_str())) {
-            return complain(&error, USAGE);
-        }
+    let routes = || settings.routes.iter().map(|route| route.route.name.as_str());
+    let checks = args.env.iter().map(|template| template.check(routes()));
+    if let Err(error) = std::iter::once(urls::check_names(routes())).chain(checks).collect::<Result<(), _>>() {
+        return complain(&error, USAGE);
     }
     log::init(&settings.log);
     for warning in given.unhardened.iter().chain(&settings.warnings) {

@@ -1,5 +1,6 @@
 //! The URLs that the command is told, and the variables that tell them.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::app::Bound;
@@ -43,6 +44,20 @@ fn variable(route: &str) -> String {
     format!("{FIRST}_{}", route.chars().map(letter).collect::<String>())
 }
 
+/// # Errors
+/// One line, if two routes would be told by one variable.
+pub(super) fn check_names<'a>(routes: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for route in routes {
+        let variable = variable(route);
+        if let Some(other) = known.get(&variable) {
+            return Err(format!("the routes {other:?} and {route:?} would both be {variable}: rename one of them"));
+        }
+        known.insert(variable, route);
+    }
+    Ok(())
+}
+
 /// `NAME=TEXT` of `--env`.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
@@ -83,6 +98,13 @@ impl Template {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn routes_whose_variables_would_be_the_same_are_an_error() {
+        assert_eq!(check_names(["a-b", "ab", "a"].into_iter()), Ok(()));
+        let error = check_names(["a-b", "c", "a.b"].into_iter()).unwrap_err();
+        assert_eq!(error, "the routes \"a-b\" and \"a.b\" would both be BEARERD_URL_A_B: rename one of them");
+    }
 
     fn urls(is_secure: bool) -> Urls {
         let on =
