@@ -7,6 +7,7 @@
 
 mod answer;
 mod health;
+mod log_level;
 mod quit;
 mod reload;
 mod standing;
@@ -31,6 +32,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::{Clock, Moment};
 use crate::guard::HostRules;
+use crate::log::Threshold;
 use crate::metrics::Metrics;
 use crate::server::Socket;
 use crate::shutdown::Shutdown;
@@ -73,6 +75,10 @@ pub struct Admin {
     pub reload: Option<Reload>,
     /// Serves `POST /quitquitquit`.
     pub quit: Option<Quit>,
+    /// What the log hears.
+    pub log: Threshold,
+    /// Whether `POST /log-level` is served.
+    pub log_level: bool,
 }
 
 /// What the listeners answer from now; a reload exchanges it while they stay.

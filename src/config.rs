@@ -230,6 +230,8 @@ pub struct AdminSettings {
     pub reload: bool,
     /// Whether `POST /quitquitquit` is served.
     pub quit: bool,
+    /// Whether `POST /log-level` is served.
+    pub log_level: bool,
 }
 
 /// `[timeouts]`; `None` where `"off"`.

@@ -150,7 +150,7 @@ async fn start(options: &Options) -> Result<Running, DemoError> {
     }
     let settings = config::load_str(&text, Path::new("demo.toml")).map_err(DemoError::Configuration)?;
     // The demo tells its own story; the configuration, saved and run by itself, logs as usual.
-    log::init(&log::Settings { format: log::Format::Text, level: Level::WARN, ..settings.log });
+    log::init(&log::Settings { format: log::Format::Text, level: Level::WARN, ..settings.log.clone() });
     let in_flight = requests_in_flight();
     let app = App::start(settings, Inherited::default(), Clock::boot()).await?;
     let addresses = Addresses::of(&app, &servers)?;

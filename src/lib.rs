@@ -26,7 +26,7 @@
 //! | room | owns |
 //! |---|---|
 //! | `main`, [`cli`] | argv, environment, exit codes; one file a verb |
-//! | [`config`] | the TOML as written, in one file or several, every mistake with its place, the typed settings |
+//! | [`config`] | the TOML as written, in one file or several, every mistake with its place, the typed settings; the manual of all keys, as JSON Schema and as a document |
 //! | [`app`] | the composition root: what is built, in which order, how another configuration takes its place, and how it ends |
 //! | [`server`] | sockets of callers: listeners (bound here or handed over), acceptor, workers, connections, timers, HTTP/1; knows nothing of proxying |
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
@@ -66,6 +66,7 @@
 //!    the body and closes the account. After a real 101, or what extended CONNECT has for it, `proxy::upgrade`
 //!    hands both streams to [`tunnel`]; `upstream::extended_connect` and `server::switched` are where these are streams of HTTP/2.
 //!
+//! What will be logged of a request is noted on its way in `proxy::access`, if anything is; its id and its trace are `proxy::traced`'s.
 //! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!
 //! # The path of a token

@@ -3,6 +3,7 @@
 //! Owns what happens between a caller's request and the answer it gets. Knows tokens only through [`crate::token::Reader`]:
 //! it can read, wait and report, and has no way to fetch. Refuses what is ambiguous instead of repairing it.
 
+mod access;
 mod asked;
 mod attempt;
 mod budget;
@@ -34,6 +35,7 @@ mod share;
 pub mod shared_key;
 mod slots;
 mod target;
+mod traced;
 mod upgrade;
 
 use std::rc::Rc;
@@ -47,6 +49,7 @@ use http::{Request, Response};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+pub use access::AccessLog;
 pub use budget::Budget;
 pub use dpop::complaint;
 pub use field_rules::{field_value, follow as follow_fields};
@@ -96,8 +99,8 @@ pub struct Gateway {
     pub slots: Arc<Slots>,
     /// Our entry in `Via`, by which we know requests that come back to us.
     pub via: HeaderValue,
-    /// Whether each request is logged.
-    pub access_log: bool,
+    /// Which requests are logged.
+    pub access_log: AccessLog,
 }
 
 impl Gateway {
@@ -140,6 +143,7 @@ impl Proxy {
             resumes: false,
             ours: Arc::default(),
             discard: discard.clone(),
+            notes: None,
         });
         Self {
             routes: share::of_worker(&gateway, before.map_or(&[], |before| &before.routes)),
@@ -158,9 +162,12 @@ impl Proxy {
 
     /// All that needs no waiting, so that what it looks at is not kept while the upstream is waited for.
     fn begin(&self, info: &ConnectionInfo, request: Request<CallerBody>) -> Begun {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let caller = problem::Caller::of(&parts);
-        let mut account = Account::open(&self.counts, &parts, self.gateway.access_log);
+        if let Some(name) = &self.gateway.access_log.request_id {
+            traced::ensure_id(name, &mut parts.headers);
+        }
+        let mut account = Account::open(&self.counts, self.gateway.access_log.begin(info, &parts));
         let prepared = self.prepare(info, parts, body, &mut account);
         Begun { caller, account, prepared }
     }
@@ -177,7 +184,7 @@ impl Proxy {
             Ok(entry) => entry,
             Err(problem) => {
                 self.discard_refused(&parts.headers, body);
-                return Err(problem);
+                return Err(problem.about(self.request_id(&parts.headers)));
             }
         };
         let route = self.routes.get(entry.route).ok_or_else(entry::no_route)?;
@@ -186,7 +193,7 @@ impl Proxy {
             Rc::clone(&self.no_body)
         } else {
             let gate = entry.expects_continue.then(Gate::new);
-            Intake::new(body, self.handling(route, &parts.headers), gate)
+            Intake::new(body, Handling { notes: account.notes(), ..self.handling(route, &parts.headers) }, gate)
         };
         for header in
             [route.callers.as_ref(), Some(&gateway.callers)].into_iter().flatten().filter_map(Rules::key_header)
@@ -210,8 +217,10 @@ impl Proxy {
             None => Box::pin(self.places.wait()).await.ok_or_else(Problem::too_many_requests)?,
         };
         account.hold(slot);
+        let notes = account.notes();
+        let notes = notes.as_deref();
         let mut response =
-            cycle::send_and_cure(Attempt { route, request, intake, alarms: &self.alarms, terms: None }).await?;
+            cycle::send_and_cure(Attempt { route, request, intake, alarms: &self.alarms, terms: None, notes }).await?;
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
         *response.version_mut() = http::Version::HTTP_11;
         let switched = upgrade::switched(&mut response, request.upgrade())?;
@@ -222,6 +231,12 @@ impl Proxy {
         links::rewrite(response.headers_mut(), route, (info.scheme(), &asked.authority));
         let connection = switched.map(|switched| switched.say_so(&mut response));
         Ok(Passed { response, connection })
+    }
+
+    /// By which id a request that was not forwarded is known.
+    #[cold]
+    fn request_id(&self, headers: &http::HeaderMap) -> Option<String> {
+        traced::id(self.gateway.access_log.request_id.as_ref(), headers)
     }
 
     /// Reads the body of a refused request, so that its caller comes to read the answer; one that waits for an invitation gets none.
@@ -242,6 +257,7 @@ impl Proxy {
             resumes: is_grpc,
             ours: Arc::clone(&route.ours),
             discard: self.discard.clone(),
+            notes: None,
         }
     }
 }
@@ -287,16 +303,22 @@ impl Handler for Proxy {
                 let response = account.switch(response);
                 Answer { response, then: Some(upgrade::takeover(connection, account)) }
             }
-            Err(problem) => account.refuse(problem, caller).into(),
+            Err(problem) => {
+                let forwarded = prepared.as_ref().ok().map(|prepared| prepared.request.headers());
+                let problem = match forwarded {
+                    Some(headers) => problem.about(self.request_id(headers)),
+                    None => problem,
+                };
+                account.refuse(problem, caller).into()
+            }
         }
     }
 
     fn refuse(&self, info: &ConnectionInfo, refusal: Refusal, head_only: bool) -> Bytes {
         let problem = Problem::refused(refusal);
         self.gateway.metrics.refuse(problem.reason);
-        if self.gateway.access_log {
-            let (status, code) = (problem.status().as_u16(), problem.reason.code());
-            tracing::info!(target: "access", peer = %info.peer, status, code, "refused");
+        if !self.gateway.access_log.share.is_none() {
+            access::write_refused(info, problem.status(), problem.reason);
         }
         problem.into_bytes(head_only)
     }

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::json;
 
 use super::health::{Live, Ready, Started};
+use super::log_level;
 use super::status::Status;
 use super::{Address, Admin, Door, Face, Reloaded};
 use crate::guard::{self, NamedHost, Refusal};
@@ -32,6 +33,7 @@ enum Page<'a> {
     Retry(&'a str),
     Reload,
     Quit,
+    LogLevel,
 }
 
 /// Answers one request, from memory; `reload` alone waits.
@@ -44,11 +46,18 @@ pub(super) async fn answer<B>(admin: &Admin, door: Door, request: &Request<B>) -
     let Some(page) = Page::of(request.uri().path(), door.face) else {
         return text(StatusCode::NOT_FOUND, format!("there is nothing at this path\n\n{}", index(admin, door.face)));
     };
-    let allowed = if matches!(page, Page::Retry(_) | Page::Reload | Page::Quit) { "POST" } else { "GET, HEAD" };
+    let allowed = match page {
+        Page::Retry(_) | Page::Reload | Page::Quit => "POST",
+        Page::LogLevel => "GET, HEAD, POST",
+        _ => "GET, HEAD",
+    };
     if !allowed.split(", ").any(|method| request.method() == method) {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("this path wants {allowed}\n"));
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         return answer;
+    }
+    if page == Page::LogLevel && request.method() == Method::POST {
+        return change_log_level(admin, request.uri().query());
     }
     show(admin, door.face, page).await
 }
@@ -70,6 +79,21 @@ async fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
         Page::Retry(name) => retry(admin, name),
         Page::Reload => reload(admin).await,
         Page::Quit => quit(admin),
+        Page::LogLevel => json(StatusCode::OK, &log_level::Shown::of(&admin.log)),
+    }
+}
+
+fn change_log_level(admin: &Admin, query: Option<&str>) -> Answer {
+    if !admin.log_level {
+        let message = "this is switched off; [admin]: log_level = true serves it\n";
+        return text(StatusCode::FORBIDDEN, message.to_owned());
+    }
+    match log_level::Wish::parse(query) {
+        Ok(wish) => {
+            wish.fulfil(&admin.log);
+            json(StatusCode::OK, &log_level::Shown::of(&admin.log))
+        }
+        Err(message) => text(StatusCode::BAD_REQUEST, message),
     }
 }
 
@@ -165,6 +189,7 @@ impl<'a> Page<'a> {
             | "/-/started" => Self::Started,
             "/metrics" => Self::Metrics,
             "/status" if face == Face::Admin => Self::Status,
+            "/log-level" if face == Face::Admin => Self::LogLevel,
             "/reload" if face == Face::Admin => Self::Reload,
             "/quitquitquit" if face == Face::Admin => Self::Quit,
             _ if face == Face::Admin => Self::Retry(trimmed.strip_prefix("/retry/")?),
@@ -184,6 +209,10 @@ fn index(admin: &Admin, face: Face) -> String {
         lines.push("GET  /status      routes and credentials, as JSON");
         if admin.retry {
             lines.push("POST /retry/NAME  a latched or waiting credential asks again");
+        }
+        lines.push("GET  /log-level   what the log hears");
+        if admin.log_level {
+            lines.push("POST /log-level?level=debug&for=10m  another level, for a while");
         }
         if admin.reload.is_some() {
             lines.push("POST /reload      the configuration is read again");

@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::*;
+use crate::log;
 use crate::reason::Reason;
 use crate::shutdown::{self, Trigger};
 use crate::token::{Status, Unavailable};
@@ -99,6 +100,8 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
         retry,
         reload: None,
         quit: None,
+        log: log::threshold(),
+        log_level: retry,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -414,5 +417,45 @@ fn a_head_that_is_too_long_is_refused() {
         let running = running(Face::Admin, true, vec![valid("api")]).await;
         let long = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(2 * HEAD_SIZE));
         assert!(exchange(running.address, &long).await.starts_with("HTTP/1.1 431 "));
+    });
+}
+
+#[test]
+fn the_log_level_is_shown_and_changed_for_a_while() {
+    run(async {
+        let running = running(Face::Admin, true, vec![]).await;
+        let post =
+            async |query: &str| ask(running.address, &format!("POST /log-level{query}"), &["Host: localhost"]).await;
+        assert_eq!(get(&running, "/log-level").await.json(), json!({ "level": "info", "configured": "info" }));
+        let answer = post("?level=debug&for=10m").await;
+        assert_eq!((answer.status, &answer.json()["level"]), (200, &json!("debug")));
+        let shown = get(&running, "/log-level").await.json();
+        assert!((590..=600).contains(&shown["seconds_left"].as_u64().unwrap()), "{shown}");
+        for wrong in ["", "?level=loud", "?level=debug&for=soon"] {
+            assert_eq!(post(wrong).await.status, 400, "{wrong}");
+        }
+        post("?level=warn&for=50ms").await;
+        let is_back =
+            async || get(&running, "/log-level").await.json() == json!({ "level": "info", "configured": "info" });
+        while !is_back().await {
+            tokio::task::yield_now().await;
+        }
+        post("?level=trace").await;
+        assert_eq!(post("?level=default").await.json(), json!({ "level": "info", "configured": "info" }));
+        let foreign = ["Host: localhost", "Origin: https://evil.example"];
+        assert_eq!(ask(running.address, "POST /log-level?level=debug", &foreign).await.status, 403);
+    });
+}
+
+#[test]
+fn the_log_level_is_changed_only_where_that_is_switched_on_and_never_by_probes() {
+    run(async {
+        let admin = running(Face::Admin, false, vec![]).await;
+        let answer = ask(admin.address, "POST /log-level?level=debug", &["Host: localhost"]).await;
+        assert_eq!(answer.status, 403);
+        assert!(answer.body.contains("log_level = true"), "{}", answer.body);
+        assert_eq!(get(&admin, "/log-level").await.json()["level"], "info");
+        let probes = running(Face::Probes, true, vec![]).await;
+        assert_eq!(get(&probes, "/log-level").await.status, 404);
     });
 }

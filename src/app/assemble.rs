@@ -115,6 +115,8 @@ pub(super) fn admin(settings: &Settings, face: Face<'_>) -> Admin {
         retry: settings.admin.retry,
         reload: settings.admin.reload.then_some(face.reload),
         quit: settings.admin.quit.then_some(face.quit),
+        log: crate::log::threshold(),
+        log_level: settings.admin.log_level,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::{self, Settings};
 use crate::metrics::Metrics;
 use crate::proxy::callers::Rules;
 use crate::proxy::route::{Route, Table};
-use crate::proxy::{Budget, Gateway, Slots};
+use crate::proxy::{AccessLog, Budget, Gateway, Slots};
 use crate::tls;
 use crate::upstream::Connector;
 
@@ -138,7 +138,7 @@ pub(super) fn adopt(
         slots: slots
             .map_or_else(|| Arc::new(Slots::new(wanted.0, wanted.1)), |(gateway, _)| Arc::clone(&gateway.slots)),
         via: now.map_or_else(via, |now| now.gateway.via.clone()),
-        access_log: settings.log.access,
+        access_log: AccessLog { share: settings.log.access, request_id: settings.log.request_id.clone() },
     };
     (Routes { written: Arc::clone(settings), gateway: Arc::new(gateway) }, outcome)
 }

@@ -131,7 +131,7 @@ impl Reloader {
         // Secrets may be on slow file systems, or come from commands.
         let loaded = tokio::task::spawn_blocking(move || config::load(&sources)).await;
         let settings = loaded.map_err(|_| Refused::Panic)?.map_err(Refused::Mistakes)?;
-        let (warnings, log, watches) = (settings.warnings.clone(), settings.log, settings.watch);
+        let (warnings, log, watches) = (settings.warnings.clone(), settings.log.clone(), settings.watch);
         // What could be logged with the new settings is not logged by the old ones, and the other way round.
         let changes = app.reload(settings).map_err(Refused::Start)?;
         self.threshold.change(&log);

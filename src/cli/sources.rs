@@ -53,7 +53,7 @@ fn argument(setting: &'static Setting) -> Arg {
         .action(ArgAction::Append);
     match setting.shape {
         // `--keep-host` alone is true; a value needs the sign, or it would swallow the file's name.
-        Shape::Boolean => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        Shape::Boolean | Shape::Share => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
         _ => argument,
     }
 }
@@ -203,7 +203,7 @@ mod tests {
         let settings = load(&whole(&more), &[]).unwrap();
         assert_eq!(settings.listen.len(), 2);
         assert_eq!(settings.admin.probe_listen.unwrap().to_string(), "0.0.0.0:9181");
-        assert!(settings.log.access && !settings.routes[0].route.keep_host);
+        assert!(settings.log.access == crate::log::Share::ALL && !settings.routes[0].route.keep_host);
         assert_eq!((settings.workers, settings.log.level), (3, tracing::Level::DEBUG));
         let oauth = &settings.credentials[0].oauth;
         assert_eq!((oauth.scope.as_deref(), oauth.audience.as_deref()), (Some(""), Some("a")));

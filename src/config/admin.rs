@@ -7,7 +7,7 @@ use super::{AdminSettings, ListenAddress};
 
 pub(super) const KEYS: Keys = Keys {
     name: "[admin]",
-    obeyed: &["listen", "probe_listen", "retry", "reload", "quit"],
+    obeyed: &["listen", "probe_listen", "retry", "reload", "log_level", "quit"],
     later: &[],
     protective: &[],
 };
@@ -27,6 +27,7 @@ pub(super) fn read(reader: &Reader<'_>) -> (AdminSettings, Vec<Listener>) {
         retry: reader.boolean("retry").unwrap_or(true),
         reload: reader.boolean("reload").unwrap_or(false),
         quit: reader.boolean("quit").unwrap_or(false),
+        log_level: reader.boolean("log_level").unwrap_or(false),
     };
     let name = |key: &str, found: Option<(ListenAddress, Place)>| {
         found.map(|(address, place)| Listener { address, place, key: reader.dotted(key) })

@@ -9,7 +9,7 @@ use crate::reason::Reason;
 use crate::secret::SecretSource;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Method {
+pub(super) enum Method {
     Basic,
     Post,
     SecretJwt,
@@ -18,7 +18,7 @@ enum Method {
     None,
 }
 
-const METHODS: &[(&str, Method)] = &[
+pub(super) const METHODS: &[(&str, Method)] = &[
     ("client_secret_basic", Method::Basic),
     ("client_secret_post", Method::Post),
     ("client_secret_jwt", Method::SecretJwt),
@@ -27,6 +27,9 @@ const METHODS: &[(&str, Method)] = &[
     ("self_signed_tls_client_auth", Method::Certificate),
     ("none", Method::None),
 ];
+
+pub(super) const BASIC_ENCODINGS: &[(&str, BasicEncoding)] =
+    &[("form", BasicEncoding::Form), ("raw", BasicEncoding::Raw)];
 
 /// `client_assertion_type` of RFC 7523 §2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -140,8 +143,7 @@ fn has_certificate(reader: &Reader<'_>) -> bool {
 }
 
 fn basic_encoding(reader: &Reader<'_>, written: Option<Method>) -> BasicEncoding {
-    let encodings = &[("form", BasicEncoding::Form), ("raw", BasicEncoding::Raw)];
-    let encoding = reader.choice("basic_encoding", encodings, &[]);
+    let encoding = reader.choice("basic_encoding", BASIC_ENCODINGS, &[]);
     let is_basic = written.map_or(reader.has("client_secret"), |method| method == Method::Basic);
     if encoding.is_some() && !is_basic {
         let message = "means something with client_secret_basic only";

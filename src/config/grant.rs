@@ -6,7 +6,7 @@ use super::secret;
 use crate::oauth::settings::{Exchange, GrantProof, GrantType};
 use crate::reason::Reason;
 
-const KNOWN: &[(&str, GrantType)] = &[
+pub(super) const KNOWN: &[(&str, GrantType)] = &[
     ("client_credentials", GrantType::ClientCredentials),
     ("password", GrantType::Password),
     ("refresh_token", GrantType::RefreshToken),
@@ -29,7 +29,7 @@ const BESIDE_SUBJECT: &[&str] = &["subject_token_type", "actor_token", "actor_to
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// The short names of RFC 8693 §3.
-const TOKEN_TYPES: &[(&str, &str)] = &[
+pub(super) const TOKEN_TYPES: &[(&str, &str)] = &[
     ("access_token", "urn:ietf:params:oauth:token-type:access_token"),
     ("refresh_token", "urn:ietf:params:oauth:token-type:refresh_token"),
     ("id_token", "urn:ietf:params:oauth:token-type:id_token"),

@@ -21,7 +21,7 @@ const HEAD: usize = 32 << 10;
 const SMALLEST_HEAD: usize = 1 << 10;
 /// A head is held in memory as a whole.
 const LARGEST_HEAD: usize = 256 << 10;
-const MOST: i128 = 1_000_000;
+pub(super) const MOST: i128 = 1_000_000;
 
 pub(super) fn read(reader: &Reader<'_>) -> Limits {
     Limits {

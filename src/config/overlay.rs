@@ -39,6 +39,8 @@ pub enum Shape {
     Integer,
     /// True without a value.
     Boolean,
+    /// Likewise, or a number from 0 to 1.
+    Share,
     /// May be repeated; in the variable separated by commas or white space.
     List,
     /// `NAME=VALUE`, may be repeated; in the variable one a line.
@@ -158,7 +160,7 @@ settings! {
     PROCESS Text "drain" "TIME" ["timeouts.drain"] "How long requests in flight may take at the end [default: 25s]";
     PROCESS Text "log-level" "LEVEL" ["log.level"] "error, warn, info, debug or trace [default: info]";
     PROCESS Text "log-format" "FORMAT" ["log.format"] "auto, text or json [default: auto]";
-    PROCESS Boolean "access-log" "BOOL" ["log.access"] "One log line for each request";
+    PROCESS Share "access-log" "SHARE" ["log.access"] "One log line for each request, or for a share of them: 0.01";
 }
 
 impl Setting {
@@ -340,6 +342,10 @@ fn node(shape: Shape, values: &[String], place: &Place) -> Option<Node> {
             "true" | "1" | "yes" | "on" => Node { place: place.clone(), value: Value::Boolean(true) },
             "false" | "0" | "no" | "off" => Node { place: place.clone(), value: Value::Boolean(false) },
             _ => text(last),
+        },
+        Shape::Share => match last.parse() {
+            Ok(share) => Node { place: place.clone(), value: Value::Float(share) },
+            Err(_) => return node(Shape::Boolean, values, place),
         },
         Shape::SecretFile => reference("file", last, place),
         Shape::SecretVariable => reference("env", last, place),

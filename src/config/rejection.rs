@@ -17,6 +17,8 @@ pub(super) const KEYS: Keys = Keys {
 pub(super) const BODY_KEYS: Keys =
     Keys { name: "rejection.body", obeyed: &["status", "contains"], later: &[], protective: &[] };
 
+pub(super) const REPLAYS: &[(&str, Replay)] = &[("all", Replay::All), ("idempotent", Replay::Idempotent)];
+
 const GAP: Duration = Duration::from_secs(600);
 
 /// The general default.
@@ -33,7 +35,6 @@ pub(super) fn default() -> Rejection {
 
 /// What is written here, the rest from `base`.
 pub(super) fn read(reader: &Reader<'_>, base: &Rejection) -> Rejection {
-    let replay = &[("all", Replay::All), ("idempotent", Replay::Idempotent)];
     Rejection {
         status: statuses(reader).unwrap_or_else(|| base.status.clone()),
         www_authenticate_error: reader
@@ -43,7 +44,7 @@ pub(super) fn read(reader: &Reader<'_>, base: &Rejection) -> Rejection {
         grpc_status: reader
             .integers("grpc_status", &(1..=16))
             .map_or_else(|| base.grpc_status.clone(), |found| found.into_iter().filter_map(narrow).collect()),
-        replay: reader.choice("replay", replay, &[]).unwrap_or(base.replay),
+        replay: reader.choice("replay", REPLAYS, &[]).unwrap_or(base.replay),
         replay_body_limit: reader.size("replay_body_limit").unwrap_or(base.replay_body_limit),
     }
 }

@@ -26,14 +26,16 @@ pub(super) const KEYS: Keys = Keys {
     protective: &[],
 };
 
+pub(super) const FORMATS: &[(&str, Format)] =
+    &[("auto", Format::Auto), ("json", Format::Json), ("form", Format::Form), ("xml", Format::Xml)];
+
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 pub(super) fn read(reader: &Reader<'_>) -> ResponseShape {
     let pointer =
         |key: &str, default: &str| reader.parsed(key, value::json_pointer).unwrap_or_else(|| default.to_owned());
-    let formats = &[("auto", Format::Auto), ("json", Format::Json), ("form", Format::Form), ("xml", Format::Xml)];
     ResponseShape {
-        format: reader.choice("format", formats, &[]).unwrap_or(Format::Auto),
+        format: reader.choice("format", FORMATS, &[]).unwrap_or(Format::Auto),
         expect_status: expect_status(reader),
         elsewhere: elsewhere(reader),
         access_token: pointer("access_token", "/access_token"),

@@ -39,7 +39,7 @@ pub(super) const KEYS: Keys = Keys {
 const LISTEN: ListenAddress = ListenAddress::Localhost(8080);
 
 /// More workers than this are a slip of the finger.
-const MOST_WORKERS: i128 = 1024;
+pub(super) const MOST_WORKERS: i128 = 1024;
 
 /// The whole document. `None` if a part has mistakes; mistakes may have been recorded in either case.
 pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Option<Settings> {

@@ -39,7 +39,11 @@ pub(super) const KEYS: Keys = Keys {
     protective: &[],
 };
 
-const PROTOCOLS: &[(&str, Protocol)] = &[("auto", Protocol::Auto), ("http1", Protocol::Http1), ("h2", Protocol::Http2)];
+pub(super) const PROTOCOLS: &[(&str, Protocol)] =
+    &[("auto", Protocol::Auto), ("http1", Protocol::Http1), ("h2", Protocol::Http2)];
+
+pub(super) const HEADER_CASES: &[(&str, HeaderCase)] =
+    &[("lower", HeaderCase::Lower), ("preserve", HeaderCase::Preserve)];
 
 /// A route, and what the checks over all routes need.
 pub(super) struct Route {
@@ -94,8 +98,7 @@ pub(super) fn read(
     let injected = inject.header().filter(|_| credential.is_some());
     let proof = is_bound.then_some(&crate::dpop::FIELD);
     let fields = fields::read(&reader.table("headers", &fields::KEYS), &[injected, proof]);
-    let cases = &[("lower", HeaderCase::Lower), ("preserve", HeaderCase::Preserve)];
-    let header_case = reader.choice("header_case", cases, &[]).unwrap_or(HeaderCase::Lower);
+    let header_case = reader.choice("header_case", HEADER_CASES, &[]).unwrap_or(HeaderCase::Lower);
     let protocol = reader.choice("upstream_protocol", PROTOCOLS, &[]).unwrap_or_default();
     let upgrades = reader.parsed_items("upgrades", value::upgrade);
     let upgrades =

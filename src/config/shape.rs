@@ -14,7 +14,7 @@ use super::{inject, secret, value, words};
 use crate::oauth::settings::{Encoding, Param, Reference, Shape, Whence};
 use crate::reason::Reason;
 
-const ENCODINGS: &[(&str, Encoding)] = &[
+pub(super) const ENCODINGS: &[(&str, Encoding)] = &[
     ("form", Encoding::Form),
     ("json", Encoding::Json),
     ("multipart", Encoding::Multipart),

@@ -289,7 +289,6 @@ fn keys_of_later_versions_are_refused_as_not_yet() {
     };
     top("store.kind = \"redis\"", "store");
     check_route("callers.client_names = \"x\"", "F004", "routes.api.callers.client_names", "not supported yet");
-    top("log.format = \"gcp\"", "log.format");
 }
 
 #[test]

@@ -1,14 +1,36 @@
-//! The pace of lines about a thing that goes on happening: the first at once, then at most one in ten seconds with a count.
+//! The pace of lines about a thing that goes on happening: the first at once, then fewer and fewer, each with a count.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time between two lines.
+/// The time between the first two lines, and between all of a steady pace.
 const QUIET: Duration = Duration::from_secs(10);
+/// What that grows to.
+const QUIETEST: Duration = Duration::from_secs(600);
 
-/// What was said of one thing, and what was not. May be shared by threads.
+/// How long nothing is said after each of several lines: 10 s, doubling to 10 min.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Intervals(Duration);
+
+impl Intervals {
+    /// After the first line.
+    pub const FIRST: Self = Self(QUIET);
+
+    /// Its length.
+    pub fn length(self) -> Duration {
+        self.0
+    }
+
+    /// After the line that follows.
+    #[must_use]
+    pub fn grown(self) -> Self {
+        Self((self.0 * 2).min(QUIETEST))
+    }
+}
+
+/// What was said of one thing at a steady pace, a line in ten seconds, and what was not. May be shared by threads.
 #[derive(Debug)]
 pub struct Pace {
     origin: Instant,
@@ -17,15 +39,9 @@ pub struct Pace {
     unsaid: AtomicU64,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Pace {
     /// Nothing said yet.
-    pub fn new() -> Self {
+    pub fn steady() -> Self {
         Self { origin: Instant::now(), quiet_until: AtomicU64::new(0), unsaid: AtomicU64::new(0) }
     }
 
@@ -49,13 +65,25 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn repeated_failures_are_one_line_in_ten_seconds_with_a_count() {
-        let pace = Pace::new();
+    async fn what_goes_on_at_a_steady_pace_is_one_line_in_ten_seconds_with_a_count() {
+        let pace = Pace::steady();
         assert_eq!(pace.turn(), Some(0));
         assert_eq!(pace.turn(), None);
         assert_eq!(pace.turn(), None);
         tokio::time::advance(QUIET).await;
         assert_eq!(pace.turn(), Some(2));
         assert_eq!(pace.turn(), None);
+    }
+
+    #[test]
+    fn an_hour_of_failures_is_eleven_lines() {
+        let (mut at, mut interval, mut lines) = (Duration::ZERO, Intervals::FIRST, 1);
+        while at + interval.length() <= Duration::from_secs(3600) {
+            at += interval.length();
+            interval = interval.grown();
+            lines += 1;
+        }
+        assert_eq!(lines, 11);
+        assert_eq!(interval.length(), QUIETEST);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
+use super::access::Notes;
 use super::held::Held;
 use super::intake::{Intake, Lost, RequestBody};
 use super::outbound::Sanitized;
@@ -40,6 +41,8 @@ pub(super) struct Attempt<'a> {
     pub(super) alarms: &'a Alarms,
     /// What the proof must satisfy, if not what the upstream said last.
     pub(super) terms: Option<&'a Terms>,
+    /// What the access log wants to know, if there is one.
+    pub(super) notes: Option<&'a Notes>,
 }
 
 /// An answer and the token that it answers to.
@@ -169,7 +172,11 @@ impl Attempt<'_> {
             () = patience.end(self.intake, &mut alarm, began) => return Err(Failure::Silent),
         };
         self.intake.answered();
-        self.route.counts().upstream_took(began.elapsed());
+        let took = began.elapsed();
+        self.route.counts().upstream_took(took);
+        if let Some(notes) = self.notes {
+            notes.upstream_took(took);
+        }
         if let Some(proofs) = &self.route.proofs {
             proofs.learn(answer.headers());
         }
@@ -191,6 +198,13 @@ impl Attempt<'_> {
         let is_connect = is_http2 && self.request.upgrade().is_some();
         let proof = dpop::prove(self.route, self.request, token, &terms, is_connect);
         Ok((proof.map_err(Failure::Unproven)?, terms))
+    }
+
+    /// The answer that the caller gets is that to a second sending.
+    pub(super) fn note_replay(&self) {
+        if let Some(notes) = self.notes {
+            notes.replayed();
+        }
     }
 
     fn may_go_again(&self, error: &SendError) -> bool {

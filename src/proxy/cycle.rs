@@ -124,6 +124,7 @@ impl Cycle<'_> {
             counters.passed_unavailable.inc();
             return original;
         };
+        self.attempt.note_replay();
         if dpop::is_refused(&self.attempt, &answered.response) {
             if !self.is_proven_again {
                 answered = Box::pin(dpop::prove_again(&self.attempt, answered)).await;

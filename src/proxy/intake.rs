@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 
 pub(super) use body::RequestBody;
 
+use super::access::Notes;
 use super::budget::Budget;
 use super::gate::Gate;
 use super::headers;
@@ -41,6 +42,8 @@ pub(super) struct Handling {
     pub(super) resumes: bool,
     /// Takes bodies that nobody reads any more.
     pub(super) discard: mpsc::UnboundedSender<CallerBody>,
+    /// Where the access log has its length noted.
+    pub(super) notes: Option<Rc<Notes>>,
 }
 
 /// One request's body, shared by the attempts to send it.
@@ -291,6 +294,9 @@ impl Intake {
                 self.taken.set(Some(Instant::now()));
                 if let Some(trailers) = frame.trailers_mut() {
                     headers::strip_trailers(trailers, &self.handling.ours);
+                }
+                if let (Some(notes), Some(piece)) = (&self.handling.notes, frame.data_ref()) {
+                    notes.received(piece.len());
                 }
                 self.keep(&mut state, &frame);
                 if state.source.as_ref().is_some_and(Body::is_end_stream) {

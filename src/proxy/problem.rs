@@ -53,12 +53,14 @@ pub(super) struct Problem {
     /// One line for people, without any secret.
     pub(super) detail: String,
     pub(super) retry_after: Option<Duration>,
+    /// The id of the request that it is about.
+    pub(super) request_id: Option<String>,
 }
 
 impl Problem {
     #[cold]
     pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into(), retry_after: None }
+        Self { reason, detail: detail.into(), retry_after: None, request_id: None }
     }
 
     /// What the server refused before it became a request.
@@ -83,7 +85,14 @@ impl Problem {
             detail: unavailable.message.clone(),
             // A latched credential may be cured at any time; asking again soon costs nobody anything.
             retry_after: Some(unavailable.retry_in.unwrap_or(Duration::from_secs(60))),
+            request_id: None,
         }
+    }
+
+    /// Says which request it is about.
+    #[cold]
+    pub(super) fn about(self, request_id: Option<String>) -> Self {
+        Self { request_id, ..self }
     }
 
     /// The status that goes with the reason.
@@ -185,13 +194,16 @@ impl Problem {
     fn into_document(self) -> Response<Bytes> {
         let status = self.status();
         let code = self.reason.code();
-        let document = serde_json::json!({
+        let mut document = serde_json::json!({
             "type": format!("urn:bearerd:{code}"),
             "title": self.reason.title(),
             "status": status.as_u16(),
             "detail": format!("{code} {}", self.detail),
             "code": code,
         });
+        if let (Some(id), Some(document)) = (&self.request_id, document.as_object_mut()) {
+            document.insert("request_id".to_owned(), id.as_str().into());
+        }
         let mut response = Response::new(Bytes::from(format!("{document}\n")));
         *response.status_mut() = status;
         if let Ok(phrase) = ReasonPhrase::try_from(format!("{code} {}", self.reason.title()).into_bytes()) {

@@ -9,12 +9,12 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::access::{Access, Notes};
 use super::held::Held;
 use super::problem::{Caller, Problem};
 use super::share::{RouteShare, WorkerCounts};
 use super::slots::Slot;
 use crate::metrics::AnsweredBy;
-use crate::reason::Reason;
 use crate::upstream::HttpError;
 
 /// A body on its way to the caller.
@@ -40,24 +40,16 @@ pub(super) struct Account {
     slot: Option<Slot>,
 }
 
-/// What the access log says of a request. No query: it may hold secrets.
-#[derive(Debug)]
-struct Access {
-    method: http::Method,
-    path: String,
-    status: Option<StatusCode>,
-    bytes: u64,
-}
-
 impl Account {
-    /// Opens the account of a request.
-    pub(super) fn open(counts: &Rc<WorkerCounts>, request: &http::request::Parts, log_access: bool) -> Self {
+    /// Opens the account of a request. `access` is what will be logged of it.
+    pub(super) fn open(counts: &Rc<WorkerCounts>, access: Option<Box<Access>>) -> Self {
         counts.in_flight.add(1);
-        let access = log_access.then(|| {
-            let path = request.uri.path().to_owned();
-            Box::new(Access { method: request.method.clone(), path, status: None, bytes: 0 })
-        });
         Self { counts: Rc::clone(counts), route: None, began: Instant::now(), access, slot: None }
+    }
+
+    /// Where the access log has things noted on the way, if there is one.
+    pub(super) fn notes(&self) -> Option<Rc<Notes>> {
+        self.access.as_ref().map(|access| Rc::clone(access.notes()))
     }
 
     /// Notes which route it is.
@@ -74,6 +66,9 @@ impl Account {
     pub(super) fn refuse(mut self, problem: Problem, caller: Caller) -> Response<ReplyBody> {
         self.counts.metrics.refuse(problem.reason);
         self.answered(problem.status(), AnsweredBy::Bearerd);
+        if let Some(access) = &mut self.access {
+            access.refused(problem.reason);
+        }
         if let Some(route) = self.route.as_ref().filter(|_| problem.reason.code().starts_with('U')) {
             route.complaints.utter(&route.settings.name, &problem);
         }
@@ -87,6 +82,9 @@ impl Account {
     /// The upstream's answer.
     pub(super) fn pass(mut self, response: Response<Held>) -> Response<ReplyBody> {
         self.answered(response.status(), AnsweredBy::Upstream);
+        if let Some(route) = &self.route {
+            route.complaints.settle(&route.settings.name);
+        }
         response.map(|held| ReplyBody { content: Content::Upstream(held), account: Some(self) })
     }
 
@@ -101,7 +99,7 @@ impl Account {
             route.counts().answered(status, by);
         }
         if let Some(access) = &mut self.access {
-            access.status = Some(status);
+            access.answered(status, by);
         }
     }
 }
@@ -114,19 +112,7 @@ impl Drop for Account {
             route.counts().took(took);
         }
         if let Some(access) = &self.access {
-            let route = self.route.as_ref().map(|route| route.settings.name.as_str());
-            // A caller that left before the head gets the code of that, as there is no status.
-            let status = access.status.map_or(Reason::CallerGone.code().to_owned(), |s| s.as_u16().to_string());
-            tracing::info!(
-                target: "access",
-                method = %access.method,
-                path = %access.path.escape_default(),
-                status,
-                route,
-                bytes = access.bytes,
-                milliseconds = took.as_secs_f64() * 1e3,
-                "request"
-            );
+            access.write(self.route.as_ref().map(|route| route.settings.name.as_str()), took);
         }
     }
 }
@@ -143,7 +129,7 @@ impl Body for ReplyBody {
         if let Some(access) = self.account.as_mut().and_then(|account| account.access.as_mut())
             && let Some(Ok(frame)) = &frame
         {
-            access.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            access.sent(frame.data_ref().map_or(0, Bytes::len));
         }
         if let Some(Err(error)) = &frame {
             tracing::debug!(%error, "upstream broke off its answer");

@@ -12,6 +12,7 @@ use super::listener::{BACKLOG, Listener, Socket};
 use super::peer::Peer;
 use super::policy::{Generation, Policy};
 use super::worker::Workers;
+use crate::log::Repeated;
 use crate::shutdown::Shutdown;
 use crate::tls;
 
@@ -58,17 +59,25 @@ pub async fn accept(
         }
         Socket::Unix(socket, file) => (door(Accepting::Unix(UnixListener::from_std(socket)?)), file),
     };
+    let failures = Repeated::new();
     loop {
         let accepted = tokio::select! {
             accepted = door.accept() => accepted,
             () = shutdown.fired() => break,
         };
         match accepted {
-            Ok(accepted) => workers.hand_over(accepted),
+            Ok(accepted) => {
+                if let Some(over) = failures.succeeded() {
+                    tracing::info!(failures = over.count, "connections are accepted again");
+                }
+                workers.hand_over(accepted);
+            }
             // The caller was gone before we looked; the next one may be there.
             Err(error) if is_of_one_connection(&error) => (),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                if let Some(unsaid) = failures.failed(error.raw_os_error()) {
+                    tracing::warn!(%error, unsaid, "cannot accept a connection");
+                }
                 tokio::time::sleep(BREATH).await;
             }
         }

@@ -115,7 +115,7 @@ pub fn start<H: Handler>(
     let mut handles = Vec::new();
     let mut askers = Vec::new();
     let (living, alive) = mpsc::channel(1);
-    let pace = Arc::new(Pace::new());
+    let pace = Arc::new(Pace::steady());
     for number in 0..count.max(1) {
         let (incoming, accepted) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));

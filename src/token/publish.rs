@@ -1,7 +1,7 @@
 //! The write half: every change of a credential's state, with its metrics and its log line.
 //!
 //! Owns the only way to replace the snapshot; there is one publisher per credential. One line per token event, and
-//! of equal failures in a row the first, then one a minute with their number. Nothing here decides anything.
+//! of equal failures in a row the first, then fewer and fewer with their number. Nothing here decides anything.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use super::AccessToken;
 use super::schedule::Next;
 use super::shared::{Failure, Phase, Shared};
 use crate::clock::Moment;
+use crate::log::Intervals;
 use crate::oauth::{Class, FetchError};
 use crate::reason::Reason;
-
-const REPEAT_AFTER: Duration = Duration::from_secs(60);
 
 /// The only writer of a credential's state. Dropping it tells all readers that no token will come.
 #[derive(Debug)]
 pub(super) struct Publisher {
     shared: Arc<Shared>,
     complaint: Option<Complaint>,
+    outage: Option<Outage>,
 }
 
 /// The last failure that was logged.
@@ -30,12 +30,21 @@ struct Complaint {
     reason: Reason,
     message: String,
     logged_at: Moment,
+    /// How long nothing more is said of it.
+    quiet: Intervals,
     silent: u32,
+}
+
+/// Failures since the last token.
+#[derive(Debug)]
+struct Outage {
+    began: Moment,
+    failures: u32,
 }
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, complaint: None }
+        Self { shared, complaint: None, outage: None }
     }
 
     /// A token request begins.
@@ -60,11 +69,14 @@ impl Publisher {
         let now = self.shared.clock.now();
         let again = self.shared.snapshot().generation() == token.generation();
         let credential = &self.shared.settings.name;
+        let outage = self.outage.take();
         tracing::info!(
             credential,
             generation = token.generation(),
             lifetime = %readable(lifetime),
             renews_in = %readable(renew_at.since(now)),
+            after_failures = outage.as_ref().map(|outage| outage.failures),
+            failing_for = outage.as_ref().map(|outage| readable(now.since(outage.began))).map(tracing::field::display),
             "{}", if again { "token endpoint handed out the same token again" } else { "token issued" }
         );
         let metrics = &self.shared.metrics;
@@ -119,13 +131,15 @@ impl Publisher {
         let now = self.shared.clock.now();
         let name = &self.shared.settings.name;
         let same = |last: &&mut Complaint| last.reason == error.reason && last.message == error.message;
-        let mut repeated = String::new();
+        self.outage.get_or_insert(Outage { began: now, failures: 0 }).failures += 1;
+        let (mut repeated, mut quiet) = (String::new(), Intervals::FIRST);
         if let Some(last) = self.complaint.as_mut().filter(same) {
             // The latch is news even if the words are the same.
-            if now.since(last.logged_at) < REPEAT_AFTER && next != Next::Latched {
+            if now.since(last.logged_at) < last.quiet.length() && next != Next::Latched {
                 last.silent += 1;
                 return;
             }
+            quiet = last.quiet.grown();
             repeated = format!(" ({} times since)", last.silent + 1);
         }
         let code = error.reason;
@@ -135,7 +149,7 @@ impl Publisher {
         });
         tracing::warn!(credential = name, %code, "{code} {name}: {}{repeated}; {cure}{serves}", error.message);
         let (reason, message) = (error.reason, error.message.clone());
-        self.complaint = Some(Complaint { reason, message, logged_at: now, silent: 0 });
+        self.complaint = Some(Complaint { reason, message, logged_at: now, quiet, silent: 0 });
     }
 }
 

@@ -43,6 +43,7 @@ mod lifecycle;
 mod listeners;
 mod lockout;
 mod logins;
+mod logs;
 mod main_job;
 mod oidc;
 mod outage;

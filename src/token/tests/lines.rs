@@ -86,15 +86,20 @@ async fn the_line_of_a_failure_is_the_cure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn equal_failures_in_a_row_are_one_line_a_minute_with_their_number() {
+async fn equal_failures_in_a_row_are_fewer_and_fewer_lines_and_the_token_after_them_says_so() {
     let (lines, _guard) = Lines::collect();
     with(named("api"), down, async |world| {
-        pass(seconds(300)).await;
-        assert!(world.endpoint.requests() > 60);
+        pass(seconds(3600)).await;
+        assert!(world.endpoint.requests() > 600);
+        world.endpoint.answers(fresh(3600));
+        world.token().await;
     })
     .await;
-    let lines = lines.all();
-    assert!((4..=6).contains(&lines.len()), "{lines:#?}");
+    let mut lines = lines.all();
+    let last = lines.pop().unwrap();
+    assert!(last.contains("INFO") && last.contains("token issued"), "{last}");
+    assert!(last.contains("after_failures=") && last.contains("failing_for=1h"), "{last}");
+    assert!((11..=13).contains(&lines.len()), "{lines:#?}");
     assert!(!lines[0].contains("times since"));
     let next = lines[0].split("trying again in ").nth(1).unwrap();
     let next: humantime::Duration = next.split([';', ' ']).next().unwrap().parse().unwrap();
