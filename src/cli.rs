@@ -16,6 +16,7 @@ mod manual;
 mod query;
 pub mod retry;
 mod run;
+mod schema;
 mod sources;
 pub mod wait;
 pub mod whom;
@@ -86,6 +87,8 @@ enum Verb {
     Healthcheck(HealthcheckArgs),
     /// Make a credential that waits or has given up ask again
     Retry(RetryArgs),
+    /// Print the JSON Schema of the configuration, for editors; or its reference
+    Schema(schema::SchemaArgs),
     /// Explain a reason code: cause and cure
     Explain(ExplainArgs),
     /// Wait until a running bearerd is ready
@@ -205,6 +208,7 @@ pub fn main(
         Verb::Import(args) => import::run(args),
         Verb::Healthcheck(args) => healthcheck::run(&args.asked(environment)),
         Verb::Retry(args) => retry::run(&retry::Args { name: args.name, whom: args.admin.whom(environment, false) }),
+        Verb::Schema(args) => schema::run(&args),
         Verb::Explain(args) => explain::run(&explain::Args { code: args.code, markdown: args.markdown }),
         Verb::Wait(args) => wait::run(&wait::Args { timeout: args.timeout, whom: args.admin.whom(environment, true) }),
         Verb::CopyTo(args) => copy_to::run(&args.directory),

@@ -22,6 +22,7 @@ mod inject;
 mod limits;
 mod listen;
 mod log;
+mod manual;
 mod mistake;
 pub mod overlay;
 mod permanent;
@@ -309,6 +310,16 @@ pub fn load(sources: &Sources) -> Result<Settings, Mistakes> {
 /// Every mistake there is.
 pub fn load_str(text: &str, path: &Path) -> Result<Settings, Mistakes> {
     load_text(text, path, &Sources { file: Some(path.to_owned()), ..Sources::default() })
+}
+
+/// The JSON Schema of the file (draft 2020-12).
+pub fn schema() -> serde_json::Value {
+    manual::schema()
+}
+
+/// The reference of all keys, as `docs/configuration.md` holds it.
+pub fn reference() -> String {
+    manual::markdown()
 }
 
 fn load_text(text: &str, path: &Path, sources: &Sources) -> Result<Settings, Mistakes> {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::document::{self, Node, Table, Value};
 use super::{Environment, Settings, Sources, load_text, reader, tables};
 
-const EXAMPLE: &str = include_str!("../../config.example.toml");
+pub(super) const EXAMPLE: &str = include_str!("../../config.example.toml");
 
 /// The keys that no default can stand for.
 const SMALLEST: &str = r#"
@@ -20,10 +20,10 @@ client_secret  = { file = "/run/secrets/client_secret" }
 "#;
 
 /// A directory with every file that the example names.
-struct Files(tempfile::TempDir);
+pub(super) struct Files(tempfile::TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let certificate = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
         let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
@@ -41,7 +41,7 @@ impl Files {
         Self(directory)
     }
 
-    fn load(&self, text: &str) -> Result<Settings, super::Mistakes> {
+    pub(super) fn load(&self, text: &str) -> Result<Settings, super::Mistakes> {
         let directory = self.0.path().to_str().unwrap();
         let text = text.replace("/run/secrets", directory).replace("/var/lib/bearerd", directory);
         let path = self.0.path().join("bearerd.toml");
@@ -58,11 +58,11 @@ impl Files {
 }
 
 /// Whether a line is a key or a table that is switched off.
-fn is_off(line: &str) -> bool {
+pub(super) fn is_off(line: &str) -> bool {
     line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
 }
 
-fn switch_on(wanted: impl Fn(&str) -> bool) -> String {
+pub(super) fn switch_on(wanted: impl Fn(&str) -> bool) -> String {
     let line = |line: &str| {
         let is_wanted = is_off(line) && wanted(line);
         line.strip_prefix('#').filter(|_| is_wanted).unwrap_or(line).to_owned() + "\n"
@@ -139,7 +139,7 @@ fn collect_node(node: &Node, path: &str, into: &mut BTreeSet<String>) {
 
 /// A change to one line of a file.
 #[derive(Clone, Debug)]
-enum Change {
+pub(super) enum Change {
     Remove,
     Double,
     Swap(usize),
@@ -148,7 +148,7 @@ enum Change {
     Insert(usize, String),
 }
 
-fn change() -> impl Strategy<Value = Change> {
+pub(super) fn change() -> impl Strategy<Value = Change> {
     let values =
         ["1", "-1", "\"\"", "\"off\"", "[]", "{}", "[{}]", "1979-05-27", "nan", "true", "\"\u{e4}:99999\"", "\"%\""];
     prop_oneof![
@@ -162,7 +162,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn apply(lines: &mut Vec<String>, at: usize, change: Change) {
+pub(super) fn apply(lines: &mut Vec<String>, at: usize, change: Change) {
     let at = at % lines.len();
     let line = lines[at].clone();
     let boundary = |at: usize| line.char_indices().map(|(index, _)| index).nth(at % (line.chars().count().max(1)));

@@ -1,10 +1,12 @@
 //! What the log says of requests, by which names it calls them, and how often it says the same.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::support::upstream::Seen;
 use crate::support::wire::Wire;
-use crate::support::{Bearerd, Request, Setup, eventually, now, seconds, stage};
+use crate::support::{BINARY, Bearerd, Request, Setup, eventually, now, seconds, stage};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -176,4 +178,18 @@ fn the_level_is_changed_while_it_runs_where_that_is_switched_on() {
     let plain = setup.start_ready();
     let refused = Request::post("/log-level?level=debug", "").send(plain.admin()).expect(403).text();
     assert!(refused.contains("log_level = true"), "{refused}");
+}
+
+#[test]
+fn the_schema_is_printed_and_is_what_the_repository_documents() {
+    let print = |arguments: &[&str]| {
+        let output = Command::new(BINARY).arg("schema").args(arguments).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let schema: Value = serde_json::from_str(&print(&[])).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert_eq!(schema["additionalProperties"], false);
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(print(&["--markdown"]), std::fs::read_to_string(root.join("docs/configuration.md")).unwrap());
 }
