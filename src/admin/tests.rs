@@ -437,9 +437,12 @@ fn the_log_level_is_shown_and_changed_for_a_while() {
         post("?level=warn&for=50ms").await;
         let is_back =
             async || get(&running, "/log-level").await.json() == json!({ "level": "info", "configured": "info" });
-        while !is_back().await {
-            tokio::task::yield_now().await;
-        }
+        let waited = async {
+            while !is_back().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waited).await.expect("the configured level comes back");
         post("?level=trace").await;
         assert_eq!(post("?level=default").await.json(), json!({ "level": "info", "configured": "info" }));
         let foreign = ["Host: localhost", "Origin: https://evil.example"];
