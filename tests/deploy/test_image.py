@@ -150,7 +150,7 @@ class Image(unittest.TestCase):
 
         def inside(*words):
             uid, gid = configuration["User"].split(":")
-            return ["chroot", f"--userspec={uid}:{gid}", root, *words]
+            return [shutil.which("chroot"), f"--userspec={uid}:{gid}", root, *words]
 
         environment = {"BEARERD_ADMIN_LISTEN": "unix:/var/lib/bearerd/admin.sock"}
         with open(root.parent / "log", "w+", encoding="utf-8") as log:

@@ -41,7 +41,8 @@ def lean(schema, inside_properties=False):
     kept = {}
     for key, value in schema.items():
         if inside_properties:
-            if key not in ("managedFields", "status"):
+            # Conditions have a status that is a word; that of an object is a type of its own.
+            if key != "managedFields" and not (key == "status" and "$ref" in value):
                 kept[key] = lean(value)
         elif key == "$ref":
             kept[key] = "#/definitions/" + value.rsplit("/", 1)[1]
