@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+import platform
 import re
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ DRAIN_SECONDS = 25
 USER = 65532
 # ./ci builds both; another binary can be tested too.
 BINARY = pathlib.Path(os.environ.get("DEPLOY_TEST_BINARY", ROOT / "target/debug/bearerd"))
-STATIC = pathlib.Path(os.environ.get("DEPLOY_TEST_STATIC", ROOT / "target/x86_64-unknown-linux-musl/debug/bearerd"))
+STATIC = pathlib.Path(os.environ.get("DEPLOY_TEST_STATIC", ROOT / f"target/{platform.machine()}-unknown-linux-musl/debug/bearerd"))
 # ./ci unpacks the real ones there.
 HELM = ROOT / "target/deploy-tools/helm/helm"
 KUBECTL = ROOT / "target/deploy-tools/kubectl/kubectl"
