@@ -2,22 +2,24 @@
 //!
 //! Owns the only reading of `CLOCK_BOOTTIME` and the only timer on it (`timerfd`). `std::time::Instant`
 //! stops during suspend on Linux, so a laptop that wakes would send a token that expired hours ago. The wall
-//! clock jumps, so it decides nothing; it is here for display and for answers that speak in dates.
+//! clock jumps, so it decides nothing; it is here for display and for answers that speak in dates. On macOS `CLOCK_MONOTONIC` is
+//! what goes on, and waiting means looking at it again and again.
 
 use std::fmt;
-use std::io;
 use std::ops::{Add, Sub};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
-    timerfd_settime,
-};
-use tokio::io::unix::AsyncFd;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
+
+/// The one that goes on during suspend.
+#[cfg(target_os = "linux")]
+const BOOT: ClockId = ClockId::Boottime;
+/// The one that goes on during suspend.
+#[cfg(not(target_os = "linux"))]
+const BOOT: ClockId = ClockId::Monotonic;
 
 /// A point on the [`Clock`]: the time since an origin that only that clock knows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,7 +87,7 @@ impl Clock {
     pub fn now(&self) -> Moment {
         match &self.0 {
             Kind::Boot => {
-                let now = clock_gettime(ClockId::Boottime);
+                let now = clock_gettime(BOOT);
                 let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
                 let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
                 Moment(Duration::new(seconds, nanos))
@@ -107,7 +109,7 @@ impl Clock {
     pub async fn sleep_until(&self, deadline: Moment) {
         match &self.0 {
             Kind::Boot => {
-                if let Err(error) = sleep_on_timerfd(deadline).await {
+                if let Err(error) = timer::sleep_until(deadline).await {
                     // Out of descriptors, most likely. A timer that stops during suspend is worse only
                     // during suspend, and every use of a token checks its expiry again.
                     tracing::debug!(%error, "timerfd is not to be had; falling back to the ordinary timer");
@@ -131,27 +133,59 @@ impl Clock {
     }
 }
 
-async fn sleep_on_timerfd(deadline: Moment) -> io::Result<()> {
-    let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-    let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
-    let value = Timespec {
-        tv_sec: i64::try_from(deadline.0.as_secs()).unwrap_or(i64::MAX),
-        // Zero in both fields would disarm the timer.
-        tv_nsec: i64::from(deadline.0.subsec_nanos().max(1)),
+#[cfg(target_os = "linux")]
+mod timer {
+    use std::io;
+    use std::os::fd::OwnedFd;
+
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
     };
-    let interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-    timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: interval, it_value: value })?;
-    let timer = watch(timer)?;
-    timer.readable().await?.retain_ready();
-    Ok(())
+    use tokio::io::unix::AsyncFd;
+
+    use super::Moment;
+
+    pub(super) async fn sleep_until(deadline: Moment) -> io::Result<()> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
+        let value = Timespec {
+            tv_sec: i64::try_from(deadline.0.as_secs()).unwrap_or(i64::MAX),
+            // Zero in both fields would disarm the timer.
+            tv_nsec: i64::from(deadline.0.subsec_nanos().max(1)),
+        };
+        let interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: interval, it_value: value })?;
+        let timer = watch(timer)?;
+        timer.readable().await?.retain_ready();
+        Ok(())
+    }
+
+    #[expect(
+        deprecated,
+        reason = "the successor is unsafe for types that may swap their descriptor; an OwnedFd keeps its own"
+    )]
+    fn watch(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+        AsyncFd::new(timer)
+    }
 }
 
-#[expect(
-    deprecated,
-    reason = "the successor is unsafe for types that may swap their descriptor; an OwnedFd keeps its own"
-)]
-fn watch(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(timer)
+#[cfg(not(target_os = "linux"))]
+mod timer {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use super::{Clock, Moment};
+
+    /// How much later than meant a wait may end after a suspend.
+    const LOOK: Duration = Duration::from_secs(10);
+
+    pub(super) async fn sleep_until(deadline: Moment) -> Result<(), Infallible> {
+        let clock = Clock::boot();
+        while clock.now() < deadline {
+            tokio::time::sleep(deadline.since(clock.now()).min(LOOK)).await;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,15 @@ pub struct Metrics {
     tls_reloads: IntCounterVec,
 }
 
+/// Process figures cannot be read in every sandbox; without them the page is shorter, not broken.
+#[cfg(target_os = "linux")]
+fn register_process(registry: &Registry) {
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    if let Err(error) = registry.register(Box::new(process)) {
+        tracing::warn!(%error, "process metrics are not to be had");
+    }
+}
+
 impl Metrics {
     /// Registers everything; what has only fixed labels exists at zero from here on.
     pub fn new() -> Self {
@@ -56,11 +65,8 @@ impl Metrics {
         let build = int_gauge_vec(&r, "bearerd_build_info", "Always 1; the version is the label.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let refused = counter_vec(&r, "bearerd_refused_total", "Requests that bearerd refused itself.", &["reason"]);
-        // Process figures cannot be read in every sandbox; without them the page is shorter, not broken.
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        if let Err(error) = r.register(Box::new(process)) {
-            tracing::warn!(%error, "process metrics are not to be had");
-        }
+        #[cfg(target_os = "linux")]
+        register_process(&r);
         let metrics = Self {
             connections: gauge(&r, "bearerd_connections", "Open connections of callers."),
             replay_memory: gauge(&r, "bearerd_replay_memory_bytes", "Request bodies kept for a replay."),

@@ -5,7 +5,9 @@
 
 use std::io;
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Makes memory and environment unreadable for others of the same user, forbids core dumps, and takes as many file
 /// descriptors as the system allows. Returns what did not work, for the log.
@@ -13,12 +15,23 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 /// `PR_SET_DUMPABLE` also keeps cores from a collector that the kernel pipes them to, which `RLIMIT_CORE` does not.
 pub fn harden() -> Vec<String> {
     let steps: [(&str, io::Result<()>); 3] = [
-        ("the process stays dumpable", set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Into::into)),
+        ("the process stays dumpable", forbid_dumps()),
         ("core dumps stay possible", forbid_cores()),
         ("the limit of open files stays", raise_open_files()),
     ];
     let failed = |(what, result): (&str, io::Result<()>)| Some(format!("{what}: {}", result.err()?));
     steps.into_iter().filter_map(failed).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn forbid_dumps() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Elsewhere no process may read another's memory without being asked to by root.
+#[cfg(not(target_os = "linux"))]
+fn forbid_dumps() -> io::Result<()> {
+    Ok(())
 }
 
 fn forbid_cores() -> io::Result<()> {

@@ -7,7 +7,6 @@
 use std::io;
 
 use listenfd::ListenFd;
-use rustix::net::sockopt::socket_acceptconn;
 use socket2::{Domain, Type};
 
 use super::listener::Socket;
@@ -142,15 +141,27 @@ impl Handed {
     }
 }
 
+/// Whether somebody has called `listen` on it.
+#[cfg(target_os = "linux")]
+fn accepts(socket: &impl std::os::fd::AsFd) -> rustix::io::Result<bool> {
+    rustix::net::sockopt::socket_acceptconn(socket)
+}
+
+/// Not to be had from every system; where it is not, the first `accept` fails and says so.
+#[cfg(not(target_os = "linux"))]
+fn accepts(_socket: &impl std::os::fd::AsFd) -> rustix::io::Result<bool> {
+    Ok(true)
+}
+
 /// The socket at an index, not blocking and closed on exec. What is a socket of another kind is closed.
 fn one(descriptors: &mut ListenFd, index: usize) -> Result<Socket, &'static str> {
     if let Ok(Some(socket)) = descriptors.take_tcp_listener(index) {
         let ready = socket.set_nonblocking(true);
-        return listening(socket_acceptconn(&socket), ready, Socket::Tcp(socket));
+        return listening(accepts(&socket), ready, Socket::Tcp(socket));
     }
     if let Ok(Some(socket)) = descriptors.take_unix_listener(index) {
         let ready = socket.set_nonblocking(true);
-        return listening(socket_acceptconn(&socket), ready, Socket::Unix(socket, None));
+        return listening(accepts(&socket), ready, Socket::Unix(socket, None));
     }
     let is_datagram = matches!(descriptors.take_udp_socket(index), Ok(Some(_)))
         || matches!(descriptors.take_unix_datagram(index), Ok(Some(_)));

@@ -155,7 +155,8 @@ fn bind_localhost_anywhere() -> io::Result<Vec<TcpListener>> {
 }
 
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
     if address.is_ipv6() {
         // 0.0.0.0 and [::] are different wishes.
         socket.set_only_v6(true)?;

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io;
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
@@ -47,8 +46,21 @@ impl Drop for SocketFile {
 
 /// What a socket is called that somebody else bound: its path, `@NAME` for one without a file (unix(7)), or `@` alone.
 pub(super) fn name(address: &SocketAddr) -> PathBuf {
-    let without_file = || format!("@{}", address.as_abstract_name().unwrap_or_default().escape_ascii()).into();
+    let without_file = || format!("@{}", abstract_name(address).escape_ascii()).into();
     address.as_pathname().map_or_else(without_file, Path::to_owned)
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_name(address: &SocketAddr) -> &[u8] {
+    use std::os::linux::net::SocketAddrExt as _;
+
+    address.as_abstract_name().unwrap_or_default()
+}
+
+/// Only Linux has sockets with a name and without a file.
+#[cfg(not(target_os = "linux"))]
+fn abstract_name(_address: &SocketAddr) -> &[u8] {
+    b""
 }
 
 /// Binds a socket to a path and listens.
@@ -57,7 +69,8 @@ pub(super) fn name(address: &SocketAddr) -> PathBuf {
 /// What the system says; `AddrInUse` if somebody serves the path, `AlreadyExists` if what is there is no socket.
 pub(super) fn bind(path: &Path, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
     clear(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let made = fs::symlink_metadata(path)?;
     let file = SocketFile { path: path.to_owned(), device: made.dev(), inode: made.ino() };
@@ -78,7 +91,8 @@ fn clear(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
     }
     // Without waiting: a server whose queue is full is a server.
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens on this socket already")),
