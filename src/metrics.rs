@@ -30,6 +30,8 @@ pub struct Metrics {
     pub connections: IntGauge,
     /// `bearerd_replay_memory_bytes`.
     pub replay_memory: IntGauge,
+    /// `bearerd_replay_memory_limit_bytes`.
+    pub replay_memory_limit: IntGauge,
     /// `bearerd_tls_certificate_expiry_timestamp_seconds`.
     pub certificate_expiry: GaugeVec,
     /// `bearerd_config_last_reload_success_timestamp_seconds`.
@@ -41,11 +43,13 @@ pub struct Metrics {
     token_valid: IntGaugeVec,
     token_latched: IntGaugeVec,
     token_last_success: GaugeVec,
+    token_last_failure: GaugeVec,
     token_requests: IntCounterVec,
     token_request_duration: HistogramVec,
     token_rejections: IntCounterVec,
     dpop_nonce_replays: IntCounterVec,
     config_reloads: IntCounterVec,
+    config_is_current: IntGauge,
     tls_reloads: IntCounterVec,
 }
 
@@ -70,6 +74,11 @@ impl Metrics {
         let metrics = Self {
             connections: gauge(&r, "bearerd_connections", "Open connections of callers."),
             replay_memory: gauge(&r, "bearerd_replay_memory_bytes", "Request bodies kept for a replay."),
+            replay_memory_limit: gauge(
+                &r,
+                "bearerd_replay_memory_limit_bytes",
+                "What limits.replay_memory allows; beyond it no body is kept.",
+            ),
             certificate_expiry: gauge_vec(
                 &r,
                 "bearerd_tls_certificate_expiry_timestamp_seconds",
@@ -114,6 +123,12 @@ impl Metrics {
                 "When a token was last issued; 0 if never.",
                 &["credential"],
             ),
+            token_last_failure: gauge_vec(
+                &r,
+                "bearerd_token_last_failure_timestamp_seconds",
+                "When a token request last failed; 0 if never. Later than the last success while renewals fail.",
+                &["credential"],
+            ),
             token_requests: counter_vec(
                 &r,
                 "bearerd_token_requests_total",
@@ -144,6 +159,11 @@ impl Metrics {
                 "Configuration reloads by outcome.",
                 &["outcome"],
             ),
+            config_is_current: gauge(
+                &r,
+                "bearerd_config_last_reload_successful",
+                "1 unless the last reload failed and the configuration before it stays in use.",
+            ),
             tls_reloads: counter_vec(
                 &r,
                 "bearerd_tls_reloads_total",
@@ -152,6 +172,8 @@ impl Metrics {
             ),
             registry: r,
         };
+        // The start read it well, or there would be no start.
+        metrics.config_is_current.set(1);
         for outcome in ["success", "failure"] {
             metrics.config_reloads.with_label_values(&[outcome]);
         }
@@ -165,6 +187,7 @@ impl Metrics {
 
     /// Counts a reload of the configuration.
     pub fn count_reload(&self, is_done: bool) {
+        self.config_is_current.set(i64::from(is_done));
         self.config_reloads.with_label_values(&[if is_done { "success" } else { "failure" }]).inc();
     }
 
@@ -186,6 +209,7 @@ impl Metrics {
             return;
         }
         let _ = self.token_last_success.remove_label_values(labels);
+        let _ = self.token_last_failure.remove_label_values(labels);
         let _ = self.token_request_duration.remove_label_values(labels);
         for outcome in OUTCOMES {
             let _ = self.token_requests.remove_label_values(&[name, outcome]);
@@ -229,6 +253,7 @@ impl Metrics {
             valid: self.token_valid.with_label_values(&[name]),
             latched: self.token_latched.with_label_values(&[name]),
             last_success: self.token_last_success.with_label_values(&[name]),
+            last_failure: self.token_last_failure.with_label_values(&[name]),
             success: outcome("success"),
             transient: outcome("transient"),
             refused: outcome("refused"),
@@ -294,6 +319,8 @@ pub struct CredentialMetrics {
     pub latched: IntGauge,
     /// When a token was last issued, epoch seconds.
     pub last_success: Gauge,
+    /// When a token request last failed, epoch seconds.
+    pub last_failure: Gauge,
     /// Token requests that brought a token.
     pub success: IntCounter,
     /// Token requests that failed for now.
@@ -409,6 +436,8 @@ mod tests {
             "bearerd_requests_in_flight 0",
             "bearerd_connections 0",
             "bearerd_replay_memory_bytes 0",
+            "bearerd_replay_memory_limit_bytes 0",
+            "bearerd_token_last_failure_timestamp_seconds{credential=\"api\"} 0",
             "bearerd_token_valid{credential=\"api\"} 0",
             "bearerd_token_latched{credential=\"api\"} 0",
             "bearerd_token_requests_total{credential=\"api\",outcome=\"permanent\"} 0",
@@ -416,6 +445,7 @@ mod tests {
             "bearerd_dpop_nonce_replays_total{credential=\"api\",side=\"upstream\"} 0",
             "bearerd_request_duration_seconds_count{route=\"api\"} 0",
             "bearerd_config_reloads_total{outcome=\"failure\"} 0",
+            "bearerd_config_last_reload_successful 1",
             "process_open_fds",
         ] {
             assert!(page.contains(line), "missing {line:?} in\n{page}");

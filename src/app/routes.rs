@@ -122,6 +122,7 @@ pub(super) fn adopt(
     outcome.removed.iter().for_each(|name| metrics.forget_route(name));
     let limits = settings.limits;
     let before = now.map(|now| (&now.gateway, now.written.limits));
+    metrics.replay_memory_limit.set(i64::try_from(limits.replay_memory).unwrap_or(i64::MAX));
     let budget = before.filter(|(_, before)| before.replay_memory == limits.replay_memory);
     let wanted = (limits.requests_in_flight, limits.queue);
     let slots = before.filter(|(_, before)| (before.requests_in_flight, before.queue) == wanted);

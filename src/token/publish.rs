@@ -100,6 +100,7 @@ impl Publisher {
     pub(super) fn failed(&mut self, error: &FetchError, next: Next) {
         self.log_failure(error, next);
         self.shared.metrics.latched.set(i64::from(next == Next::Latched));
+        self.shared.metrics.last_failure.set(epoch_seconds(self.shared.clock.wall()));
         let failure = Failure { reason: error.reason, message: error.message.clone() };
         self.shared.replace(|snapshot| {
             snapshot.phase = next.into();
