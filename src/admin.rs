@@ -8,10 +8,13 @@
 mod answer;
 mod health;
 mod log_level;
+mod observed;
+mod page;
 mod quit;
 mod reload;
 mod standing;
 mod status;
+pub mod words;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -38,6 +41,7 @@ use crate::server::Socket;
 use crate::shutdown::Shutdown;
 use crate::token;
 use crate::upstream::Origin;
+pub use observed::{Configuration, LastReload, Observed};
 pub use quit::Quit;
 pub use reload::{AskedReload, Reload, Reloaded, reloads};
 pub use standing::Standing;
@@ -71,6 +75,8 @@ pub struct Admin {
     pub from: Option<Vec<ipnet::IpNet>>,
     /// Whether `POST /retry/NAME` is served.
     pub retry: bool,
+    /// What was seen so far.
+    pub observed: Rc<Observed>,
     /// Serves `POST /reload`.
     pub reload: Option<Reload>,
     /// Serves `POST /quitquitquit`.

@@ -43,6 +43,7 @@ use sockets::Doors;
 pub struct App {
     clock: Clock,
     started: Moment,
+    observed: Rc<admin::Observed>,
     metrics: Arc<Metrics>,
     /// As they are in force.
     settings: Arc<Settings>,
@@ -127,6 +128,11 @@ impl App {
     /// Its metrics.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What its status shows besides the present.
+    pub fn observed(&self) -> &admin::Observed {
+        &self.observed
     }
 
     /// The read half of a credential.

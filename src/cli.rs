@@ -18,6 +18,7 @@ pub mod retry;
 mod run;
 mod schema;
 mod sources;
+mod status;
 pub mod wait;
 pub mod whom;
 
@@ -83,6 +84,7 @@ enum Verb {
     Init(init::InitArgs),
     /// Make a configuration of a curl line or of Prometheus' oauth2 blocks
     Import(import::ImportArgs),
+    Status(status::StatusArgs),
     /// Ask a running bearerd how it is: exit code 0 or 1, for container probes
     Healthcheck(HealthcheckArgs),
     /// Make a credential that waits or has given up ask again
@@ -188,6 +190,9 @@ pub fn main(
     // Before anything is read that could be secret.
     let unhardened = process::harden();
     let arguments: Vec<_> = arguments.into_iter().collect();
+    let variables: Vec<_> = variables.into_iter().collect();
+    // https://no-color.org: if it is set, and not to nothing.
+    let no_color = variables.iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
     let environment = Environment::new(variables);
     let command_line = match CommandLine::try_parse_from(&arguments) {
         Ok(command_line) => command_line,
@@ -209,6 +214,7 @@ pub fn main(
         Verb::Healthcheck(args) => healthcheck::run(&args.asked(environment)),
         Verb::Retry(args) => retry::run(&retry::Args { name: args.name, whom: args.admin.whom(environment, false) }),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Status(args) => status::run(args, environment, no_color),
         Verb::Explain(args) => explain::run(&explain::Args { code: args.code, markdown: args.markdown }),
         Verb::Wait(args) => wait::run(&wait::Args { timeout: args.timeout, whom: args.admin.whom(environment, true) }),
         Verb::CopyTo(args) => copy_to::run(&args.directory),

@@ -6,15 +6,17 @@
 
 mod traffic;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prometheus::core::Collector as _;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
 use crate::reason::Reason;
-pub use traffic::{AnsweredBy, RouteCounts, RouteMetrics, Tally};
+pub use traffic::{AnsweredBy, Counted, RouteCounts, RouteMetrics, RouteReading, Tally};
 use traffic::{BUCKETS, Traffic};
 
 const OUTCOMES: [&str; 4] = ["success", "transient", "refused", "permanent"];
@@ -283,6 +285,28 @@ impl Metrics {
         if let Some((_, counter)) = self.refused.iter().find(|(r, _)| *r == reason) {
             counter.inc();
         }
+    }
+
+    /// Every route as it stands.
+    pub fn routes(&self) -> BTreeMap<String, RouteReading> {
+        self.traffic.reading()
+    }
+
+    /// How many requests were refused, by reason.
+    pub fn refusals(&self) -> impl Iterator<Item = (Reason, u64)> {
+        self.refused.iter().map(|(reason, counter)| (*reason, counter.get()))
+    }
+
+    /// When each configured certificate ends, in epoch seconds, by name.
+    pub fn certificates(&self) -> Vec<(String, f64)> {
+        let families = self.certificate_expiry.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        let ends = series.filter_map(|series| {
+            Some((series.get_label().first()?.value().to_owned(), series.get_gauge().get_value()))
+        });
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
+        ends
     }
 
     /// The page of `/metrics`, in Prometheus' text format.

@@ -47,6 +47,7 @@ pub struct AccessToken {
     /// The credential's own scheme and the value of its header field; `None` where the token goes elsewhere.
     header: Option<(String, HeaderValue)>,
     expires_at: Moment,
+    lifetime: Duration,
     expires_wall: SystemTime,
     binding: Option<Binding>,
 }
@@ -65,7 +66,7 @@ impl AccessToken {
         let header = scheme.map(|scheme| Ok((scheme.to_owned(), header_value(scheme, &value)?))).transpose()?;
         let expires_wall = sent_wall.checked_add(lifetime).unwrap_or(sent_wall);
         let binding = key.map(|key| Binding::new(key, value.expose()));
-        Ok(Self { generation, value, header, expires_at: sent_at + lifetime, expires_wall, binding })
+        Ok(Self { generation, value, header, expires_at: sent_at + lifetime, lifetime, expires_wall, binding })
     }
 
     /// The same token in memory of its own.

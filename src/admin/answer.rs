@@ -1,8 +1,11 @@
 //! One request to the admin or the probe listener, answered from memory.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -11,13 +14,14 @@ use serde_json::json;
 use super::health::{Live, Ready, Started};
 use super::log_level;
 use super::status::Status;
-use super::{Address, Admin, Door, Face, Reloaded};
+use super::{Address, Admin, Door, Face, Reloaded, page};
 use crate::guard::{self, NamedHost, Refusal};
 use crate::reason::Reason;
 
 type Answer = Response<Full<Bytes>>;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROMETHEUS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
@@ -59,12 +63,17 @@ pub(super) async fn answer<B>(admin: &Admin, door: Door, request: &Request<B>) -
     if page == Page::LogLevel && request.method() == Method::POST {
         return change_log_level(admin, request.uri().query());
     }
-    show(admin, door.face, page).await
+    show(admin, door.face, page, request.headers()).await
 }
 
-async fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
+async fn show(admin: &Admin, face: Face, page: Page<'_>, headers: &HeaderMap) -> Answer {
     match page {
-        Page::Index => text(StatusCode::OK, index(admin, face)),
+        Page::Index if face == Face::Probes => text(StatusCode::OK, index(admin, face)),
+        // A page for people, unless they ask for something that a terminal shows.
+        Page::Index if quality(headers, "text/plain") > quality(headers, "text/html") => {
+            vary(text(StatusCode::OK, index(admin, face)))
+        }
+        Page::Index => vary(html(admin)),
         Page::Live => json(StatusCode::OK, &Live::of(admin)),
         Page::Ready => {
             let ready = Ready::of(admin, face);
@@ -75,7 +84,8 @@ async fn show(admin: &Admin, face: Face, page: Page<'_>) -> Answer {
             json(ok_if(started.started), &started)
         }
         Page::Metrics => finish(StatusCode::OK, PROMETHEUS, admin.metrics.render()),
-        Page::Status => json(StatusCode::OK, &Status::of(admin)),
+        Page::Status if quality(headers, "text/html") > quality(headers, "application/json") => vary(html(admin)),
+        Page::Status => vary(json(StatusCode::OK, &Status::of(admin))),
         Page::Retry(name) => retry(admin, name),
         Page::Reload => reload(admin).await,
         Page::Quit => quit(admin),
@@ -206,7 +216,7 @@ fn index(admin: &Admin, face: Face) -> String {
         "GET  /metrics     for Prometheus",
     ];
     if face == Face::Admin {
-        lines.push("GET  /status      routes and credentials, as JSON");
+        lines.push("GET  /            the status page\nGET  /status      the same as JSON");
         if admin.retry {
             lines.push("POST /retry/NAME  a latched or waiting credential asks again");
         }
@@ -222,6 +232,41 @@ fn index(admin: &Admin, face: Face) -> String {
         }
     }
     format!("bearerd {}\n{}\n", env!("CARGO_PKG_VERSION"), lines.join("\n"))
+}
+
+/// How much `Accept` wants this very type, in thousandths; 0 if it is not named: `*/*` is content with anything (RFC 9110 §12.5.1).
+fn quality(headers: &HeaderMap, wanted: &str) -> u16 {
+    let fields = headers.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok());
+    let of_range = |range: &str| {
+        let mut parts = range.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case(wanted) {
+            return None;
+        }
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        // Saturates, and what is no number is 0.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturating is what is wanted")]
+        Some(weight.map_or(1000, |weight| (weight.parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u16))
+    };
+    fields.flat_map(|field| field.split(',')).filter_map(of_range).max().unwrap_or(0)
+}
+
+fn vary(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    answer
+}
+
+/// The status page, which nobody may frame and which tells nobody where it was.
+fn html(admin: &Admin) -> Answer {
+    let mut answer = finish(StatusCode::OK, HTML, page::render(&Status::of(admin)));
+    let headers = answer.headers_mut();
+    let policy = HeaderValue::from_str(&page::POLICY);
+    headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+        headers.insert(name, HeaderValue::from_static("same-origin"));
+    }
+    answer
 }
 
 fn ok_if(well: bool) -> StatusCode {

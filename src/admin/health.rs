@@ -41,13 +41,13 @@ struct CredentialHealth {
 /// A failure as it may be shown.
 #[derive(Debug, Serialize)]
 pub(super) struct Trouble {
-    code: &'static str,
-    title: &'static str,
+    pub(super) code: &'static str,
+    pub(super) title: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub(super) message: Option<String>,
     /// Seconds; left out if nothing is planned.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_in_seconds: Option<f64>,
+    pub(super) retry_in_seconds: Option<f64>,
 }
 
 impl Live {

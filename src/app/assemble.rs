@@ -1,6 +1,7 @@
 //! Building single parts of settings: one function for each kind, none sees the whole.
 
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +88,7 @@ pub(super) struct Face<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) clock: &'a Clock,
     pub(super) started: Moment,
+    pub(super) observed: &'a Rc<admin::Observed>,
     pub(super) draining: Shutdown,
     pub(super) reload: admin::Reload,
     pub(super) quit: admin::Quit,
@@ -109,6 +111,7 @@ pub(super) fn admin(settings: &Settings, face: Face<'_>) -> Admin {
         metrics: Arc::clone(face.metrics),
         clock: face.clock.clone(),
         started: face.started,
+        observed: Rc::clone(face.observed),
         draining: face.draining,
         hosts: HostRules::new(hosts(settings).chain(settings.callers.hosts.iter().map(String::as_str))),
         from: settings.callers.from.clone(),

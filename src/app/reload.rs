@@ -103,12 +103,15 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let started = clock.now();
     let (reload, asked) = admin::reloads();
     let quit = admin::Quit::default();
+    let observed = Rc::new(admin::Observed::new(Arc::clone(&metrics), clock.clone()));
+    background.spawn_local(Rc::clone(&observed).follow(ending.1.clone()));
     let face = Face {
         bound: &bound,
         readers: &|name| credentials.reader(name),
         metrics: &metrics,
         clock: &clock,
         started,
+        observed: &observed,
         draining: unready.1.clone(),
         reload: reload.clone(),
         quit: quit.clone(),
@@ -118,6 +121,7 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let mut app = App {
         clock,
         started,
+        observed,
         metrics,
         settings,
         bound,
@@ -180,6 +184,7 @@ impl App {
                 metrics: &self.metrics,
                 clock: &self.clock,
                 started: self.started,
+                observed: &self.observed,
                 draining: self.unready.1.clone(),
                 reload: self.reload.clone(),
                 quit: self.quit.clone(),

@@ -121,6 +121,7 @@ pub(super) fn adopt(
     outcome.removed.sort_unstable();
     outcome.removed.iter().for_each(|name| metrics.forget_route(name));
     let limits = settings.limits;
+    metrics.replay_memory_limit.set(i64::try_from(limits.replay_memory).unwrap_or(i64::MAX));
     let before = now.map(|now| (&now.gateway, now.written.limits));
     metrics.replay_memory_limit.set(i64::try_from(limits.replay_memory).unwrap_or(i64::MAX));
     let budget = before.filter(|(_, before)| before.replay_memory == limits.replay_memory);

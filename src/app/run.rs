@@ -46,6 +46,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
         let mut app = App::start(settings, inherited, Clock::boot()).await?;
         let quit = app.quit();
         let _telling = app.tell(&notifier);
+        app.observed().read_from(reloader.sources.file.as_ref().map(|file| file.display().to_string()));
         let name = loop {
             let cause = tokio::select! {
                 name = signals.next() => break name,
@@ -121,6 +122,8 @@ impl Reloader {
             }
         };
         app.metrics().count_reload(is_done);
+        let (Reloaded::Done { summary: what, .. } | Reloaded::Failed(what)) = &reloaded;
+        app.observed().reloaded(is_done, what.clone());
         if let Cause::Asked(asked) = cause {
             asked.answer(reloaded);
         }

@@ -3,6 +3,7 @@
 //! Two workers that wrote to one counter would take its memory from each other's processor with every request, which costs more than
 //! the rest of the counting. So each count has one writer, which needs no more than a load and a store. `sums` adds them up.
 
+mod reading;
 mod sums;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use prometheus::core::Desc;
+
+pub use reading::{Counted, RouteReading};
 
 /// Seconds; from loopback speed to the slowest token endpoint.
 pub(super) const BUCKETS: [f64; 16] =

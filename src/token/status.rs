@@ -24,10 +24,14 @@ pub struct Status {
     pub generation: u64,
     /// Time left of the current token.
     pub expires_in: Option<Duration>,
+    /// How long the current token lives in all, counted from when it was asked for.
+    pub lifetime: Option<Duration>,
     /// Time until the next token request that is planned.
     pub next_fetch_in: Option<Duration>,
     /// Time since the last token was issued.
     pub last_success_ago: Option<Duration>,
+    /// Requests that wait for a token.
+    pub waiting: u64,
     /// The last failure since the last success.
     pub last_error: Option<Unavailable>,
 }
@@ -45,8 +49,10 @@ impl Status {
             latched: snapshot.phase == Phase::Latched,
             generation: fresh.map_or(0, |token| token.generation()),
             expires_in: fresh.map(|token| token.expires_at().since(now)),
+            lifetime: fresh.map(|token| token.lifetime),
             next_fetch_in: snapshot.phase.retry_in(now),
             last_success_ago: snapshot.last_success.map(|at| now.since(at)),
+            waiting: u64::try_from(shared.metrics.waiting.get()).unwrap_or(0),
             last_error: snapshot.failure.is_some().then(|| snapshot.unavailable(now)),
         }
     }
