@@ -6,6 +6,8 @@ import shlex
 import subprocess
 
 VARIABLES = re.compile(r"^\w+=")
+# What may stand before a command.
+BEFORE = {"sudo", "if", "until", "!"}
 ENDS = {"|", "||", "&", "&&", ";", ";;", "(", ")", ">", ">>", "<", "2>", "<<", "--"}
 
 
@@ -61,7 +63,9 @@ def commands(text):
             continue
         at_start = True
         for place, word in enumerate(words):
-            if at_start and (word == "bearerd" or word.endswith("/bearerd")):
+            named = word == "bearerd" or (word.endswith("/bearerd") and not VARIABLES.match(word))
+            # "/bearerd" is the program in the image, whoever runs it there.
+            if word == "/bearerd" or (at_start and named):
                 end = next((i for i in range(place + 1, len(words)) if words[i] in ENDS), len(words))
                 yield words[place + 1 : end]
-            at_start = word in ENDS or word in ("sudo", "timeout", "$", "exec", "if", "until", "!") or bool(VARIABLES.match(word)) and at_start
+            at_start = word in ENDS or word in BEFORE or (at_start and bool(VARIABLES.match(word)))

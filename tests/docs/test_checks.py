@@ -67,7 +67,7 @@ class Commands(unittest.TestCase):
     def test_what_there_is_passes(self):
         for text in (
             "bearerd check --fetch bearerd.toml",
-            "sudo CREDENTIALS_DIRECTORY=/x bearerd check --fetch /x.toml && bearerd healthcheck --ready | cat --nothing",
+            "sudo CREDENTIALS_DIRECTORY=/etc/bearerd bearerd check --fetch /x.toml && bearerd healthcheck --ready | cat --nothing",
             "bearerd run --upstream https://x \\\n  --client-id y",
             "bearerd import curl --name api 'curl --digest x'",
             "bearerd import curl - <<'EOF'\nbearerd unknown --flag\nEOF",
@@ -84,6 +84,9 @@ class Commands(unittest.TestCase):
             "true && /usr/bin/bearerd demo --nothing",
             "bearerd import curl --nme x",
             "bearerd --verzion",
+            "docker compose exec bearerd /bearerd healthchek",
+            "kubectl exec x -- /bearerd healthcheck --redy",
+            "X=1 bearerd serve",
         ):
             self.assertEqual(len(self.mistakes(text)), 1, text)
 

@@ -22,7 +22,6 @@ PENDING_FILES = {
     "deploy/grafana",
     "deploy/helm",
     "deploy/helm/README.md",
-    "deploy/kubernetes",
     "deploy/kubernetes/README.md",
     "deploy/kubernetes/cronjob",
     "deploy/kubernetes/deployment",

@@ -1,4 +1,4 @@
-"""README.md says what is there, not what once was. Run: ./ci docs"""
+"""README.md and the failure table say what is there, not what once was. Run: ./ci docs"""
 
 import pathlib
 import re
@@ -7,6 +7,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+FAILURES = (ROOT / "docs" / "failures.md").read_text()
 CONFIG = ROOT / "src" / "config"
 # Keys that hold tables have a heading instead of a row.
 TABLES = set("admin callers credentials inject limits log permanent refresh rejection response".split())
@@ -29,7 +30,7 @@ class Readme(unittest.TestCase):
 
     def test_every_reason_code_it_speaks_of_exists(self):
         known = set(re.findall(r'"([TUCF]\d{3})"', source("src/reason.rs")))
-        told = set(re.findall(r"\b[TUCF]\d{3}\b", README))
+        told = set(re.findall(r"\b[TUCF]\d{3}\b", README + FAILURES))
         self.assertGreater(len(told), 15)
         self.assertEqual(told - known, set())
 
@@ -38,7 +39,7 @@ class Readme(unittest.TestCase):
         self.assertGreater(len(actions), 5)
         for action in actions:
             with self.subTest(action):
-                self.assertIn(f'{{action="{action}"}}', README)
+                self.assertIn(f'{{action="{action}"}}', FAILURES)
 
     def test_every_file_it_names_is_there(self):
         names = set(re.findall(r"\]\(([^)#:]+)\)", README))
