@@ -140,7 +140,10 @@ class Shell(unittest.TestCase):
         self.assertEqual(len(self.mistakes(block("sh server", "echo no"))), 1)
 
     def test_what_is_skipped_does_not_run(self):
-        self.assertEqual(self.mistakes(block("sh skip=docker", "false")), [])
+        self.assertEqual(self.mistakes(block("sh skip=docker", "false"), block("text output", "x")), [])
+        later = page(block("sh", "bearerd later") + block("text output", "x"))
+        self.assertEqual(shell.mistakes(later, BINARY, {"later"}), [])
+        self.assertEqual(len(shell.mistakes(later, BINARY)), 1)
 
 
 if __name__ == "__main__":
