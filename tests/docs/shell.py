@@ -116,13 +116,10 @@ def _run(blocks, directory, binary, servers):
                     yield f"{block.where}: does not serve:\n{told}"
                     return
                 continue
-            process = subprocess.run(
-                command, cwd=directory, env=environment, timeout=PATIENCE,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            )  # fmt: skip
-            printed = ports.back(process.stdout)
-            if process.returncode != 0:
-                yield f"{block.where}: exit code {process.returncode}:\n{printed}"
+            code, told = run(command, directory, environment)
+            printed = ports.back(told)
+            if code != 0:
+                yield f"{block.where}: ended with {code}:\n{printed}"
                 return
 
 
@@ -136,6 +133,23 @@ def missing_lines(block, printed):
             yield f"{block.page}:{number}: not printed: {line}\nbut:\n{printed}"
             return
         rest = rest[place + 1 :]
+
+
+def run(command, directory, environment):
+    """The exit code, or why there is none, and what was printed."""
+    process = subprocess.Popen(
+        command, cwd=directory, env=environment, start_new_session=True, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        printed, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, printed
+    except subprocess.TimeoutExpired as late:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        return f"nothing after {PATIENCE} s", (late.stdout or b"").decode(errors="replace")
 
 
 @contextlib.contextmanager
