@@ -93,6 +93,7 @@ fn once(addresses: &[Target], json: bool, paint: Paint) -> ExitCode {
 }
 
 /// Until it is interrupted, or nobody reads any more. The screen is written in one piece, so that it does not flicker.
+#[expect(clippy::disallowed_methods, reason = "there is no runtime, and nothing else to do")]
 fn watch(addresses: &[Target], every: Duration, paint: Paint) -> ExitCode {
     let is_screen = io::stdout().is_terminal();
     let mut last: Option<Value> = None;

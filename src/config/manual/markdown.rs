@@ -21,7 +21,7 @@ Every key of `bearerd.toml`, by table. [`config.example.toml`](../config.example
 [taplo](https://taplo.tamasfe.dev) (Even Better TOML in VS Code, Helix, Neovim, Zed) complete, explain and check the file as you type if
 its first line is
 
-```toml
+```toml fragment
 #:schema ./bearerd.schema.json
 ```
 ";
