@@ -74,6 +74,7 @@ struct Running {
     drain: Trigger,
     retried: Rc<Cell<u32>>,
     metrics: Arc<Metrics>,
+    observed: Rc<Observed>,
     _end: Trigger,
 }
 
@@ -83,6 +84,7 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
     let clock = Clock::for_tests();
     let retried = Rc::new(Cell::new(0));
     let metrics = Arc::new(Metrics::new());
+    let observed = Rc::new(Observed::new(Arc::clone(&metrics), clock.clone()));
     let credential = |status| Box::new(Fake { status, retried: Rc::clone(&retried) }) as Box<dyn Credential>;
     let admin = Admin {
         credentials: statuses.into_iter().map(credential).collect(),
@@ -95,7 +97,7 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
             credential: Some("api".to_owned()),
         }],
         metrics: Arc::clone(&metrics),
-        observed: Rc::new(Observed::new(Arc::clone(&metrics), clock.clone())),
+        observed: Rc::clone(&observed),
         started: clock.now() - Duration::from_secs(12),
         clock,
         draining,
@@ -115,7 +117,7 @@ async fn running(face: Face, retry: bool, statuses: Vec<Status>) -> Running {
         face,
         ended,
     ));
-    Running { address, drain, retried, metrics, _end: end }
+    Running { address, drain, retried, metrics, observed, _end: end }
 }
 
 struct Answer {
@@ -249,32 +251,136 @@ fn status_shows_what_is_allowed_and_nothing_else() {
         assert!(!answer.head.contains("access-control"), "{}", answer.head);
         let mut body = answer.json();
         assert!(body["uptime_seconds"].as_f64().unwrap() >= 12.0);
-        body["uptime_seconds"] = 12.into();
+        for time in ["/uptime_seconds", "/recent_seconds", "/configuration/read_at", "/configuration/read_seconds_ago"]
+        {
+            *body.pointer_mut(time).unwrap() = 0.into();
+        }
+        let cures = std::mem::take(body.pointer_mut("/credentials/1/last_error/cures").unwrap());
+        assert!(cures[0].as_str().unwrap().ends_with('.'), "{cures}");
         let wanted = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": 12, "ready": false, "draining": false,
-            "connections": 5, "requests_in_flight": 0,
+            "version": env!("CARGO_PKG_VERSION"), "uptime_seconds": 0, "ready": false, "draining": false,
+            "connections": 5, "requests_in_flight": 0, "replay_memory_bytes": 0, "replay_memory_limit_bytes": 0,
+            "configuration": { "file": null, "read_at": 0, "read_seconds_ago": 0, "last_reload": null },
+            "recent_seconds": 0,
             "routes": [{
                 "name": "billing", "listen": ["127.0.0.1:8080"], "path": "/billing",
-                "upstream": "https://api.example.com", "credential": "api",
+                "upstream": "https://api.example.com", "credential": "api", "requests_total": 0,
+                "recent": {
+                    "requests_per_second": 0.0, "error_share": 0.0, "client_error_share": 0.0, "by_bearerd_share": 0.0,
+                    "p50_seconds": null, "p99_seconds": null, "upstream_p50_seconds": null,
+                    "upstream_p99_seconds": null, "rates": [],
+                },
             }],
             "credentials": [
                 {
-                    "name": "api", "required": true, "usable": true, "settled": true, "latched": false,
-                    "generation": 3, "expires_in_seconds": 61.5, "next_fetch_in_seconds": 40.0,
-                    "last_success_seconds_ago": 9.0, "last_error": null,
+                    "name": "api", "state": "valid", "required": true, "usable": true, "settled": true, "latched": false,
+                    "generation": 3, "lifetime_seconds": 71.0, "expires_in_seconds": 61.5, "next_fetch_in_seconds": 40.0,
+                    "last_success_seconds_ago": 9.0, "requests_waiting": 0, "routes": ["billing"], "last_error": null,
                 },
                 {
-                    "name": "b", "required": true, "usable": false, "settled": true, "latched": true,
-                    "generation": 0, "expires_in_seconds": null, "next_fetch_in_seconds": null,
-                    "last_success_seconds_ago": null,
+                    "name": "b", "state": "latched", "required": true, "usable": false, "settled": true, "latched": true,
+                    "generation": 0, "lifetime_seconds": null, "expires_in_seconds": null, "next_fetch_in_seconds": null,
+                    "last_success_seconds_ago": null, "requests_waiting": 0, "routes": [],
                     "last_error": {
                         "code": "T021", "title": "token endpoint refused the login",
-                        "message": "token endpoint refused the login (401 \"invalid_client\")",
+                        "message": "token endpoint refused the login (401 \"invalid_client\")", "cures": null,
                     },
                 },
             ],
+            "refusals": [], "certificates": [],
         });
         assert_eq!(body, wanted);
+    });
+}
+
+#[test]
+fn the_status_page_is_for_who_asks_for_html_and_json_for_everybody_else() {
+    run(async {
+        let running = running(Face::Admin, true, vec![valid("api")]).await;
+        let browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        for (path, accept, wanted) in [
+            ("/", browser, "text/html"),
+            ("/", "Accept: */*", "text/html"),
+            ("/", "Accept: text/plain", "text/plain"),
+            ("/", "X: y", "text/html"),
+            ("/status", browser, "text/html"),
+            ("/status", "Accept: */*", "application/json"),
+            ("/status", "Accept: application/json, text/html;q=0.9", "application/json"),
+            ("/status", "Accept: application/json, text/html", "application/json"),
+            ("/status", "Accept: text/html;q=0", "application/json"),
+            ("/status", "X: y", "application/json"),
+        ] {
+            let answer = ask(running.address, &format!("GET {path}"), &["Host: localhost", accept]).await;
+            assert!(answer.head.contains(&format!("content-type: {wanted}")), "{path} {accept}: {}", answer.head);
+            assert!(answer.head.contains("vary: accept"), "{}", answer.head);
+        }
+        let page = ask(running.address, "GET /", &["Host: localhost", browser]).await;
+        for wanted in ["default-src 'none'", "script-src 'sha256-", "frame-ancestors 'none'", "x-frame-options: deny"] {
+            assert!(page.head.contains(wanted), "{wanted}: {}", page.head);
+        }
+        assert!(!page.head.contains("unsafe"), "{}", page.head);
+        // Nothing of it comes from anywhere else, and no style or handler stands in an attribute, where the policy forbids it.
+        let body = page.body.replace("http://www.w3.org/2000/svg", "");
+        for foreign in ["http://", "https://cdn", "src=", "style=", "onclick", "@import", "url("] {
+            assert!(!body.contains(foreign), "{foreign}");
+        }
+        let probes = self::running(Face::Probes, true, vec![valid("api")]).await;
+        let answer = ask(probes.address, "GET /", &["Host: localhost", browser]).await;
+        assert!(answer.head.contains("content-type: text/plain") && !answer.body.contains("api"), "{}", answer.body);
+    });
+}
+
+#[test]
+fn hostile_words_stay_words_on_the_status_page() {
+    run(async {
+        let evil = "<script>alert(1)</script>\"'&\u{202e}\u{1b}[2J";
+        let error = Unavailable { reason: Reason::TokenDenied, message: evil.to_owned(), retry_in: None };
+        let running = running(Face::Admin, true, vec![Status { last_error: Some(error), ..latched(evil) }]).await;
+        running.observed.read_from(Some(evil.to_owned()));
+        running.observed.reloaded(false, evil.to_owned());
+        running.metrics.certificate_expiry.with_label_values(&[evil]).set(1.0);
+        let page = get(&running, "/").await.body;
+        assert_eq!(page.matches("<script>").count(), 1, "the page's own");
+        let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\u{fffd}\u{fffd}[2J";
+        assert!(page.matches(escaped).count() >= 5, "{page}");
+        assert!(!page.contains(['\u{202e}', '\u{1b}']));
+    });
+}
+
+#[test]
+fn the_page_says_what_the_json_says() {
+    run(async {
+        let failing = Status { last_error: latched("c").last_error, ..valid("c") };
+        let running = running(Face::Admin, true, vec![valid("api"), latched("b"), failing]).await;
+        running.metrics.refuse(Reason::NoRoute);
+        running.metrics.certificate_expiry.with_label_values(&["routes.billing"]).set(1.0);
+        running.observed.reloaded(false, "bearerd.toml:3: F003 unknown key".to_owned());
+        let page = get(&running, "/").await.body;
+        for wanted in [
+            "Not ready",
+            "No usable token: b.",
+            "Valid, renewal fails",
+            "No token, given up",
+            "in 1 min 2 s",
+            "invalid_client",
+            "<code>T021</code>",
+            "bearerd explain T021",
+            "bearerd retry b",
+            "https://api.example.com",
+            "<code>C001</code>",
+            "no route for this request",
+            "has expired",
+            "routes.billing",
+            "F003 unknown key",
+            "failed, nothing was changed",
+            "renewed at",
+            "http-equiv=\"refresh\"",
+        ] {
+            assert!(page.contains(wanted), "{wanted}: {page}");
+        }
+        assert!(!page.contains("canary"), "{page}");
+        running.drain.fire();
+        assert!(get(&running, "/").await.body.contains("Draining"));
     });
 }
 
