@@ -79,7 +79,7 @@ fn life(html: &mut Html, credential: &Credential) {
 fn facts(html: &mut Html, credential: &Credential) {
     html.raw("<dl class=\"facts\">");
     let until =
-        |seconds: f64| if seconds <= 0.0 { "now".to_owned() } else { format!("in {}", words::duration(seconds)) };
+        |seconds: f64| if seconds < 0.5 { "now".to_owned() } else { format!("in {}", words::duration(seconds)) };
     let ago = |seconds: f64| format!("{} ago", words::duration(seconds));
     let next = match credential.next_fetch_in_seconds {
         Some(next) => until(next),
@@ -105,7 +105,10 @@ fn facts(html: &mut Html, credential: &Credential) {
 fn trouble(html: &mut Html, credential: &Credential, error: &LastError) {
     html.raw("<div class=\"trouble\">\n<p class=\"what\"><code>").raw(error.trouble.code).raw("</code> ");
     html.raw(error.trouble.title).raw("</p>\n");
-    if let Some(message) = &error.trouble.message {
+    // Most messages begin with the title.
+    let message = error.trouble.message.as_deref().unwrap_or_default();
+    let message = message.strip_prefix(error.trouble.title).unwrap_or(message).trim_start();
+    if !message.is_empty() {
         html.raw("<p class=\"message\"><bdi>").text(message).raw("</bdi></p>\n");
     }
     html.raw("<details><summary>What to do</summary>\n<ol>");

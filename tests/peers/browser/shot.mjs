@@ -3,7 +3,7 @@
 import { chromium } from 'playwright-core';
 
 const [url, directory, executablePath = '/usr/bin/chromium'] = process.argv.slice(2);
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'], timeout: 120_000 });
+const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--no-zygote', '--disable-dev-shm-usage'], timeout: 120_000 });
 for (const colorScheme of ['light', 'dark']) {
   for (const [name, width] of [['desk', 1120], ['phone', 320]]) {
     const context = await browser.newContext({ colorScheme, viewport: { width, height: 800 } });
