@@ -76,7 +76,7 @@ fn the_admin_listener_has_the_same_fence() {
     Request::get("/metrics").field("Host", "evil.example").send(bearerd.admin()).expect(421);
     let retry = Request::new("POST", "/retry/api").field("Origin", "https://evil.example");
     retry.send(bearerd.admin()).expect(403);
-    bearerd.admin_get("/quitquitquit").expect(404);
+    bearerd.admin_get("/quitquitquit").expect(405);
 }
 
 #[test]
