@@ -33,7 +33,7 @@
 //! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, HTTP/1 and the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
 //! | [`oauth`] | one token request, with the steps that a vendor wants before it, and its answer, or a classed error; giving tokens back |
-//! | [`admin`] | probes, metrics, status, retry, the wish to reload |
+//! | [`admin`] | probes, metrics, the status page, retry, the wish to reload, to quit or to log more |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
