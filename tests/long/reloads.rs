@@ -10,7 +10,7 @@ use crate::support::{Request, Upstream, now, pause, seconds, stage};
 const RELOADS: u32 = 100;
 
 pub(crate) fn prove() -> Vec<Row> {
-    let (endpoint, upstream, setup) = stage(3_600);
+    let (endpoint, _upstream, setup) = stage(3_600);
     let other = Upstream::start(endpoint.tokens());
     let bearerd = setup.start_ready();
     let more = |lines: &str| format!("[routes.other]\npath = \"/other\"\nupstream = \"{}\"\n{lines}\n", other.url());
