@@ -135,6 +135,7 @@ pub mod secret;
 pub mod server;
 pub mod shutdown;
 pub mod spelling;
+pub mod store;
 pub mod tls;
 pub mod token;
 pub mod tunnel;

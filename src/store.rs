@@ -1,0 +1,21 @@
+//! The token store: what the instances of a fleet know in common, so that they behave like one.
+//!
+//! Owns the places where a credential's entry lives (a directory of one host, a Redis), the sealing of what is put there, the
+//! lease by which one instance at a time asks the token endpoint, and the knowledge whether the store answers at all. It knows
+//! no tokens: an entry is bytes with a version. It is never a reason to fail: every question has a deadline, and while the store
+//! does not answer all of them fail at once, and each instance goes on as if alone.
+//!
+//! ```text
+//!   token::fleet ──▶ Slot (names, sealing, both keys) ──▶ Store (deadline, away or there) ──▶ Backend (file, redis)
+//! ```
+
+pub mod backend;
+mod file;
+#[cfg(feature = "redis")]
+mod redis;
+mod seal;
+pub mod settings;
+
+pub use backend::{Backend, StoreError};
+pub use seal::SealKeys;
+pub use settings::Settings;

@@ -1,0 +1,1 @@
+//! Entries as files of one directory.

@@ -1,0 +1,76 @@
+//! Where the fleet's entries are and how they are sealed: the typed, validated form of `[store]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::SecretSource;
+use crate::tls::ClientSettings;
+
+/// `[store]`, where `kind` is not `memory`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where the entries are.
+    pub place: Place,
+    /// What entries are sealed with: at least 32 characters, the same for the whole fleet.
+    pub seal_key: SecretSource,
+    /// The key before it, or after it, while not every instance has the other one.
+    pub old_seal_key: Option<SecretSource>,
+    /// How long one question to the store may take.
+    pub timeout: Duration,
+}
+
+/// A place for entries.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// Files of mode 0600 in a directory: for one instance over its restarts, and for several processes of one host.
+    File {
+        /// The directory; made if it is missing.
+        directory: PathBuf,
+    },
+    /// A Redis or Valkey.
+    Redis(Redis),
+}
+
+/// How a Redis or Valkey is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Redis {
+    /// The servers: of the data, or of Sentinel, or some nodes of a cluster. At least one.
+    pub servers: Vec<Server>,
+    /// Who is who among them.
+    pub topology: Topology,
+    /// The user of an ACL (Redis 6).
+    pub username: Option<SecretSource>,
+    /// The user's password, or the one of `requirepass`. Read again at each connection.
+    pub password: Option<SecretSource>,
+    /// The same for Sentinel, where that wants one.
+    pub sentinel_username: Option<SecretSource>,
+    /// The same for Sentinel, where that wants one.
+    pub sentinel_password: Option<SecretSource>,
+    /// The number of the database; 0 in clusters.
+    pub database: u16,
+    /// TLS towards the servers; `None` for plain TCP.
+    pub tls: Option<ClientSettings>,
+}
+
+/// One address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// A host with its port.
+    Tcp(String, u16),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// What the servers are to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// One server.
+    Standalone,
+    /// Sentinel says who is the master of this name.
+    Sentinel {
+        /// The name of the master in Sentinel's configuration.
+        master: String,
+    },
+    /// A cluster.
+    Cluster,
+}
