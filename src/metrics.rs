@@ -4,6 +4,7 @@
 //! never from a request. Handles are resolved once, so that counting is one atomic addition; what is counted for each request
 //! is counted by every worker for itself (`traffic`).
 
+mod fleet;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use prometheus::{
 };
 
 use crate::reason::Reason;
+pub use fleet::{BudgetMetrics, LazyBudget, StoreMetrics};
 pub use traffic::{AnsweredBy, Counted, RouteCounts, RouteMetrics, RouteReading, Tally};
 use traffic::{BUCKETS, Traffic};
 
@@ -40,6 +42,7 @@ pub struct Metrics {
     pub config_last_success: Gauge,
     refused: Vec<(Reason, IntCounter)>,
     traffic: Traffic,
+    fleet: fleet::Fleet,
     waiting: IntGaugeVec,
     token_expiry: GaugeVec,
     token_valid: IntGaugeVec,
@@ -100,6 +103,7 @@ impl Metrics {
                 .map(|reason| (*reason, refused.with_label_values(&[reason.code()])))
                 .collect(),
             traffic: traffic(&r),
+            fleet: fleet::Fleet::new(&r),
             waiting: int_gauge_vec(
                 &r,
                 "bearerd_requests_waiting_for_token",
@@ -207,9 +211,11 @@ impl Metrics {
         let _ = self.token_expiry.remove_label_values(labels);
         let _ = self.token_valid.remove_label_values(labels);
         let _ = self.token_latched.remove_label_values(labels);
+        self.fleet.forget_state(name);
         if is_replaced {
             return;
         }
+        self.fleet.forget_counts(name);
         let _ = self.token_last_success.remove_label_values(labels);
         let _ = self.token_last_failure.remove_label_values(labels);
         let _ = self.token_request_duration.remove_label_values(labels);
@@ -271,7 +277,14 @@ impl Metrics {
                 passed_again: action("passed_again"),
             },
             dpop_nonce_replays: DpopNonceReplays { token_endpoint: side("token_endpoint"), upstream: side("upstream") },
+            adopted: self.fleet.adopted(name),
+            budget: self.fleet.budget(name),
         }
+    }
+
+    /// The handles of the token store; its series exist from here on.
+    pub fn store(&self) -> StoreMetrics {
+        self.fleet.store()
     }
 
     /// The handles of one TLS configuration; its series exist from here on.
@@ -359,6 +372,10 @@ pub struct CredentialMetrics {
     pub rejections: Rejections,
     /// Requests that were sent again with another proof.
     pub dpop_nonce_replays: DpopNonceReplays,
+    /// Tokens that came from the token store.
+    pub adopted: IntCounter,
+    /// The budget of token requests; its series exist where there is one.
+    pub budget: LazyBudget,
 }
 
 /// `bearerd_dpop_nonce_replays_total` by side.

@@ -184,6 +184,11 @@ impl TokenEndpoint {
         endpoints.any(|uri| uri.scheme() == Some(&http::uri::Scheme::HTTPS)).then_some(self.ways.tls())
     }
 
+    /// The longest that [`TokenEndpoint::fetch`] takes.
+    pub fn deadline(&self) -> std::time::Duration {
+        self.settings.timeout.saturating_mul(2)
+    }
+
     /// Sends one token request, with every secret read as it is now, and reads the answer. Takes at most
     /// `settings.timeout`, and as long again if the server wants another proof (RFC 9449 §8), for which it is asked a second time.
     /// Dropping the future closes the connection.

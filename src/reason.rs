@@ -58,6 +58,9 @@ reasons! {
     TokenNotBound       "T029" "token endpoint issued a token that is bound to no key"
     TokenNotAccepted    "T030" "upstream rejected a fresh token too"
     ProofNotAccepted    "T031" "upstream refused the DPoP proof"
+    StoreAway           "T032" "token store does not answer"
+    StoreUnusable       "T033" "token store cannot be used"
+    TokenBudget         "T034" "budget of token requests is spent"
     // Upstreams: the forwarded request got no answer.
     UpstreamConnect     "U001" "upstream cannot be reached"
     UpstreamName        "U002" "upstream's name cannot be resolved"

@@ -11,11 +11,17 @@
 
 pub mod backend;
 mod file;
+mod presence;
 #[cfg(feature = "redis")]
 mod redis;
 mod seal;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod simulated;
+mod slot;
 
-pub use backend::{Backend, StoreError};
+pub use backend::{Backend, StoreError, Written};
+pub use presence::Store;
 pub use seal::SealKeys;
 pub use settings::Settings;
+pub use slot::{Claimed, Lease, Opened, Slot};

@@ -4,7 +4,10 @@
 //! [`Reader`] and nothing more: it can read the current token, wait for the first one, and report what the
 //! upstream thought of it; it can never fetch. Refuses to hand out a token past its expiry.
 
+mod budget;
 mod disk;
+mod entry;
+mod fleet;
 mod gap;
 mod in_turn;
 mod latch;
@@ -34,6 +37,7 @@ use crate::oauth;
 use crate::reason::Reason;
 use crate::secret::{self, Secret};
 
+pub use fleet::Stores;
 pub use reader::{Pass, Reader, RequestHash, Verdict};
 pub use refresher::Refresher;
 pub use settings::Settings;
@@ -104,6 +108,16 @@ impl AccessToken {
         }
     }
 
+    /// When its request was sent, on the clock of its credential.
+    pub(super) fn sent_at(&self) -> Moment {
+        self.expires_at - self.lifetime
+    }
+
+    /// From then on.
+    pub(super) fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
     /// The token itself, for places that are no header field of its own.
     pub fn value(&self) -> &Secret {
         &self.value
@@ -153,6 +167,11 @@ pub trait Source {
         None
     }
 
+    /// The longest that one token request may take.
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
     /// Gives the last tokens back at the end, where that is wanted; returns how many requests that took, all accepted.
     fn revoke(&self, _tokens: &oauth::LastTokens) -> impl Future<Output = Result<usize, oauth::FetchError>> {
         std::future::ready(Ok(0))
@@ -179,6 +198,10 @@ impl Source for oauth::TokenEndpoint {
 
     async fn first_refresh_token(&self) -> Result<Option<Secret>, oauth::FetchError> {
         self.first_refresh_token().await
+    }
+
+    fn deadline(&self) -> Duration {
+        self.deadline()
     }
 
     async fn revoke(&self, tokens: &oauth::LastTokens) -> Result<usize, oauth::FetchError> {

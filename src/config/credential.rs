@@ -143,6 +143,7 @@ fn token_settings(
         lives_by_refresh_token: false,
         // `read` knows.
         is_bound: false,
+        budget: None,
     }
 }
 

@@ -5,6 +5,7 @@
 mod callers;
 mod configuration;
 mod dpop;
+mod fleet;
 mod tokens;
 mod upstreams;
 
@@ -49,6 +50,9 @@ impl Reason {
             Self::TokenNotRevoked => tokens::NOT_REVOKED,
             Self::TokenNotAccepted => tokens::NOT_ACCEPTED,
             Self::ProofNotAccepted => dpop::PROOF_NOT_ACCEPTED,
+            Self::StoreAway => fleet::AWAY,
+            Self::StoreUnusable => fleet::UNUSABLE,
+            Self::TokenBudget => fleet::BUDGET,
             Self::UpstreamConnect => upstreams::CONNECT,
             Self::UpstreamName => upstreams::NAME,
             Self::UpstreamTls => upstreams::TLS,

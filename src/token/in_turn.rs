@@ -4,6 +4,7 @@
 
 use super::Source;
 use super::refresher::{Refresher, Sent, failure};
+use super::rotation::RotationError;
 use crate::oauth::{Class, FetchError, Grant};
 use crate::reason::Reason;
 
@@ -15,7 +16,10 @@ impl<S: Source> Refresher<S> {
         let Some(first) = self.source.first_refresh_token().await? else {
             return Err(failure(Class::Transient, Reason::SecretUnreadable, "there is no refresh token"));
         };
-        let turn = self.rotation.turn(&first, self.shared.clock.wall()).await.map_err(|error| state_lost(&error))?;
+        let turn = self.rotation.turn(&first, self.shared.clock.wall()).await.map_err(|error| match error {
+            RotationError::Store(_) => failure(Class::Transient, Reason::StoreAway, &error.to_string()),
+            error => state_lost(&error),
+        })?;
         self.shared.in_turn.send_replace(true);
         let unanswered = turn.unanswered;
         let outcome = self.request(Grant::Refresh(turn.token().clone())).await;

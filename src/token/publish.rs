@@ -65,7 +65,7 @@ impl Publisher {
     }
 
     /// There is a token: another one, or the same with its lifetime as the endpoint sees it now.
-    pub(super) fn issued(&mut self, token: AccessToken, lifetime: Duration, renew_at: Moment) {
+    pub(super) fn issued(&mut self, token: AccessToken, lifetime: Duration, renew_at: Moment, is_own: bool) {
         let now = self.shared.clock.now();
         let again = self.shared.snapshot().generation() == token.generation();
         let credential = &self.shared.settings.name;
@@ -77,7 +77,7 @@ impl Publisher {
             renews_in = %readable(renew_at.since(now)),
             after_failures = outage.as_ref().map(|outage| outage.failures),
             failing_for = outage.as_ref().map(|outage| readable(now.since(outage.began))).map(tracing::field::display),
-            "{}", if again { "token endpoint handed out the same token again" } else { "token issued" }
+            "{}", what_came(again, is_own)
         );
         let metrics = &self.shared.metrics;
         metrics.expiry.set(epoch_seconds(token.expires_wall));
@@ -94,6 +94,15 @@ impl Publisher {
             snapshot.failure = None;
             snapshot.last_success = Some(now);
         });
+    }
+
+    /// The token that there is will be renewed at another time. Returns whether there is one.
+    pub(super) fn rests(&self, renew_at: Moment) -> bool {
+        let is_resting = matches!(self.shared.snapshot().phase, Phase::Resting(_) | Phase::Asking);
+        if is_resting {
+            self.set_phase(Phase::Resting(renew_at));
+        }
+        is_resting
     }
 
     /// Asking brought no token; `next` is what follows. The old token stays until it expires.
@@ -196,6 +205,14 @@ pub(super) fn report_useless_token(name: &str, width: Duration) {
         "{reason} {name}: {}; for the next {} such answers pass without asking for a token",
         reason.title(), readable(width)
     );
+}
+
+fn what_came(again: bool, is_own: bool) -> &'static str {
+    match (again, is_own) {
+        (false, true) => "token issued",
+        (true, true) => "token endpoint handed out the same token again",
+        (_, false) => "token taken from the token store",
+    }
 }
 
 fn cure(next: Next, now: Moment, name: &str) -> String {

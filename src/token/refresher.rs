@@ -12,13 +12,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::budget::Ledger;
+use super::fleet::{Fleet, Occasion, Stores, Turn};
 use super::latch::{Digest, Latch};
 use super::publish::{Publisher, notice_expiry, notice_expiry_in_time, report_useless_token, unnoticed_expiry};
 use super::rotation::Rotation;
 use super::schedule::{
     Circumstances, FLOOR, History, LONGEST_LIFE, Next, SECRET_POLL, ask_again_after, floor_after, is_short, renew_after,
 };
-use super::shared::Shared;
+use super::shared::{Phase, Shared};
 use super::{AccessToken, Reader, Settings, Source};
 use crate::clock::{Clock, Moment};
 use crate::jose::SigningKey;
@@ -37,12 +39,15 @@ pub struct Refresher<S> {
     pub(super) state_directory: Option<PathBuf>,
     pub(super) latch: Latch,
     pub(super) history: History,
-    refresh_token: Option<Secret>,
+    pub(super) refresh_token: Option<Secret>,
+    /// What this instance has to do with others.
+    pub(super) fleet: Fleet,
+    pub(super) ledger: Ledger,
     /// The refresh token where that is the only credential.
     pub(super) rotation: Rotation,
-    /// When the last token request was sent.
-    last_sent: Option<Moment>,
-    floor: Duration,
+    /// When the last token request was sent, by whomever.
+    pub(super) last_sent: Option<Moment>,
+    pub(super) floor: Duration,
     /// Tokens in a row that lived under ten seconds.
     short_lives: u32,
     /// What was asked with when it was refused. `None` if it could not be read then.
@@ -57,8 +62,10 @@ const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// A token and the moment its request was sent, from which its lifetime counts.
 pub(super) struct Sent {
     pub(super) issued: Issued,
-    at: Moment,
-    wall: std::time::SystemTime,
+    pub(super) at: Moment,
+    pub(super) wall: std::time::SystemTime,
+    /// Whether this instance asked for it.
+    pub(super) is_own: bool,
 }
 
 impl<S: Source> Refresher<S> {
@@ -74,6 +81,8 @@ impl<S: Source> Refresher<S> {
         let refresher = Self {
             source,
             publisher: Publisher::new(shared.clone()),
+            fleet: Fleet::default(),
+            ledger: Ledger::new(shared.settings.budget, &shared.metrics.budget),
             rotation: Rotation::new(state_directory.as_deref(), &shared.settings.name),
             state_directory,
             latch: Latch::open(None, ""),
@@ -87,6 +96,13 @@ impl<S: Source> Refresher<S> {
             shared: shared.clone(),
         };
         (refresher, Reader::new(shared))
+    }
+
+    /// The same, of a fleet whose instances share a token store, if and while there is one.
+    #[must_use]
+    pub fn in_fleet(mut self, stores: Stores) -> Self {
+        self.fleet = Fleet::of(stores);
+        self
     }
 
     /// Fetches, publishes and renews until shutdown. A panic in a token request is one more way for it to fail. A refresh token
@@ -110,11 +126,16 @@ impl<S: Source> Refresher<S> {
             let (credential, code) = (&self.shared.settings.name, Reason::TokenStateLost);
             tracing::error!(credential, %code, %error, "{code} {credential}: the last refresh token is lost: it must be given anew");
         }
+        self.fleet.let_go().await;
         self.sign_off().await;
     }
 
     /// Nobody needs the token any more: it is given back, if that is wanted. A failure changes nothing but the log.
     async fn sign_off(&mut self) {
+        if self.fleet.slot().is_some() {
+            // Others use it, and the next run will.
+            return;
+        }
         let Some(access) = self.shared.snapshot().token.as_ref().map(|token| token.value().clone()) else { return };
         // A refresh token that is the only credential is for the next run.
         let refresh = self.refresh_token.take().filter(|_| !self.shared.settings.lives_by_refresh_token);
@@ -134,25 +155,36 @@ impl<S: Source> Refresher<S> {
 
     async fn live(&mut self) -> Infallible {
         let mut next = self.remember().await;
+        let fingerprint = caught(self.source.fingerprint()).await.flatten();
+        self.meet(fingerprint);
         loop {
-            self.rest(next).await;
-            next = self.ask().await;
+            next = match self.rest(next).await {
+                Some(other) => other,
+                None => self.ask().await,
+            };
         }
     }
 
-    /// Waits until it is time, somebody needs a token, or a secret has changed.
-    async fn rest(&mut self, next: Next) {
+    /// Waits until it is time, somebody needs a token, or a secret has changed; then it returns `None`. If the others
+    /// have news meanwhile, it returns what follows on that instead.
+    async fn rest(&mut self, next: Next) -> Option<Next> {
         let settled = self.shared.snapshot().settled;
         let mut look_at = next.watches_secrets().then(|| self.shared.clock.now() + SECRET_POLL);
         loop {
             let now = self.shared.clock.now();
             notice_expiry(&self.shared);
             if self.shared.is_wanted(settled) || next.due().is_some_and(|due| due <= now) {
-                return;
+                return None;
+            }
+            if self.fleet.is_unread()
+                && let Some(other) = self.look().await
+            {
+                return Some(other);
             }
             if look_at.is_some_and(|at| at <= now) {
                 if self.secret_has_changed().await {
-                    return self.start_over();
+                    self.start_over();
+                    return None;
                 }
                 look_at = Some(self.shared.clock.now() + SECRET_POLL);
             }
@@ -162,36 +194,83 @@ impl<S: Source> Refresher<S> {
                 Err(_) => Some(self.shared.clock.now() + WRITE_AGAIN),
             };
             let until = [next.due(), unnoticed_expiry(&self.shared), look_at, write_at].into_iter().flatten().min();
+            let (fleet, shared) = (&mut self.fleet, &self.shared);
             let due = async {
                 match until {
-                    Some(until) => self.shared.clock.sleep_until(until).await,
+                    Some(until) => shared.clock.sleep_until(until).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = due => {}
-                () = self.shared.wake.notified() => {}
+                () = shared.wake.notified() => {}
+                () = fleet.changed() => {}
             }
         }
     }
 
-    /// Asks for a token, with the refresh token first, and publishes how it ended.
+    /// Asks for a token, unless another instance of the fleet has done so, and publishes how it ended.
     async fn ask(&mut self) -> Next {
+        let occasion = self.occasion();
+        let planned = self.shared.snapshot().phase;
         self.publisher.asking();
         // Read before the request: if a secret changes in between, the new one is tried once more, not forgotten.
-        let asked_with = self.digest().await;
+        let fingerprint = caught(self.source.fingerprint()).await.flatten();
+        let asked_with = fingerprint.map(|fingerprint| self.latch.digest(&fingerprint));
         let shared = Arc::clone(&self.shared);
+        let answer = async {
+            match self.take_turn(fingerprint, occasion).await {
+                Turn::Known(next) => Err(next),
+                Turn::Ask => Ok(self.request_within_budget(fingerprint, occasion).await),
+            }
+        };
         let answer = tokio::select! {
-            answer = self.request_by_any_grant() => answer,
+            answer = answer => answer,
             never = notice_expiry_in_time(&shared) => match never {},
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(known) => return known,
         };
         match answer.and_then(|sent| self.accept(sent)) {
             Ok(next) => {
+                self.tell(Some(next)).await;
                 self.forget().await;
                 next
             }
-            Err(error) => self.give_way(&error, asked_with).await,
+            Err(error) => {
+                let is_shared = Self::concerns_all(&error);
+                let next = match planned {
+                    Phase::Resting(renew_at) if occasion == Occasion::Rejected && error.reason == Reason::TokenBudget => {
+                        self.decline(&error, Next::Renew(renew_at))
+                    }
+                    _ => self.give_way(&error, asked_with).await,
+                };
+                self.tell(is_shared.then_some(next)).await;
+                next
+            }
         }
+    }
+
+    /// A rejection that will bring no request: the token that there is serves on.
+    fn decline(&mut self, error: &FetchError, next: Next) -> Next {
+        self.publisher.failed(error, next);
+        if let Some(width) = self.shared.gap.same_again(self.shared.clock.now()) {
+            report_useless_token(&self.shared.settings.name, width);
+        }
+        next
+    }
+
+    async fn request_within_budget(
+        &mut self,
+        fingerprint: Option<[u8; 32]>,
+        occasion: Occasion,
+    ) -> Result<Sent, FetchError> {
+        let wall = self.shared.clock.wall();
+        if let Err(spent) = self.ledger.allows(self.fleet.slot(), fingerprint, wall, occasion).await {
+            return Err(spent.into_error());
+        }
+        self.request_by_any_grant().await
     }
 
     /// A refresh token is sent once, whatever becomes of it: a server that rotates them takes a second use for theft and
@@ -200,7 +279,11 @@ impl<S: Source> Refresher<S> {
         if self.shared.settings.lives_by_refresh_token {
             return self.request_in_turn().await;
         }
-        if let Some(token) = self.refresh_token.take() {
+        let token = match self.refresh_token.take() {
+            None => self.shared_refresh_token().await,
+            own => own,
+        };
+        if let Some(token) = token {
             match self.request(Grant::Refresh(token.clone())).await {
                 Ok(sent) => {
                     self.refresh_token = Some(token);
@@ -213,14 +296,26 @@ impl<S: Source> Refresher<S> {
                     tracing::info!(credential, code = %error.reason, error = %error.message, "refresh token failed");
                 }
             }
+            self.prolong_turn().await;
         }
         self.request(Grant::Configured).await
     }
 
-    pub(super) async fn request(&mut self, grant: Grant) -> Result<Sent, FetchError> {
+    /// No two token requests are nearer to each other than this, whoever sends them.
+    pub(super) async fn rest_for_the_floor(&self) {
         if let Some(last) = self.last_sent {
             self.shared.clock.sleep_until(last + self.floor).await;
         }
+    }
+
+    /// Somebody sent a token request.
+    pub(super) fn note_sent(&mut self, at: Moment) {
+        self.last_sent = self.last_sent.max(Some(at));
+    }
+
+    pub(super) async fn request(&mut self, grant: Grant) -> Result<Sent, FetchError> {
+        self.rest_for_the_floor().await;
+        self.ledger.spend(self.fleet.slot(), &self.shared.settings.name).await;
         let at = self.shared.clock.now();
         let wall = self.shared.clock.wall();
         self.last_sent = Some(at);
@@ -230,11 +325,11 @@ impl<S: Source> Refresher<S> {
         };
         let counted = outcome.as_ref().map(|_| ()).map_err(|error| error.class);
         self.publisher.count(counted, self.shared.clock.now().since(at));
-        outcome.map(|issued| Sent { issued, at, wall })
+        outcome.map(|issued| Sent { issued, at, wall, is_own: true })
     }
 
-    fn accept(&mut self, sent: Sent) -> Result<Next, FetchError> {
-        let Sent { issued, at, wall } = sent;
+    pub(super) fn accept(&mut self, sent: Sent) -> Result<Next, FetchError> {
+        let Sent { issued, at, wall, is_own } = sent;
         let settings = &self.shared.settings;
         let lifetime = issued.lifetime.min(LONGEST_LIFE);
         let (again, generation) = {
@@ -257,7 +352,7 @@ impl<S: Source> Refresher<S> {
         }
         self.history = History::default();
         self.notice_useless_fetch(again);
-        self.publisher.issued(token, lifetime, renew_at);
+        self.publisher.issued(token, lifetime, renew_at, is_own);
         Ok(Next::Renew(renew_at))
     }
 

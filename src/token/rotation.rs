@@ -5,6 +5,8 @@
 //! second use for theft). If the answer to a use was lost, the same token is sent again: if the server never saw the first use, that
 //! works; if it did, the successor is lost and nothing could. Without `state_directory` all of this is memory.
 
+mod shared;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -18,6 +20,7 @@ use zeroize::Zeroizing;
 
 use super::disk;
 use crate::secret::Secret;
+use crate::store::{Lease, StoreError};
 
 const MAGIC: &str = "bearerd refresh token 1";
 
@@ -38,6 +41,8 @@ pub(super) struct Rotation {
     memory: Option<Record>,
     /// Nobody else may use what the file has while memory knows better.
     held: Option<Arc<File>>,
+    /// The fleet's record, which is instead of the file.
+    common: Option<shared::Common>,
 }
 
 /// The token in use, as the file has it.
@@ -56,6 +61,7 @@ pub(super) struct Turn {
     /// Since when an earlier use is without an answer.
     pub(super) unanswered: Option<SystemTime>,
     lock: Option<Arc<File>>,
+    lease: Option<Lease>,
 }
 
 impl Turn {
@@ -74,6 +80,8 @@ pub(super) enum RotationError {
     Damaged(PathBuf),
     #[error("another process holds {0} for longer than a minute")]
     Busy(PathBuf),
+    #[error("the refresh token is shared, and the token store {0}")]
+    Store(StoreError),
     #[error("interrupted")]
     Interrupted,
 }
@@ -82,7 +90,7 @@ impl Rotation {
     /// The place in `directory`.
     pub(super) fn new(directory: Option<&Path>, credential: &str) -> Self {
         let path = directory.map(|directory| directory.join(disk::file_name("refresh-token-", credential)));
-        Self { path, memory: None, held: None }
+        Self { path, memory: None, held: None, common: None }
     }
 
     /// Takes the right to use the token: the last one that descends from `first`, the configured one. Waits for other processes.
@@ -90,6 +98,9 @@ impl Rotation {
     /// # Errors
     /// [`RotationError`] if that cannot be written down first. Then the token must not be used.
     pub(super) async fn turn(&mut self, first: &Secret, now: SystemTime) -> Result<Turn, RotationError> {
+        if self.common.is_some() {
+            return self.common_turn(first, now).await;
+        }
         let lock = match (&self.held, &self.path) {
             (Some(held), _) => Some(Arc::clone(held)),
             (None, Some(path)) => Some(Arc::new(lock(path).await?)),
@@ -111,7 +122,7 @@ impl Rotation {
             if let Some(path) = &path {
                 store(path, &record)?;
             }
-            Ok(Turn { record, unanswered, lock })
+            Ok(Turn { record, unanswered, lock, lease: None })
         });
         let turn = turn.await?;
         self.memory = self.path.is_none().then(|| turn.record.clone());
@@ -125,13 +136,14 @@ impl Rotation {
     /// [`RotationError`] if that cannot be written down. Then it is kept in memory, and no other process gets a turn, until
     /// [`Rotation::write_down`] or the next turn has written it.
     pub(super) async fn answered(&mut self, turn: Turn, successor: Option<&Secret>) -> Result<(), RotationError> {
-        let Turn { mut record, lock, .. } = turn;
+        let Turn { mut record, lock, lease, .. } = turn;
         record.unanswered = None;
         if let Some(successor) = successor {
             record.token = successor.clone();
         }
         self.memory = Some(record);
         self.held = lock;
+        self.common_answered(lease);
         self.write_down().await
     }
 
@@ -146,6 +158,9 @@ impl Rotation {
     /// # Errors
     /// [`RotationError`] if that still cannot be written down.
     pub(super) async fn write_down(&mut self) -> Result<(), RotationError> {
+        if self.common.is_some() {
+            return self.write_down_in_common().await;
+        }
         let (Some(path), Some(record)) = (self.path.clone(), self.memory.clone()) else { return Ok(()) };
         blocking(move || store(&path, &record)).await?;
         // Others may use it from now on: what counts is the file.

@@ -118,6 +118,19 @@ pub(crate) struct History {
     kept: Option<Class>,
 }
 
+/// A [`History`] without moments, which mean something on one machine alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) transient: u32,
+    pub(crate) server_errors: u32,
+    pub(crate) refusals: u32,
+    pub(crate) hidden: u32,
+    /// For how long it has been refused for good.
+    pub(crate) permanent_for: Option<Duration>,
+    /// The last class that was more than transient.
+    pub(crate) kept: Option<Class>,
+}
+
 /// What besides the failure itself decides when to try again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances {
@@ -141,6 +154,30 @@ impl History {
             permanent_since: permanent.then(|| due - CONFIRM_AFTER),
             kept: permanent.then_some(Class::Permanent).or((refusals > 0).then_some(Class::Refused)),
             ..Self::default()
+        }
+    }
+
+    /// As it is told to others at `now`.
+    pub(crate) fn told(&self, now: Moment) -> Past {
+        Past {
+            transient: self.transient,
+            server_errors: self.server_errors,
+            refusals: self.refusals,
+            hidden: self.hidden,
+            permanent_for: self.permanent_since.map(|since| now.since(since)),
+            kept: self.kept,
+        }
+    }
+
+    /// As it was heard of at `now`.
+    pub(crate) fn heard(past: Past, now: Moment) -> Self {
+        Self {
+            transient: past.transient,
+            server_errors: past.server_errors,
+            refusals: past.refusals,
+            permanent_since: past.permanent_for.map(|time| now - time),
+            hidden: past.hidden,
+            kept: past.kept,
         }
     }
 

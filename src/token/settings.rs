@@ -25,6 +25,17 @@ pub struct Settings {
     pub scheme: Option<String>,
     /// Whether its tokens are bound to a key (RFC 9449).
     pub is_bound: bool,
+    /// How many token requests it may take; `None` for as many as it needs.
+    pub budget: Option<Budget>,
+}
+
+/// How many token requests a credential may take, of all instances that share a token store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// So many, at least 2. Half of them are for rejected tokens.
+    pub requests: u32,
+    /// In so long: a minute at least. Counted in whole times since the epoch, so that a day is a day of UTC.
+    pub per: Duration,
 }
 
 /// How long before expiry a token is renewed, before jitter. Never more than half of the lifetime.

@@ -6,6 +6,7 @@ mod lines;
 mod memory;
 mod rejections;
 mod renewals;
+mod shared;
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -160,6 +161,7 @@ fn settings() -> Settings {
         lives_by_refresh_token: false,
         scheme: Some("Bearer".to_owned()),
         is_bound: false,
+        budget: None,
     }
 }
 

@@ -1,0 +1,143 @@
+//! How many token requests a credential may take: vendors count them, and bill or throttle.
+//!
+//! Owns the counts of the current time, of the whole fleet where there is a token store, else of this process. Refuses what the budget does
+//! not have: rejected tokens may take half of it, so that an API which rejects everything never costs a renewal. A person may always.
+
+use std::time::{Duration, SystemTime};
+
+use ring::digest;
+
+use super::fleet::Occasion;
+use super::refresher::failure;
+use super::settings::Budget;
+use crate::metrics::{BudgetMetrics, LazyBudget};
+use crate::oauth::{Class, FetchError};
+use crate::reason::Reason;
+use crate::store::Slot;
+
+/// From this share on it is said that the budget is nearly spent.
+const NEARLY: f64 = 0.8;
+
+/// The counts of one credential.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    budget: Option<(Budget, BudgetMetrics)>,
+    /// Which time the counts are of, since the epoch.
+    time: u64,
+    all: u64,
+    forced: u64,
+    /// Of whom the fleet's counts are.
+    fingerprint: Option<[u8; 32]>,
+    /// Whether the next request is for a rejected token.
+    is_forced: bool,
+    has_warned: bool,
+}
+
+/// The budget does not have this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spent {
+    budget: Budget,
+    /// Whether it is only the half for rejected tokens.
+    is_half: bool,
+    /// How long until the next time.
+    left: Duration,
+}
+
+impl Ledger {
+    pub(super) fn new(budget: Option<Budget>, metrics: &LazyBudget) -> Self {
+        let budget = budget.map(|budget| (budget, metrics.handles()));
+        if let Some((budget, metrics)) = &budget {
+            metrics.requests.set(i64::from(budget.requests));
+            metrics.spent.set(0.0);
+        }
+        Self { budget, time: 0, all: 0, forced: 0, fingerprint: None, is_forced: false, has_warned: false }
+    }
+
+    /// Whether there is a request left for this occasion.
+    ///
+    /// # Errors
+    /// [`Spent`] if not.
+    pub(super) async fn allows(
+        &mut self,
+        slot: Option<&Slot>,
+        fingerprint: Option<[u8; 32]>,
+        wall: SystemTime,
+        occasion: Occasion,
+    ) -> Result<(), Spent> {
+        let Some((budget, _)) = self.budget else { return Ok(()) };
+        let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let per = budget.per.as_millis().max(1);
+        let time = u64::try_from(since / per).unwrap_or(u64::MAX);
+        if time != self.time || fingerprint != self.fingerprint {
+            (self.time, self.fingerprint) = (time, fingerprint);
+            (self.all, self.forced, self.has_warned) = (0, 0, false);
+        }
+        self.is_forced = occasion == Occasion::Rejected;
+        self.add(slot, 0).await;
+        let left = Duration::from_millis(u64::try_from(per - since % per).unwrap_or(u64::MAX));
+        let is_half = self.is_forced && self.forced >= u64::from(budget.requests / 2);
+        let is_spent = self.all >= u64::from(budget.requests);
+        match occasion {
+            Occasion::Person => Ok(()),
+            _ if is_spent || is_half => Err(Spent { budget, is_half: !is_spent, left }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A request is sent.
+    pub(super) async fn spend(&mut self, slot: Option<&Slot>, name: &str) {
+        let Some((budget, _)) = self.budget else { return };
+        self.add(slot, 1).await;
+        let requests = u64::from(budget.requests);
+        if !self.has_warned && self.all as f64 >= requests as f64 * NEARLY {
+            self.has_warned = true;
+            let (spent, per) = (self.all, humantime::format_duration(budget.per));
+            tracing::warn!(
+                credential = name, spent, requests,
+                "{name}: {spent} of the {requests} token requests that the budget has for {per} are spent"
+            );
+        }
+    }
+
+    async fn add(&mut self, slot: Option<&Slot>, by: u32) {
+        let Some((budget, metrics)) = &self.budget else { return };
+        let forced_by = if self.is_forced { by } else { 0 };
+        // What the fleet has counted while this instance could not ask is more, or less, than what it knows itself: the more counts.
+        self.all = counted(slot, self.named("all"), by, budget.per, self.all).await;
+        self.forced = counted(slot, self.named("forced"), forced_by, budget.per, self.forced).await;
+        metrics.spent.set(self.all as f64);
+    }
+
+    /// What the count of this time is called in the store.
+    fn named(&self, what: &str) -> Option<[u8; 32]> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&self.fingerprint?);
+        context.update(&self.time.to_be_bytes());
+        context.update(what.as_bytes());
+        let mut name = [0; 32];
+        name.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Some(name)
+    }
+}
+
+async fn counted(slot: Option<&Slot>, name: Option<[u8; 32]>, by: u32, per: Duration, own: u64) -> u64 {
+    let own = own + u64::from(by);
+    match (slot, name) {
+        (Some(slot), Some(name)) => slot.count(&name, by, per.saturating_mul(2)).await.map_or(own, |all| all.max(own)),
+        _ => own,
+    }
+}
+
+impl Spent {
+    pub(super) fn into_error(self) -> FetchError {
+        let Self { budget: Budget { requests, per }, is_half, left } = self;
+        let per = humantime::format_duration(per);
+        let left = humantime::format_duration(Duration::from_secs(left.as_secs()));
+        let why = match is_half {
+            true => format!("half of {requests} in {per} may be forced by rejected tokens; more in {left}"),
+            false => format!("{requests} in {per}; more in {left}"),
+        };
+        let error = failure(Class::Transient, Reason::TokenBudget, &why);
+        FetchError { retry_after: Some(self.left), ..error }
+    }
+}

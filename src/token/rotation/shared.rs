@@ -1,0 +1,181 @@
+//! The same over a fleet: the record is in the token store, and the right to use it is a lease there.
+//!
+//! Owns the place of the record, whose name is made of the configured refresh token alone: another client secret is no other
+//! refresh token. Refuses to use it without the store: two instances that use the same one lose it.
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
+
+use super::{LOCK_PATIENCE, Record, Rotation, RotationError, Seed, Turn, blocking, load, parse, print, seed};
+use crate::secret::Secret;
+use crate::store::{Claimed, Lease, Opened, Slot, Store, Written};
+use crate::token::entry::Descendant;
+
+/// How long it is waited for a lease's end beyond its end.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// Where the fleet's record is.
+#[derive(Debug)]
+pub(super) struct Common {
+    store: Rc<Store>,
+    /// How long a turn lasts at most.
+    lease: Duration,
+    slot: Option<(Seed, Slot)>,
+    /// The newest record that this instance knows, and its version: what counts if the store has forgotten.
+    newest: Option<(u64, Record)>,
+    /// Under which the record in memory is to be written.
+    unwritten: Option<Lease>,
+    /// What others said of it before this instance had a turn.
+    heard: Option<Descendant>,
+}
+
+impl Rotation {
+    /// From now on the record is in this store, if there is one, and a turn lasts no longer than `lease`.
+    pub(in crate::token) fn share(&mut self, store: Option<&Rc<Store>>, lease: Duration) {
+        match (store, &mut self.common) {
+            (None, common) => *common = None,
+            (Some(store), Some(common)) if Rc::ptr_eq(store, &common.store) => common.lease = lease,
+            (Some(store), common) => {
+                let newest = common.take().and_then(|common| common.newest);
+                let store = Rc::clone(store);
+                *common = Some(Common { store, lease, slot: None, newest, unwritten: None, heard: None });
+            }
+        }
+    }
+
+    /// What others know of the record.
+    pub(in crate::token) fn learn(&mut self, heard: Descendant) {
+        let Some(common) = &mut self.common else { return };
+        if common.newest.as_ref().is_none_or(|(version, _)| *version < heard.version) {
+            common.heard = Some(heard);
+        }
+    }
+
+    /// What others should know of the record.
+    pub(in crate::token) fn newest(&self) -> Option<Descendant> {
+        let common = self.common.as_ref()?;
+        let own = common.newest.as_ref().map(|(version, record)| Descendant { version: *version, token: record.token.clone() });
+        let (own_version, heard) = (own.as_ref().map_or(0, |own| own.version), common.heard.clone());
+        heard.filter(|heard| heard.version > own_version).or(own)
+    }
+
+    /// As [`Rotation::turn`], over the fleet.
+    pub(super) async fn common_turn(&mut self, first: &Secret, now: SystemTime) -> Result<Turn, RotationError> {
+        let seed = seed(first);
+        let newest = self.newest().map_or(0, |newest| newest.version);
+        let (memory, path) = (self.memory.clone().filter(|record| record.seed == seed), self.path.clone());
+        let Some(common) = &mut self.common else { return Err(RotationError::Interrupted) };
+        let (lease, opened) = common.claim(seed, newest).await?;
+        let known = match memory.or_else(|| common.known(seed, opened)) {
+            // What this instance had before there was a store.
+            None => match path {
+                Some(path) => blocking(move || load(&path)).await?.filter(|record| record.seed == seed),
+                None => None,
+            },
+            known => known,
+        };
+        let mut record = known.unwrap_or(Record { seed, token: first.clone(), unanswered: None });
+        let unanswered = record.unanswered;
+        record.unanswered = unanswered.or(Some(now));
+        let written = common.write(&lease, &record, false).await;
+        match written {
+            Ok(()) => {
+                self.memory = None;
+                Ok(Turn { record, unanswered, lock: None, lease: Some(lease) })
+            }
+            Err(error) => {
+                common.give_back(seed, lease).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Keeps what the use of a turn brought until it is written.
+    pub(super) fn common_answered(&mut self, lease: Option<Lease>) {
+        if let Some(common) = &mut self.common {
+            common.unwritten = lease;
+        }
+    }
+
+    /// As [`Rotation::write_down`], over the fleet.
+    pub(super) async fn write_down_in_common(&mut self) -> Result<(), RotationError> {
+        let (Some(common), Some(record)) = (&mut self.common, self.memory.clone()) else { return Ok(()) };
+        let seed = record.seed;
+        let lease = match common.unwritten.take() {
+            Some(lease) => lease,
+            None => {
+                let newest = common.newest.as_ref().map_or(0, |(version, _)| *version);
+                common.claim(seed, newest).await?.0
+            }
+        };
+        if let Err(error) = common.write(&lease, &record, true).await {
+            common.unwritten = Some(lease);
+            return Err(error);
+        }
+        self.memory = None;
+        Ok(())
+    }
+}
+
+impl Common {
+    /// The right to use the refresh token, and the record as the store has it.
+    async fn claim(&mut self, seed: Seed, above: u64) -> Result<(Lease, Option<Opened>), RotationError> {
+        if self.slot.as_ref().is_none_or(|(of, _)| *of != seed) {
+            self.slot = Some((seed, Slot::new(&self.store, "refresh token", &seed)));
+        }
+        let Some((_, slot)) = &mut self.slot else { return Err(RotationError::Interrupted) };
+        let begun = Instant::now();
+        while begun.elapsed() < LOCK_PATIENCE {
+            match slot.claim(u64::MAX, above, self.lease).await.map_err(RotationError::Store)? {
+                Claimed::Granted(lease, opened) => return Ok((lease, opened)),
+                Claimed::Taken(left) => drop(timeout(left + GRACE, slot.changed()).await),
+                // Nothing is newer than what was asked for.
+                Claimed::Newer(_) => {}
+            }
+        }
+        Err(RotationError::Store(crate::store::StoreError::Slow(LOCK_PATIENCE)))
+    }
+
+    /// The newest record of those that the store has, that this instance had, and that others told of.
+    fn known(&mut self, seed: Seed, opened: Option<Opened>) -> Option<Record> {
+        let stored = opened.and_then(|opened| {
+            let text = std::str::from_utf8(&opened.text).ok()?;
+            Some((opened.version, parse(text)?))
+        });
+        let heard = self.heard.take();
+        let heard = heard.map(|heard| (heard.version, Record { seed, token: heard.token, unanswered: None }));
+        let all = [stored, self.newest.clone(), heard];
+        let same = all.into_iter().flatten().filter(|(_, record)| record.seed == seed);
+        // Of two of the same version the first counts: what the store says of an unanswered use.
+        same.reduce(|one, other| if other.0 > one.0 { other } else { one }).map(|(_, record)| record)
+    }
+
+    async fn write(&mut self, lease: &Lease, record: &Record, release: bool) -> Result<(), RotationError> {
+        let Some((_, slot)) = &self.slot else { return Err(RotationError::Interrupted) };
+        let text: Zeroizing<String> = print(record);
+        match slot.write(lease, lease.fence(), text.as_bytes(), (None, release)).await {
+            Ok(Written::Done) => {
+                self.newest = Some((lease.fence(), record.clone()));
+                Ok(())
+            }
+            // Somebody had a turn after this one had ended without a word. What they have is what counts.
+            Ok(Written::Outrun) if release => {
+                tracing::warn!("another instance has used the refresh token since; its successor counts");
+                Ok(())
+            }
+            Ok(Written::Outrun) => Err(RotationError::Interrupted),
+            Err(error) => Err(RotationError::Store(error)),
+        }
+    }
+
+    async fn give_back(&self, seed: Seed, lease: Lease) {
+        if let Some((of, slot)) = &self.slot
+            && *of == seed
+        {
+            slot.release(lease).await;
+        }
+    }
+}
