@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const JUST_NOW: Duration = Duration::from_secs(5);
 /// What is left of a token that is not worth taking over.
 const SLIVER: Duration = Duration::from_millis(250);
+/// How long nothing is offered to a store that did not take it.
+const OFFER_AGAIN: Duration = Duration::from_secs(5);
 /// How long an entry is kept beyond what it is about.
 const AFTERLIFE: Duration = Duration::from_secs(3600);
 /// How long a refusal is kept, or what can be renewed.
@@ -52,6 +54,8 @@ pub(super) struct Fleet {
     is_unread: bool,
     /// Whether there is something that the others do not know.
     is_untold: bool,
+    /// Until then it is not offered again: the store did not take it.
+    offers_from: Option<Instant>,
 }
 
 /// Why a token is wanted.
@@ -222,6 +226,7 @@ impl<S: Source> Refresher<S> {
                 self.take_over(&opened, Occasion::Told).await
             }
             Some(opened) if opened.version == self.fleet.seen && !self.fleet.is_untold => None,
+            _ if self.fleet.offers_from.is_some_and(|from| Instant::now() < from) => None,
             _ => self.offer().await,
         }
     }
@@ -346,6 +351,7 @@ impl<S: Source> Refresher<S> {
             Ok(Written::Outrun) => {}
             Err(_) => {
                 self.fleet.is_untold = true;
+                self.fleet.offers_from = Some(Instant::now() + OFFER_AGAIN);
                 // A store that takes no writes may still let others have their turn.
                 slot.release(lease).await;
             }
