@@ -4,7 +4,6 @@
 //! [`Reader`] and nothing more: it can read the current token, wait for the first one, and report what the
 //! upstream thought of it; it can never fetch. Refuses to hand out a token past its expiry.
 
-mod disk;
 mod gap;
 mod in_turn;
 mod latch;

@@ -16,7 +16,7 @@ use ring::digest;
 use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
-use super::disk;
+use crate::disk;
 use crate::secret::Secret;
 
 const MAGIC: &str = "bearerd refresh token 1";
