@@ -17,5 +17,6 @@ mod seal;
 pub mod settings;
 
 pub use backend::{Backend, StoreError};
-pub use seal::SealKeys;
+pub use file::FileStore;
+pub use seal::{SHORTEST_KEY, SealKeys};
 pub use settings::Settings;

@@ -160,6 +160,7 @@ fn settings() -> Settings {
         lives_by_refresh_token: false,
         scheme: Some("Bearer".to_owned()),
         is_bound: false,
+        budget: None,
     }
 }
 

@@ -42,7 +42,9 @@ impl Ears {
     }
 
     fn ring_all(&self) {
-        self.0.borrow().values().for_each(|ear| drop(ear.bell.send_replace(())));
+        for ear in self.0.borrow().values() {
+            ear.bell.send_replace(());
+        }
     }
 
     /// The names that somebody listens for.
