@@ -7,6 +7,7 @@
 mod accounts;
 mod admin;
 mod assertion;
+mod budget;
 mod callers;
 mod client;
 mod context;
@@ -27,6 +28,7 @@ mod mistake;
 pub mod overlay;
 mod permanent;
 mod reader;
+mod redis;
 mod refresh;
 mod rejection;
 mod response;
@@ -37,6 +39,7 @@ mod schedule;
 mod secret;
 mod shape;
 mod steps;
+mod store;
 mod tables;
 mod timeouts;
 mod tls;
@@ -101,6 +104,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[log]`.
     pub log: crate::log::Settings,
+    /// `[store]`; `None` for memory alone.
+    pub store: Option<crate::store::Settings>,
     /// Variables of the environment that secrets are read from.
     pub secret_variables: BTreeSet<String>,
     /// Things worth a warning at start: one line each, without secrets.

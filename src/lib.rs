@@ -39,7 +39,7 @@
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
 //! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
@@ -120,6 +120,7 @@ pub mod clock;
 pub mod config;
 mod delegate;
 pub mod demo;
+mod disk;
 pub mod dpop;
 pub mod guard;
 mod http1;

@@ -21,7 +21,8 @@ pub(crate) mod simulated;
 mod slot;
 
 pub use backend::{Backend, StoreError, Written};
+pub use file::FileStore;
 pub use presence::Store;
-pub use seal::SealKeys;
+pub use seal::{SHORTEST_KEY, SealKeys};
 pub use settings::Settings;
 pub use slot::{Claimed, Lease, Opened, Slot};

@@ -5,7 +5,6 @@
 //! upstream thought of it; it can never fetch. Refuses to hand out a token past its expiry.
 
 mod budget;
-mod disk;
 mod entry;
 mod fleet;
 mod gap;

@@ -28,7 +28,7 @@ pub use connection::{Connection, Outbound, RequestHead, SendError, SendFailure, 
 pub use http_proxy::HttpProxy;
 pub use incoming::HttpError;
 pub use interim::OnInterim;
-pub use origin::{Origin, Scheme};
+pub use origin::{Origin, Scheme, is_loopback_host};
 pub use pool::{Pool, Protocol};
 pub use transport::Transport;
 pub use ways::Ways;

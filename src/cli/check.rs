@@ -70,6 +70,9 @@ fn summary(title: &str, settings: &Settings) -> String {
     for detour in settings.credentials.iter().filter_map(Credential::detour) {
         let _ = writeln!(text, "  credential {detour}");
     }
+    if let Some(store) = &settings.store {
+        let _ = writeln!(text, "  store: {}", store.place);
+    }
     let mut inherited: Vec<_> = settings.inherited.iter().map(|expected| &*expected.name).collect();
     inherited.sort_unstable();
     inherited.dedup();
@@ -106,6 +109,35 @@ mod tests {
              localhost:8080/items → https://api.example.com/v2/items with \"api\"\n\
              warning: b.toml:7:14: F007 credentials.spare: no route uses it\n"
         );
+    }
+
+    #[test]
+    fn the_summary_says_where_tokens_are_kept() {
+        let text = "[routes.items]\nupstream = \"https://api.example.com\"\ncredential = \"none\"\n\
+            [store]\nseal_key = \"0123456789abcdef0123456789abcdef\"\n";
+        let summary = |store: &str| {
+            let settings = config::load_str(&format!("{text}{store}"), std::path::Path::new("/etc/b.toml"));
+            summary("b.toml", &settings.unwrap())
+        };
+        for (store, line) in [
+            ("kind = \"file\"\ndirectory = \"store\"", "  store: files in /etc/store\n"),
+            (
+                "kind = \"redis\"\nurl = \"rediss://[::1]/3\"\npassword = \"hunter2\"",
+                "  store: Redis at [::1]:6379, database 3, with TLS\n",
+            ),
+            (
+                "kind = \"redis\"\nurl = [\"redis://a\", \"redis://b\"]\nsentinel = \"m\"",
+                "  store: Redis \"m\" by Sentinel at a:26379, b:26379, database 0\n",
+            ),
+            ("kind = \"redis\"\nurl = \"redis://a\"\ncluster = true", "  store: Redis cluster at a:6379\n"),
+            (
+                "kind = \"redis\"\nurl = \"unix:///run/r.sock\"",
+                "  store: Redis at unix:/run/r.sock, database 0\n",
+            ),
+        ] {
+            let summary = summary(store);
+            assert!(summary.contains(line) && !summary.contains("hunter2"), "{summary}");
+        }
     }
 
     #[test]

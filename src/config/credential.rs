@@ -8,7 +8,7 @@ use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::shape::{self, Known};
 use super::{
-    client, dpop, grant, inject, permanent, refresh, rejection, response, revocation, schedule, secret, steps, tls,
+    budget, client, dpop, grant, inject, permanent, refresh, rejection, response, revocation, schedule, secret, steps, tls,
     value, ways, words,
 };
 use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Legal, Login};
@@ -54,6 +54,7 @@ pub(super) const KEYS: Keys = Keys {
         "permanent",
         "steps",
         "refresh",
+        "budget",
         "revocation",
         "rejection",
         "inject",
@@ -141,6 +142,7 @@ fn token_settings(
         scheme: inject.scheme().map(str::to_owned),
         use_refresh_token,
         lives_by_refresh_token: false,
+        budget: budget::read(&reader.table("budget", &budget::KEYS)),
         // `read` knows.
         is_bound: false,
         budget: None,

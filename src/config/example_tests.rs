@@ -38,6 +38,9 @@ impl Files {
         write("api_key", "hunter3\n");
         write("refresh_token", "hunter6\n");
         write("jwt", "a.b.c\n");
+        write("seal_key", "hunter7 hunter7 hunter7 hunter7 hunter7\n");
+        write("old_seal_key", "hunter8 hunter8 hunter8 hunter8 hunter8\n");
+        write("redis_password", "hunter9\n");
         Self(directory)
     }
 
@@ -98,6 +101,9 @@ fn the_example_shows_every_key_that_is_obeyed() {
         assert!(EXAMPLE.contains(&format!("\n# {} = ", place.split('.').next_back().unwrap())), "{place}");
         shown.insert(format!("credentials.*.{place}"));
     }
+    // Nor what another kind of store has.
+    assert!(EXAMPLE.contains("\n# directory = "));
+    shown.insert("store.directory".to_owned());
     for (path, keys) in tables::ALL {
         for key in keys.obeyed {
             assert!(shown.contains(&reader::dotted(path, key)), "{path}.{key} is not shown");

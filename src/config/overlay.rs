@@ -154,6 +154,14 @@ settings! {
     PROCESS Boolean "allow-plain-http" "BOOL" ["routes.*.allow_plain_http", "credentials.*.allow_plain_http"]
         "Allow plain http beyond this machine";
     PROCESS Text "state-directory" "DIRECTORY" ["state_directory"] "Where what must survive a restart is kept";
+    PROCESS Text "store" "KIND" ["store.kind"]
+        "Where tokens are kept: memory, file or redis [default: memory]";
+    PROCESS Text "store-url" "URL" ["store.url"] "The Redis or Valkey: redis://HOST:6379/0, or rediss:// with TLS";
+    PROCESS SecretFile "store-password-file" "FILE" ["store.password"] "File with its password";
+    PROCESS SecretVariable "store-password" "" ["store.password"] "Its password";
+    PROCESS SecretFile "seal-key-file" "FILE" ["store.seal_key"]
+        "File with the key that seals what is stored: the same for all who share it";
+    PROCESS SecretVariable "seal-key" "" ["store.seal_key"] "The key itself";
     PROCESS Integer "workers" "NUMBER" ["workers"] "Worker threads [default: usable CPUs, at most 4]";
     PROCESS Text "drain-delay" "TIME" ["timeouts.drain_delay"]
         "Go on serving this long after SIGTERM, readiness already false [default: 0s]";
@@ -258,7 +266,7 @@ fn check_variables(context: &Context<'_>) {
             context.mistake(place, Reason::ConfigUnknownKey, "", message);
         }
     }
-    for kind in ["client-secret", "password"] {
+    for kind in ["client-secret", "password", "store-password", "seal-key"] {
         let [value, file] = [kind.to_owned(), format!("{kind}-file")].map(|flag| {
             let setting = SETTINGS.iter().find(|setting| setting.flag == flag)?;
             (!from_variable(setting, context.environment).is_empty()).then(|| setting.variable())

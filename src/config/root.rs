@@ -9,7 +9,7 @@ use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{
-    ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, timeouts, tls, value,
+    ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, store, timeouts, tls, value,
 };
 use crate::oauth::settings::Legal;
 use crate::proxy::settings::{Callers, Inject};
@@ -31,8 +31,9 @@ pub(super) const KEYS: Keys = Keys {
         "timeouts",
         "limits",
         "log",
+        "store",
     ],
-    later: &["store"],
+    later: &[],
     protective: &[],
 };
 
@@ -64,6 +65,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     // What it names is part of the document already.
     let _ = reader.node("include");
     let state_directory = state_directory(&reader);
+    let store = store::read(&reader.table("store", &store::KEYS), state_directory.as_deref());
     warn_of_lost_refresh_tokens(&reader, &credentials);
     let log = log::read(&reader.table("log", &log::KEYS));
     check_unused(context, &credentials, &routes);
@@ -81,6 +83,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         timeouts,
         limits,
         log,
+        store,
         warnings: Vec::new(),
         secret_variables: BTreeSet::new(),
     })

@@ -2,8 +2,8 @@
 
 use super::reader::Keys;
 use super::{
-    admin, assertion, callers, credential, dpop, fields, inject, limits, log, permanent, rejection, response,
-    revocation, root, route, schedule, steps, timeouts, tls,
+    admin, assertion, budget, callers, credential, dpop, fields, inject, limits, log, permanent, rejection, response,
+    revocation, root, route, schedule, steps, store, timeouts, tls,
 };
 
 /// Every table with its path in a file; `*` stands for a name that the user chooses. Routes have `rejection`, `inject` and `tls` too.
@@ -20,6 +20,7 @@ pub(super) const ALL: &[(&str, &Keys)] = &[
     ("credentials.*.response", &response::KEYS),
     ("credentials.*.permanent", &permanent::KEYS),
     ("credentials.*.refresh", &schedule::KEYS),
+    ("credentials.*.budget", &budget::KEYS),
     ("credentials.*.steps", &steps::KEYS),
     ("credentials.*.revocation", &revocation::KEYS),
     ("credentials.*.rejection", &rejection::KEYS),
@@ -31,4 +32,5 @@ pub(super) const ALL: &[(&str, &Keys)] = &[
     ("timeouts", &timeouts::KEYS),
     ("limits", &limits::KEYS),
     ("log", &log::KEYS),
+    ("store", &store::KEYS),
 ];

@@ -10,7 +10,7 @@ use crate::reason::Reason;
 use crate::tls::{ClientSettings, Identity, Live, Recipe, Role, ServerSettings};
 
 pub(super) const KEYS: Keys = Keys {
-    name: "[credentials.NAME.tls] and [routes.NAME.tls]",
+    name: "[credentials.NAME.tls], [routes.NAME.tls] and [store.tls]",
     obeyed: &["ca", "certificate", "key", "server_name"],
     later: &[],
     protective: &[],

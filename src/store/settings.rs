@@ -1,5 +1,6 @@
 //! Where the fleet's entries are and how they are sealed: the typed, validated form of `[store]`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,41 @@ pub enum Place {
     },
     /// A Redis or Valkey.
     Redis(Redis),
+}
+
+impl fmt::Display for Place {
+    /// `files in /var/lib/bearerd/store`, `Redis at cache:6379/0 with TLS`: without any secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { directory } => write!(f, "files in {}", directory.display()),
+            Self::Redis(redis) => redis.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
+        let servers = servers.join(", ");
+        match &self.topology {
+            Topology::Standalone => write!(f, "Redis at {servers}, database {}", self.database)?,
+            Topology::Cluster => write!(f, "Redis cluster at {servers}")?,
+            Topology::Sentinel { master } => {
+                write!(f, "Redis {master:?} by Sentinel at {servers}, database {}", self.database)?;
+            }
+        }
+        if self.tls.is_some() { f.write_str(", with TLS") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// How a Redis or Valkey is reached.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::disk;
+use crate::disk;
 use crate::reason::Reason;
 
 const MAGIC: &str = "bearerd latch 1";

@@ -18,7 +18,7 @@ use ring::digest;
 use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
-use super::disk;
+use crate::disk;
 use crate::secret::Secret;
 use crate::store::{Lease, StoreError};
 

@@ -21,6 +21,8 @@ pub struct Settings {
     pub use_refresh_token: bool,
     /// Whether a refresh token is all there is: the grant `refresh_token`.
     pub lives_by_refresh_token: bool,
+    /// How many token requests a time is worth, for the whole fleet; `None` for any number.
+    pub budget: Option<Budget>,
     /// Scheme of the header that carries the token, empty for the bare token; `None` if no header does.
     pub scheme: Option<String>,
     /// Whether its tokens are bound to a key (RFC 9449).
@@ -35,6 +37,15 @@ pub struct Budget {
     /// So many, at least 2. Half of them are for rejected tokens.
     pub requests: u32,
     /// In so long: a minute at least. Counted in whole times since the epoch, so that a day is a day of UTC.
+    pub per: Duration,
+}
+
+/// How many token requests are paid for, or allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// So many, at least two.
+    pub requests: u32,
+    /// In so long: from a minute to 366 days.
     pub per: Duration,
 }
 

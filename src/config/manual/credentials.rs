@@ -1,9 +1,9 @@
 //! `[credentials.*]` and what signs.
 
 use super::Default::{Is, None, Required, Says};
-use super::Kind::{Boolean, Either, Field, Json, Many, Map, Param, Proxy, Secret, Table, Tables, Word};
+use super::Kind::{Boolean, Either, Field, Integer, Json, Many, Map, Param, Proxy, Secret, Table, Tables, Word};
 use super::{Form, Key, Kind, Section, key, words};
-use crate::config::{assertion, client, credential, dpop, grant, secret, shape};
+use crate::config::{assertion, budget, client, credential, dpop, grant, secret, shape};
 use crate::jose::Algorithm;
 
 pub(super) const ALL: &[Section] = &[
@@ -13,6 +13,13 @@ pub(super) const ALL: &[Section] = &[
         about: "One configured way to get tokens. Either `token_endpoint` or `issuer` must be written.",
         keys: &credential::KEYS,
         rows: &[WHERE, CLIENT, GRANT, REQUEST, LIFE],
+    },
+    Section {
+        id: "budget",
+        heading: "[credentials.NAME.budget]",
+        about: "How many token requests the server bills for or allows. Counted over all who share a store that is not memory, and by each process alone without one. Forced fetches, after a rejected token, may use half of them; renewals have the rest.",
+        keys: &budget::KEYS,
+        rows: &[BUDGET],
     },
     Section {
         id: "secret",
@@ -102,6 +109,7 @@ const LIFE: &[Key] = &[
     key("required", Boolean, Is("true"), "Whether readiness waits for this credential."),
     key("lockout", Boolean, Says("`true` if a password is set, or a login of `steps`"), "A wrong try may lock an account: try more rarely."),
     key("refresh", Table("refresh"), None, "When and how tokens are renewed."),
+    key("budget", Table("budget"), None, "How many token requests may be made."),
     key("revocation", Table("revocation"), None, "How tokens are given back at the end."),
     key("rejection", Table("rejection"), None, "What counts as a rejection of the token."),
     key("inject", Table("inject"), None, "Where the token goes."),
@@ -136,4 +144,10 @@ const ASSERTION: &[Key] = &[
 const DPOP: &[Key] = &[
     key("key", Secret, Required, "A private key, PEM or JWK; EC is quicker than RSA."),
     key("algorithm", Word(|| Algorithm::ALL.iter().filter(|(_, a)| !a.is_symmetric()).map(|(name, _)| *name).collect()), Says("what is usual for the key"), "Of the proofs."),
+];
+
+#[rustfmt::skip]
+const BUDGET: &[Key] = &[
+    key("requests", Integer(budget::LEAST, budget::MOST), Required, "So many token requests."),
+    key("per", Kind::Form(Form::Duration), Required, "In this time, from 1m to 366d."),
 ];

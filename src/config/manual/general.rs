@@ -3,7 +3,7 @@
 use super::Default::{Is, None, Required, Says};
 use super::Kind::{Account, Boolean, Either, Integer, Many, Map, Secret, Share, Table, Word};
 use super::{Form, Key, Kind, Section, key, words};
-use crate::config::{admin, callers, limits, log, root, timeouts, tls};
+use crate::config::{admin, callers, limits, log, root, store, timeouts, tls};
 
 pub(super) const TOP: &[Section] = &[Section {
     id: "top",
@@ -70,6 +70,13 @@ pub(super) const REST: &[Section] = &[
         keys: &log::KEYS,
         rows: &[LOG],
     },
+    Section {
+        id: "store",
+        heading: "[store]",
+        about: "Where tokens are kept that survive a restart, and that several instances share. Everything is sealed; a store that fails never makes a request fail.",
+        keys: &store::KEYS,
+        rows: &[STORE, REDIS],
+    },
 ];
 
 const DURATION: Kind = Kind::Form(Form::Duration);
@@ -94,6 +101,7 @@ const ROOT: &[Key] = &[
     key("timeouts", Table("timeouts"), None, "Times."),
     key("limits", Table("limits"), None, "Limits."),
     key("log", Table("log"), None, "The log."),
+    key("store", Table("store"), None, "Where tokens are kept."),
 ];
 
 #[rustfmt::skip]
@@ -153,4 +161,26 @@ const LOG: &[Key] = &[
     key("level", Word(|| words(log::LEVELS)), Is("\"info\""), "The least level written."),
     key("access", Share, Is("false"), "One line for each request, or for a share of them: `0.01` is one in a hundred. What failed is always written: answers from 500 on, and every answer of bearerd's own."),
     key("request_id", Kind::Form(Form::Header), Says("`x-request-id` is looked for, and made nowhere"), "The header with a request's id. One that has none gets one, which the upstream sees too; it is in the log and in the problem documents."),
+];
+
+#[rustfmt::skip]
+const STORE: &[Key] = &[
+    key("kind", Word(|| words(store::KINDS)), Says("`\"memory\"`"), "`memory` is each process's own; `file` survives restarts, and several processes of one host may share it; `redis` is a Redis or Valkey for any number of instances."),
+    key("seal_key", Secret, Says("required with `file` and `redis`"), "What everything is sealed with: at least 32 characters, the same for all who share the store. To make one: `head -c 32 /dev/urandom \\| base64`."),
+    key("old_seal_key", Secret, None, "The key before it, while some instances have no other: what it sealed is still read."),
+    key("timeout", DURATION, Says("`\"1s\"`"), "How long one question to the store may take, at most 10s."),
+    key("directory", TEXT, Says("`store` below `state_directory`"), "With `file`: made with mode 0700 when it is first used. On a disk of this host, and not on one of the network."),
+];
+
+#[rustfmt::skip]
+const REDIS: &[Key] = &[
+    key("url", Many(&TEXT), Says("required with `redis`"), "`redis://HOST:6379/0`, with TLS `rediss://…`, or `unix:///PATH`; several for Sentinel and clusters. Without user and password."),
+    key("sentinel", TEXT, None, "The name of the master: the URLs are those of Sentinels, which know where it is."),
+    key("cluster", Boolean, Says("`false`"), "The URLs are some nodes of a cluster."),
+    key("username", Secret, None, "A user of the server's ACL."),
+    key("password", Secret, None, "The user's, or that of `requirepass`."),
+    key("sentinel_username", Secret, None, "Likewise, for Sentinel."),
+    key("sentinel_password", Secret, None, "Likewise, for Sentinel."),
+    key("allow_plain_tcp", Boolean, Says("`false`"), "Accept a password on a connection without TLS beyond loopback: what is stored is sealed, the password is not."),
+    key("tls", Table("tls"), None, "TLS towards the servers, with `rediss://`."),
 ];

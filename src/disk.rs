@@ -1,4 +1,4 @@
-//! Small files in `state_directory` that survive a crash of the machine.
+//! Small files that survive a crash of the machine: those of `state_directory`, and those of the token store.
 //!
 //! Owns how they are written: mode 0600, whole or not at all, on the disk before the call returns. Everything here blocks.
 
@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+/// How the names of files begin that are not finished.
+pub(crate) const DRAFT: &str = ".draft-";
+
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// A credential's name as part of a file's.
-pub(super) fn file_name(prefix: &str, credential: &str) -> String {
+pub(crate) fn file_name(prefix: &str, credential: &str) -> String {
     format!("{prefix}{}", utf8_percent_encode(credential, NAME))
 }
 
@@ -20,7 +23,7 @@ pub(super) fn file_name(prefix: &str, credential: &str) -> String {
 ///
 /// # Errors
 /// What the system says of the directory or the disk.
-pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let draft = write_draft(directory, content)?;
     fs::rename(&draft, path).inspect_err(|_| remove(&draft))?;
@@ -31,7 +34,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
@@ -39,15 +42,23 @@ pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// What the system says of the directory or the disk.
-pub(super) fn write_draft(directory: &Path, content: &[u8]) -> io::Result<PathBuf> {
-    let draft = directory.join(format!(".draft-{:016x}", fastrand::u64(..)));
+pub(crate) fn write_draft(directory: &Path, content: &[u8]) -> io::Result<PathBuf> {
+    open_draft(directory, content).map(|(draft, _)| draft)
+}
+
+/// Likewise, and still open.
+///
+/// # Errors
+/// What the system says of the directory or the disk.
+pub(crate) fn open_draft(directory: &Path, content: &[u8]) -> io::Result<(PathBuf, File)> {
+    let draft = directory.join(format!("{DRAFT}{:016x}", fastrand::u64(..)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(content).and_then(|()| file.sync_all()).inspect_err(|_| remove(&draft))?;
-    Ok(draft)
+    Ok((draft, file))
 }
 
 /// A file that is already gone is as good as removed.
-pub(super) fn remove(path: &Path) {
+pub(crate) fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
