@@ -136,11 +136,11 @@ pub(super) fn name_of_channel(channel: &str) -> Option<Name> {
     Some(Name(name))
 }
 
-fn lease(name: &Name) -> String {
+pub(super) fn lease(name: &Name) -> String {
     format!("{}:lease", key(name))
 }
 
-fn fence(name: &Name) -> String {
+pub(super) fn fence(name: &Name) -> String {
     format!("{}:fence", key(name))
 }
 
