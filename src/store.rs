@@ -10,6 +10,8 @@
 //! ```
 
 pub mod backend;
+#[cfg(test)]
+pub(crate) mod contract_tests;
 mod file;
 mod presence;
 #[cfg(feature = "redis")]

@@ -89,7 +89,7 @@ pub struct Redis {
 }
 
 /// One address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Server {
     /// A host with its port.
     Tcp(String, u16),
