@@ -10,6 +10,7 @@ mod reload;
 mod routes;
 mod run;
 mod sockets;
+mod store;
 mod told;
 mod watch;
 
@@ -50,6 +51,7 @@ pub struct App {
     bound: Bound,
     doors: Doors,
     tls: Option<tls::Server>,
+    store: store::Common,
     credentials: Credentials,
     routes: Routes,
     /// What runs for the present settings alone: it ends with them.
@@ -162,7 +164,7 @@ impl App {
     /// Ends gently: unready at once, serving for `drain_delay`, then no new connections, then the end of those in flight or of
     /// the time for it. Returns whether everything in flight was finished.
     pub async fn drain(self) -> bool {
-        let Self { doors, credentials, mut acceptors, mut background, workers, mut threads, .. } = self;
+        let Self { doors, store, credentials, mut acceptors, mut background, workers, mut threads, .. } = self;
         let timeouts = self.settings.timeouts;
         self.unready.0.fire();
         tokio::time::sleep(timeouts.drain_delay).await;
@@ -180,6 +182,7 @@ impl App {
         }
         credentials.end();
         while background.join_next().await.is_some() {}
+        store.end();
         finished
     }
 }

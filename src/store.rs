@@ -25,6 +25,8 @@ mod slot;
 pub use backend::{Backend, StoreError, Written};
 pub use file::FileStore;
 pub use presence::Store;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
 pub use seal::{SHORTEST_KEY, SealKeys};
 pub use settings::Settings;
 pub use slot::{Claimed, Lease, Opened, Slot};

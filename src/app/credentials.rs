@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::StartError;
 use super::assemble::token_endpoint;
+use super::store::Common;
 use crate::clock::Clock;
 use crate::config::{Credential, Settings};
 use crate::metrics::Metrics;
@@ -77,7 +78,7 @@ impl Credentials {
     pub(super) fn adopt(
         &mut self,
         planned: Planned,
-        (clock, metrics): (&Clock, &Metrics),
+        (clock, metrics, store): (&Clock, &Metrics, &Common),
         background: &mut JoinSet<()>,
         (patience, ending): (Duration, &Shutdown),
     ) -> Changed {
@@ -97,7 +98,7 @@ impl Credentials {
                     } else {
                         outcome.added.push(name.clone());
                     }
-                    self.running.insert(name, begin(written, endpoint, (clock, metrics), background));
+                    self.running.insert(name, begin(written, endpoint, (clock, metrics, store), background));
                 }
             }
         }
@@ -160,7 +161,7 @@ fn end(refresher: &Weak<Trigger>) {
 fn begin(
     written: Written,
     endpoint: TokenEndpoint,
-    (clock, metrics): (&Clock, &Metrics),
+    (clock, metrics, store): (&Clock, &Metrics, &Common),
     background: &mut JoinSet<()>,
 ) -> Running {
     let credential = &written.credential;
@@ -170,6 +171,7 @@ fn begin(
     let directory = written.state_directory.clone();
     let (refresher, reader) =
         Refresher::new(credential.token.clone(), endpoint, clock.clone(), counters.clone(), directory);
+    let refresher = refresher.in_fleet(store.stores());
     let (trigger, is_ending) = shutdown::channel();
     background.spawn_local(refresher.run(is_ending));
     let shared = route::Credential { reader, metrics: counters, refresher: Arc::new(trigger) };

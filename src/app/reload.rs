@@ -16,6 +16,7 @@ use super::assemble::{self, Face};
 use super::credentials::{self, Credentials};
 use super::routes::{self, Routes};
 use super::sockets::{self, Closing, Doors, Opened};
+use super::store;
 use super::{App, StartError, report};
 use crate::admin;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ pub struct Difference {
 struct Plan {
     settings: Arc<Settings>,
     tls: Option<tls::Server>,
+    store: store::Planned,
     credentials: credentials::Planned,
     routes: routes::Planned,
     doors: sockets::Planned,
@@ -66,18 +68,19 @@ fn plan(
     inherited: Inherited,
     clock: &Clock,
     (now, tls): (Option<&Routes>, Option<&tls::Server>),
-    (credentials, doors): (&Credentials, &mut Doors),
+    (store, credentials, doors): (&store::Common, &Credentials, &mut Doors),
 ) -> Result<Plan, StartError> {
     let same_tls = tls.filter(|now| Some(now.settings()) == settings.tls.as_ref()).cloned();
     let tls = match same_tls {
         Some(same) => Some(same),
         None => settings.tls.clone().map(tls::Server::load).transpose()?,
     };
+    let store = store.plan(&settings, clock)?;
     let planned = credentials.plan(&settings, clock)?;
     let routes = routes::plan(now, &settings, (credentials, &planned))?;
     // Last, since it can be seen from outside.
     let doors = doors.plan(&settings, inherited)?;
-    Ok(Plan { settings: Arc::new(settings), tls, credentials: planned, routes, doors })
+    Ok(Plan { settings: Arc::new(settings), tls, store, credentials: planned, routes, doors })
 }
 
 /// Starts everything.
@@ -85,13 +88,15 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let metrics = Arc::new(Metrics::new());
     let mut doors = Doors::default();
     let mut credentials = Credentials::default();
-    let plan = plan(settings, inherited, &clock, (None, None), (&credentials, &mut doors))?;
+    let mut store = store::Common::new();
+    let plan = plan(settings, inherited, &clock, (None, None), (&store, &credentials, &mut doors))?;
     let settings = plan.settings;
     let opened = doors.adopt(plan.doors)?;
     let (unready, ending, epoch) = (shutdown::channel(), shutdown::channel(), shutdown::channel());
     let mut background = JoinSet::new();
     let lifetime = (settings.timeouts.drain, &ending.1);
-    credentials.adopt(plan.credentials, (&clock, &metrics), &mut background, lifetime);
+    store.adopt(plan.store, &metrics);
+    credentials.adopt(plan.credentials, (&clock, &metrics, &store), &mut background, lifetime);
     let (routes, _) =
         routes::adopt(None, plan.routes, &settings, (&credentials, &doors, &Closing::nothing()), &metrics);
     let policy = Policy::new(assemble::server_settings(&settings), plan.tls.clone());
@@ -127,6 +132,7 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
         bound,
         doors,
         tls: plan.tls,
+        store,
         credentials,
         routes,
         epoch: epoch.0,
@@ -157,7 +163,7 @@ impl App {
     /// [`StartError`], and then nothing has changed.
     pub fn reload(&mut self, settings: Settings) -> Result<Changes, StartError> {
         let now = (Some(&self.routes), self.tls.as_ref());
-        let parts = (&self.credentials, &mut self.doors);
+        let parts = (&self.store, &self.credentials, &mut self.doors);
         let plan = plan(settings, Inherited::later(), &self.clock, now, parts)?;
         let opened = self.doors.adopt(plan.doors)?;
         let before = std::mem::replace(&mut self.settings, plan.settings);
@@ -165,7 +171,8 @@ impl App {
         while self.acceptors.try_join_next().is_some() {}
         let certificates = self.certificates();
         let lifetime = (before.timeouts.drain, &self.ending.1);
-        let parts = (&self.clock, &*self.metrics);
+        self.store.adopt(plan.store, &self.metrics);
+        let parts = (&self.clock, &*self.metrics, &self.store);
         let credentials = self.credentials.adopt(plan.credentials, parts, &mut self.background, lifetime);
         let parts = (&self.credentials, &self.doors, &opened.closing);
         let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, &self.metrics);
@@ -272,6 +279,7 @@ fn others(before: &Settings, now: &Settings) -> bool {
         || before.limits != now.limits
         || before.log != now.log
         || before.admin != now.admin
+        || before.store != now.store
 }
 
 /// Keys that cannot be changed while threads and their log run.

@@ -130,10 +130,7 @@ mod tests {
                 "  store: Redis \"m\" by Sentinel at a:26379, b:26379, database 0\n",
             ),
             ("kind = \"redis\"\nurl = \"redis://a\"\ncluster = true", "  store: Redis cluster at a:6379\n"),
-            (
-                "kind = \"redis\"\nurl = \"unix:///run/r.sock\"",
-                "  store: Redis at unix:/run/r.sock, database 0\n",
-            ),
+            ("kind = \"redis\"\nurl = \"unix:///run/r.sock\"", "  store: Redis at unix:/run/r.sock, database 0\n"),
         ] {
             let summary = summary(store);
             assert!(summary.contains(line) && !summary.contains("hunter2"), "{summary}");

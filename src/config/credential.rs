@@ -8,8 +8,8 @@ use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::shape::{self, Known};
 use super::{
-    budget, client, dpop, grant, inject, permanent, refresh, rejection, response, revocation, schedule, secret, steps, tls,
-    value, ways, words,
+    budget, client, dpop, grant, inject, permanent, refresh, rejection, response, revocation, schedule, secret, steps,
+    tls, value, ways, words,
 };
 use crate::oauth::settings::{ClientAuthentication, Encoding, Endpoint, GrantType, Legal, Login};
 use crate::proxy::settings::{Inject, Rejection};
@@ -145,7 +145,6 @@ fn token_settings(
         budget: budget::read(&reader.table("budget", &budget::KEYS)),
         // `read` knows.
         is_bound: false,
-        budget: None,
     }
 }
 

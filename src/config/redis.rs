@@ -93,7 +93,11 @@ impl Users {
     fn check(&self, reader: &Reader<'_>, topology: &Topology) {
         for (user, password) in [("username", "password"), ("sentinel_username", "sentinel_password")] {
             if reader.has(user) && !reader.has(password) {
-                reader.reject(password, Reason::ConfigMissing, format!("is required beside {user}: {password} = {{ file = \"…\" }}"));
+                reader.reject(
+                    password,
+                    Reason::ConfigMissing,
+                    format!("is required beside {user}: {password} = {{ file = \"…\" }}"),
+                );
             }
         }
         for key in ["sentinel_username", "sentinel_password"] {
@@ -201,7 +205,8 @@ fn url(text: &str, port: u16) -> Result<Url, String> {
     };
     let authority = uri.authority().ok_or_else(wrong)?;
     if authority.as_str().contains('@') {
-        let message = "must not hold a user or password: write username = \"…\" and password = { file = \"…\" } beside it";
+        let message =
+            "must not hold a user or password: write username = \"…\" and password = { file = \"…\" } beside it";
         return Err(message.to_owned());
     }
     if uri.query().is_some() {
@@ -262,9 +267,8 @@ mod tests {
         ] {
             assert_eq!(url(text, PORT), wanted, "{text}");
         }
-        let unix = |path: &str, database| {
-            Ok(Url { server: Server::Unix(PathBuf::from(path)), is_tls: false, database })
-        };
+        let unix =
+            |path: &str, database| Ok(Url { server: Server::Unix(PathBuf::from(path)), is_tls: false, database });
         assert_eq!(url("unix:///run/r.sock", PORT), unix("/run/r.sock", 0));
         assert_eq!(url("unix:/run/r.sock?db=3", PORT), unix("/run/r.sock", 3));
         assert_eq!(url("redis://a", SENTINEL_PORT), tcp("a", 26379, false, 0));

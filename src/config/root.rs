@@ -9,7 +9,8 @@ use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{
-    ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, store, timeouts, tls, value,
+    ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, store, timeouts, tls,
+    value,
 };
 use crate::oauth::settings::Legal;
 use crate::proxy::settings::{Callers, Inject};

@@ -138,7 +138,9 @@ fn key(reader: &Reader<'_>, key: &str) -> Option<SecretSource> {
 
 fn check_keys(reader: &Reader<'_>, new: Option<&SecretSource>, old: Option<&SecretSource>) {
     if !reader.has("seal_key") {
-        let why = format!("is required, the same for all who share the store: it seals what is stored. To make one: {MAKE}; then");
+        let why = format!(
+            "is required, the same for all who share the store: it seals what is stored. To make one: {MAKE}; then"
+        );
         secret::missing(reader, "seal_key", &why);
     }
     if let (Some(new), Some(old)) = (new, old)

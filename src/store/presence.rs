@@ -154,7 +154,13 @@ impl Store {
                 Err(error) => {
                     self.lose(&error);
                     failures += 1;
-                    tokio::time::sleep(FIRST_LOOK.max(full_jitter(FIRST_LOOK, failures, LONGEST_LOOK, fastrand::f64()))).await;
+                    tokio::time::sleep(FIRST_LOOK.max(full_jitter(
+                        FIRST_LOOK,
+                        failures,
+                        LONGEST_LOOK,
+                        fastrand::f64(),
+                    )))
+                    .await;
                 }
             }
         }

@@ -37,7 +37,7 @@ use redis::Value;
 use tokio::sync::{Notify, watch};
 
 use super::backend::{Answer, Backend, Claim, Claimed, Holder, Name, StoreError, Stored, Write, Written};
-use super::settings::{Redis, Server, Topology};
+use super::settings::{Redis, Topology};
 use crate::clock::Clock;
 use crate::tls;
 use bells::Bells;
@@ -170,37 +170,13 @@ impl Backend for RedisStore {
     }
 
     fn place(&self) -> String {
-        self.common.settings.place()
+        self.common.settings.to_string()
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RedisStore").field(&self.place()).finish()
-    }
-}
-
-impl Redis {
-    /// Where it is, for people.
-    fn place(&self) -> String {
-        let servers = self.servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let tls = if self.tls.is_some() { " with TLS" } else { "" };
-        match &self.topology {
-            Topology::Standalone if self.database == 0 => format!("redis at {servers}{tls}"),
-            Topology::Standalone => format!("redis at {servers}, database {}{tls}", self.database),
-            Topology::Sentinel { master } => format!("redis {master:?} of the sentinels {servers}{tls}"),
-            Topology::Cluster => format!("redis cluster at {servers}{tls}"),
-        }
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
     }
 }
 

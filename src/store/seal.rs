@@ -18,7 +18,7 @@ use crate::secret::Secret;
 const FORM: u8 = 1;
 
 /// The fewest characters of a key: less could be guessed.
-pub(crate) const SHORTEST_KEY: usize = 32;
+pub const SHORTEST_KEY: usize = 32;
 
 /// What names and seals the entries of one fleet: its key, and the one before or after it while both are in use.
 #[derive(Clone, Debug)]

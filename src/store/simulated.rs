@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::backend::{Answer, Backend, Claim, Claimed, Holder, Name, Stored, StoreError, Write, Written};
+use super::backend::{Answer, Backend, Claim, Claimed, Holder, Name, StoreError, Stored, Write, Written};
 
 /// The server. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +115,11 @@ impl Link {
         }
     }
 
-    async fn ask<T>(&self, name: &Name, does: impl FnOnce(&mut Entry, Mood) -> (Result<T, StoreError>, bool)) -> Result<T, StoreError> {
+    async fn ask<T>(
+        &self,
+        name: &Name,
+        does: impl FnOnce(&mut Entry, Mood) -> (Result<T, StoreError>, bool),
+    ) -> Result<T, StoreError> {
         let mood = self.arrive().await?;
         let (outcome, rings) = does(self.server.0.entries.borrow_mut().entry(*name).or_default(), mood);
         if rings {

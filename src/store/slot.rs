@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::backend::{self, Claim, Holder, Name, Stored, StoreError, Write, Written};
+use super::backend::{self, Claim, Holder, Name, StoreError, Stored, Write, Written};
 use super::presence::{Return, Store};
 use super::seal::SealKey;
 use crate::reason::Reason;
@@ -157,8 +157,10 @@ impl Slot {
     ) -> Result<Written, StoreError> {
         let mut outcome = Written::Done;
         for place in &self.places {
-            let bytes =
-                place.key.seal(&place.name, text).map_err(|_| StoreError::Refused("no randomness to seal with".into()))?;
+            let bytes = place
+                .key
+                .seal(&place.name, text)
+                .map_err(|_| StoreError::Refused("no randomness to seal with".into()))?;
             let write = Write { holder: self.holder, fence: lease.fence, version, bytes, keep, release };
             if self.store.within("write", self.store.backend().write(&place.name, write)).await? == Written::Outrun {
                 outcome = Written::Outrun;

@@ -93,7 +93,9 @@ impl Ledger {
             self.has_warned = true;
             let (spent, per) = (self.all, humantime::format_duration(budget.per));
             tracing::warn!(
-                credential = name, spent, requests,
+                credential = name,
+                spent,
+                requests,
                 "{name}: {spent} of the {requests} token requests that the budget has for {per} are spent"
             );
         }

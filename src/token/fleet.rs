@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::Source;
 use super::entry::{Entry, Known, Then, Trouble};
 use super::refresher::{Refresher, Sent};
 use super::schedule::{FLOOR, History, Next, ask_again_after};
 use super::shared::Phase;
-use super::Source;
 use crate::oauth::{Class, FetchError, Issued};
 use crate::reason::Reason;
 use crate::secret::Secret;
@@ -282,20 +282,16 @@ impl<S: Source> Refresher<S> {
         let is_same = self.shared.snapshot().token.as_ref().is_some_and(|own| *own.value() == token.value);
         if is_same && occasion != Occasion::Rejected {
             // Nothing new but when it will be renewed.
-            let renew_at = at + ask_again_after(token.lifetime, self.shared.settings.early, fastrand::f64()).max(self.floor);
+            let renew_at =
+                at + ask_again_after(token.lifetime, self.shared.settings.early, fastrand::f64()).max(self.floor);
             let is_answer = occasion == Occasion::Told || asked < JUST_NOW;
             return (is_answer && renew_at > now && self.publisher.rests(renew_at)).then_some(Next::Renew(renew_at));
         }
         if is_same && asked > JUST_NOW {
             return None;
         }
-        let issued = Issued {
-            access_token: token.value,
-            lifetime: token.lifetime,
-            refresh_token: None,
-            scope: None,
-            key: None,
-        };
+        let issued =
+            Issued { access_token: token.value, lifetime: token.lifetime, refresh_token: None, scope: None, key: None };
         let wall = self.shared.clock.wall();
         let wall = wall.checked_sub(token.age).unwrap_or(wall);
         let next = self.accept(Sent { issued, at, wall, is_own: false }).ok()?;

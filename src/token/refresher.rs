@@ -241,7 +241,9 @@ impl<S: Source> Refresher<S> {
             Err(error) => {
                 let is_shared = Self::concerns_all(&error);
                 let next = match planned {
-                    Phase::Resting(renew_at) if occasion == Occasion::Rejected && error.reason == Reason::TokenBudget => {
+                    Phase::Resting(renew_at)
+                        if occasion == Occasion::Rejected && error.reason == Reason::TokenBudget =>
+                    {
                         self.decline(&error, Next::Renew(renew_at))
                     }
                     _ => self.give_way(&error, asked_with).await,

@@ -27,17 +27,6 @@ pub struct Settings {
     pub scheme: Option<String>,
     /// Whether its tokens are bound to a key (RFC 9449).
     pub is_bound: bool,
-    /// How many token requests it may take; `None` for as many as it needs.
-    pub budget: Option<Budget>,
-}
-
-/// How many token requests a credential may take, of all instances that share a token store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// So many, at least 2. Half of them are for rejected tokens.
-    pub requests: u32,
-    /// In so long: a minute at least. Counted in whole times since the epoch, so that a day is a day of UTC.
-    pub per: Duration,
 }
 
 /// How many token requests are paid for, or allowed.
@@ -45,7 +34,7 @@ pub struct Budget {
 pub struct Budget {
     /// So many, at least two.
     pub requests: u32,
-    /// In so long: from a minute to 366 days.
+    /// In so long: from a minute to 366 days. Counted in whole times since the epoch, so that a day is a day of UTC.
     pub per: Duration,
 }
 

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::super::{Environment, Given, Mistakes, Place as Written, Settings as Whole, Sources, load, load_text, overlay};
+use super::super::{
+    Environment, Given, Mistakes, Place as Written, Settings as Whole, Sources, load, load_text, overlay,
+};
 use super::*;
 use crate::secret::SecretSource;
 use crate::store::settings::{Server, Topology};
@@ -133,7 +135,8 @@ fn a_redis_is_one_server_or_sentinels_or_a_cluster() {
     assert_eq!(sentinel.servers, [tcp("a", 26379), tcp("b", 1)]);
     assert_eq!(sentinel.topology, Topology::Sentinel { master: "m".to_owned() });
     assert!(sentinel.sentinel_username.is_some() && sentinel.sentinel_password.is_some());
-    let cluster = good("url = [\"rediss://a\", \"rediss://b\"]\ncluster = true\npassword = \"hunter2\"\ntls.server_name = \"r\"");
+    let cluster =
+        good("url = [\"rediss://a\", \"rediss://b\"]\ncluster = true\npassword = \"hunter2\"\ntls.server_name = \"r\"");
     assert_eq!(cluster.topology, Topology::Cluster);
     assert_eq!(cluster.tls.unwrap().server_name.as_deref(), Some("r"));
 }
@@ -158,7 +161,13 @@ fn what_contradicts_each_other_is_told_with_its_cure() {
     check("url = \"redis://a\"\nsentinel = \"\"", "F005", 12, "store.sentinel", "empty");
     check("url = \"redis://localhost\"\nusername = \"u\"", "F006", 8, "store.password", "beside username");
     check("url = \"redis://localhost\"\npassword = \"\"", "F005", 12, "store.password", "empty");
-    check("url = \"redis://localhost\"\nsentinel_password = \"hunter2\"", "F007", 12, "store.sentinel_password", "sentinel = ");
+    check(
+        "url = \"redis://localhost\"\nsentinel_password = \"hunter2\"",
+        "F007",
+        12,
+        "store.sentinel_password",
+        "sentinel = ",
+    );
     check("url = \"redis://localhost\"\ntls.server_name = \"a\"", "F007", 12, "store.tls", "write rediss://");
     check("url = \"unix:///a\"\ntls = {}", "F007", 12, "store.tls", "write rediss://");
     check("url = \"redis://a\"\ntimeout = \"1m\"", "F005", 12, "store.timeout", "at most 10s");

@@ -254,12 +254,7 @@ impl Directory {
         readable(self.load(LEASE, name, Lease::parse))
     }
 
-    fn load<T>(
-        &self,
-        kind: &str,
-        name: &Name,
-        parse: fn(&[u8]) -> Option<T>,
-    ) -> Result<Option<(T, File)>, StoreError> {
+    fn load<T>(&self, kind: &str, name: &Name, parse: fn(&[u8]) -> Option<T>) -> Result<Option<(T, File)>, StoreError> {
         let path = self.file(kind, name);
         let file = match lock::open(&path) {
             Ok(file) => file,

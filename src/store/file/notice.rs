@@ -214,9 +214,8 @@ mod inotify {
             };
             let told = event.events();
             heard.too_much |= told.contains(ReadFlags::QUEUE_OVERFLOW);
-            heard.is_over |= told.intersects(
-                ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED | ReadFlags::UNMOUNT,
-            );
+            heard.is_over |= told
+                .intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED | ReadFlags::UNMOUNT);
             let Some(file) = event.file_name().and_then(|file| file.to_str().ok()) else { continue };
             let entry = file.strip_prefix(ENTRY).and_then(name).filter(|_| told.contains(ReadFlags::MOVED_TO));
             let lease = file.strip_prefix(LEASE).and_then(name).filter(|_| told.contains(ReadFlags::CLOSE_WRITE));

@@ -14,11 +14,11 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::Common;
 use super::dial::{self, Who};
 use super::failure::{self, Trouble};
 use super::link::{Link, Target};
 use super::scripts::{self, Call};
-use super::Common;
 use crate::backoff;
 use crate::store::backend::{Name, StoreError};
 use crate::store::settings::Server;
@@ -141,8 +141,10 @@ impl Cluster {
     async fn look(&self) -> Result<Map, StoreError> {
         let mut question = cmd("CLUSTER");
         question.arg("SLOTS");
-        let mut known: Vec<Server> = self.links.borrow().iter().filter(|(_, link)| link.is_up()).map(|(at, _)| at.clone()).collect();
-        let others = self.links.borrow().iter().filter(|(_, link)| !link.is_up()).map(|(at, _)| at.clone()).collect::<Vec<_>>();
+        let mut known: Vec<Server> =
+            self.links.borrow().iter().filter(|(_, link)| link.is_up()).map(|(at, _)| at.clone()).collect();
+        let others =
+            self.links.borrow().iter().filter(|(_, link)| !link.is_up()).map(|(at, _)| at.clone()).collect::<Vec<_>>();
         fastrand::shuffle(&mut known);
         let mut last = StoreError::Unreachable("no node is configured".to_owned());
         for server in known.iter().chain(&self.common.settings.servers).chain(&others) {
@@ -282,7 +284,12 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_map() {
-        for strange in [&b"+OK\r\n"[..], b"*1\r\n:1\r\n", b"*1\r\n*2\r\n:0\r\n:1\r\n", b"*1\r\n*3\r\n:0\r\n:70000\r\n*2\r\n$1\r\na\r\n:1\r\n"] {
+        for strange in [
+            &b"+OK\r\n"[..],
+            b"*1\r\n:1\r\n",
+            b"*1\r\n*2\r\n:0\r\n:1\r\n",
+            b"*1\r\n*3\r\n:0\r\n:70000\r\n*2\r\n$1\r\na\r\n:1\r\n",
+        ] {
             let error = map(&parse_redis_value(strange).unwrap(), &node("seed")).unwrap_err();
             assert!(matches!(error, StoreError::Nonsense(_)), "{error}");
         }

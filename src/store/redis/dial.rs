@@ -268,7 +268,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_repeats_the_password_is_not_repeated() {
-        let (result, _) = log_in_at(b"-ERR unknown command `AUTH`, with args beginning with: `bearerd`, `hunter2`, \r\n").await;
+        let (result, _) =
+            log_in_at(b"-ERR unknown command `AUTH`, with args beginning with: `bearerd`, `hunter2`, \r\n").await;
         let said = result.unwrap_err().to_string();
         assert!(said.contains("does not know AUTH") && !said.contains("hunter2"), "{said}");
     }

@@ -56,7 +56,9 @@ pub(super) fn server(code: &str, text: &str) -> StoreError {
     let (code, text) = uncovered(code, text);
     match code {
         "NONSENSE" => StoreError::Nonsense(line(text)),
-        "WRONGTYPE" => StoreError::Nonsense("a key of this name holds something that bearerd never put there".to_owned()),
+        "WRONGTYPE" => {
+            StoreError::Nonsense("a key of this name holds something that bearerd never put there".to_owned())
+        }
         _ => StoreError::Refused(line(format!("{code} {text}").trim())),
     }
 }
@@ -118,7 +120,10 @@ mod tests {
         check(full, full);
         check(&format!("{full} script: 0123abc, on @user_script:7."), full);
         check(&format!("ERR Error running script (call to f_0123abc): @user_script:7: @user_script: 7: {full}"), full);
-        check("READONLY You can't write against a read only replica.", "READONLY You can't write against a read only replica.");
+        check(
+            "READONLY You can't write against a read only replica.",
+            "READONLY You can't write against a read only replica.",
+        );
         check("LOADING Redis is loading the dataset in memory", "LOADING Redis is loading the dataset in memory");
         check("CLUSTERDOWN The cluster is down", "CLUSTERDOWN The cluster is down");
         check("MISCONF Redis is configured to save RDB snapshots", "MISCONF Redis is configured to save RDB snapshots");
@@ -144,7 +149,9 @@ mod tests {
     #[test]
     fn a_server_that_is_no_master_is_left_and_a_full_one_is_not() {
         let script = "ERR Error running script (call to f_0): @user_script:7: READONLY You can't write";
-        for over in ["READONLY You can't write against a read only replica.", script, "MASTERDOWN Link with MASTER is down"] {
+        for over in
+            ["READONLY You can't write against a read only replica.", script, "MASTERDOWN Link with MASTER is down"]
+        {
             assert!(is_over(&said(over)), "{over}");
         }
         for not in ["OOM command not allowed", "NOPERM no", "ERR READONLY", "MOVED 1 127.0.0.1:1"] {

@@ -282,12 +282,18 @@ impl Link {
             match done.await {
                 Ok(Ok(new)) => new.iter().for_each(|name| self.common.bells.ring(name)),
                 Ok(Err(error)) => return error,
-                Err(_) => return StoreError::Unreachable(format!("no answer to a ping within {} ms", patience.as_millis())),
+                Err(_) => {
+                    return StoreError::Unreachable(format!("no answer to a ping within {} ms", patience.as_millis()));
+                }
             }
         }
     }
 
-    async fn greet(&self, connection: &mut MultiplexedConnection, heard: &mut BTreeSet<Name>) -> Result<(), StoreError> {
+    async fn greet(
+        &self,
+        connection: &mut MultiplexedConnection,
+        heard: &mut BTreeSet<Name>,
+    ) -> Result<(), StoreError> {
         // Fails while the server loads its data; the question for its role would not.
         cmd("PING").query_async::<Value>(connection).await.map_err(|error| failure::of(&error))?;
         self.look(connection).await?;

@@ -113,7 +113,8 @@ pub(super) fn key(name: &Name) -> String {
 /// The slot of a cluster in which all keys of the entry are: CRC-16 (XMODEM) of what is in braces.
 pub(super) fn slot(name: &Name) -> u16 {
     let crc = name.to_string().bytes().fold(0_u16, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
+        (0..8)
+            .fold(crc ^ (u16::from(byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
     });
     crc % 16384
 }

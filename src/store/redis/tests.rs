@@ -103,7 +103,8 @@ async fn a_server_keeps_the_contract() {
 async fn a_user_with_the_documented_rights_alone_keeps_the_contract_in_another_database() {
     with_servers(async {
         let server = Started::standalone(&[]).await;
-        let rules: Vec<&str> = "ACL SETUSER bearerd on >hunter2 +select".split(' ').chain(RIGHTS.split_whitespace()).collect();
+        let rules: Vec<&str> =
+            "ACL SETUSER bearerd on >hunter2 +select".split(' ').chain(RIGHTS.split_whitespace()).collect();
         assert_eq!(server.cli(&rules), "OK");
         server.cli(&["ACL", "SETUSER", "default", "off"]);
         let settings = Redis { database: 3, ..with_login(at_socket(&server.socket), Some("bearerd"), "hunter2") };
@@ -173,7 +174,10 @@ async fn nothing_is_left_for_ever_but_what_must_be() {
         let first = fence(&store.claim(&name, claim(us)).await.unwrap());
         assert!((1..=600_000).contains(&left(&lease)));
         assert!((29 * days..=30 * days).contains(&left(&number)));
-        store.write(&name, Write { keep: Some(Duration::from_secs(90 * 24 * 3600)), ..news(us, first, b"text") }).await.unwrap();
+        store
+            .write(&name, Write { keep: Some(Duration::from_secs(90 * 24 * 3600)), ..news(us, first, b"text") })
+            .await
+            .unwrap();
         assert!((89 * days..=90 * days).contains(&left(&entry)) && left(&number) > 89 * days);
         store.write(&name, Write { keep: None, ..news(us, first, b"text") }).await.unwrap();
         assert_eq!((left(&entry), left(&number)), (-1, -1));

@@ -57,7 +57,10 @@ impl Rotation {
     /// What others should know of the record.
     pub(in crate::token) fn newest(&self) -> Option<Descendant> {
         let common = self.common.as_ref()?;
-        let own = common.newest.as_ref().map(|(version, record)| Descendant { version: *version, token: record.token.clone() });
+        let own = common
+            .newest
+            .as_ref()
+            .map(|(version, record)| Descendant { version: *version, token: record.token.clone() });
         let (own_version, heard) = (own.as_ref().map_or(0, |own| own.version), common.heard.clone());
         heard.filter(|heard| heard.version > own_version).or(own)
     }

@@ -30,9 +30,11 @@ async fn a_server_that_is_killed_and_comes_back_is_found_again() {
             assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
         }
         assert!(began.elapsed() < TIMEOUT, "{:?}", began.elapsed());
-        let said = until("the reason is known", async || store.ping().await, |answer| {
-            matches!(answer, Err(StoreError::Unreachable(why)) if why.contains("refused"))
-        });
+        let said = until(
+            "the reason is known",
+            async || store.ping().await,
+            |answer| matches!(answer, Err(StoreError::Unreachable(why)) if why.contains("refused")),
+        );
         said.await.unwrap_err();
         assert!(!changes.has_changed().unwrap());
         server.start_again().await;
@@ -121,7 +123,10 @@ async fn a_password_that_is_put_right_is_used_and_a_wrong_one_is_never_shown() {
         assert!(matches!(&error, StoreError::Refused(why) if why.starts_with("NOAUTH")), "{error}");
         let missing = running(settings);
         let error = missing.ping().await.unwrap_err();
-        assert!(matches!(&error, StoreError::Unreachable(why) if why.contains("cannot read the secret file")), "{error}");
+        assert!(
+            matches!(&error, StoreError::Unreachable(why) if why.contains("cannot read the secret file")),
+            "{error}"
+        );
     })
     .await;
 }
@@ -160,7 +165,10 @@ async fn a_full_server_refuses_to_write_and_lets_read() {
             store.write(&name, news(us, first, b"more")).await.unwrap_err(),
             store.count(&name, 1, TIMEOUT).await.unwrap_err(),
         ] {
-            assert!(matches!(&error, StoreError::Refused(why) if why.starts_with("OOM command not allowed")), "{error}");
+            assert!(
+                matches!(&error, StoreError::Refused(why) if why.starts_with("OOM command not allowed")),
+                "{error}"
+            );
             assert!(!error.to_string().contains("script"), "{error}");
         }
         assert_eq!(store.read(&name).await.unwrap().unwrap().bytes, b"text");

@@ -78,7 +78,9 @@ impl Started {
     /// What `redis-cli` says.
     pub(super) fn cli(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli").arg("-s").arg(&self.socket).args(arguments).output().unwrap();
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)).trim_end().to_owned()
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+            .trim_end()
+            .to_owned()
     }
 
     /// Ends it as a power cut would.

@@ -24,7 +24,16 @@ async fn tls_with_its_own_authority_and_a_client_certificate() {
         let text = |path: &Path| path.display().to_string();
         let (certificate, key) = (text(&identity.certificate), text(&identity.key));
         let (ca_text, port_text) = (text(&ca), port.to_string());
-        let tls = ["--tls-port", &port_text, "--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-ca-cert-file", &ca_text];
+        let tls = [
+            "--tls-port",
+            &port_text,
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &ca_text,
+        ];
         let _server = Started::standalone(&tls).await;
         let with = |settings: ClientSettings| Redis { tls: Some(settings), ..at_ports(&[port], Topology::Standalone) };
         let good = ClientSettings {
@@ -58,7 +67,8 @@ async fn a_write_for_ever_is_with_the_replica_when_it_is_answered() {
         let port = free_port();
         let master = Started::standalone(&["--port", &port.to_string()]).await;
         let replica = Started::standalone(&["--replicaof", "127.0.0.1", &port.to_string()]).await;
-        until("they are in step", async || master.cli(&["INFO", "replication"]), |info| info.contains("state=online")).await;
+        until("they are in step", async || master.cli(&["INFO", "replication"]), |info| info.contains("state=online"))
+            .await;
         let store = running(at_ports(&[port], Topology::Standalone));
         for _ in 0..20 {
             let (name, us) = (name(), holder());
@@ -161,7 +171,8 @@ async fn cluster() -> (Vec<Started>, Vec<u16>) {
     create.push("--cluster-yes");
     nodes[0].cli(&create);
     for node in &nodes {
-        until("the cluster is made", async || node.cli(&["CLUSTER", "INFO"]), |info| info.contains("cluster_state:ok")).await;
+        until("the cluster is made", async || node.cli(&["CLUSTER", "INFO"]), |info| info.contains("cluster_state:ok"))
+            .await;
     }
     (nodes, ports)
 }
@@ -187,7 +198,8 @@ async fn a_cluster_keeps_the_contract_and_what_moves_in_it_is_followed() {
         let us = holder();
         let first = fence(&one.claim(&name, claim(us)).await.unwrap());
         one.write(&name, news(us, first, b"text")).await.unwrap();
-        let owner = nodes.iter().position(|node| !node.cli(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "9"]).is_empty());
+        let owner =
+            nodes.iter().position(|node| !node.cli(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "9"]).is_empty());
         let (from, to) = (owner.unwrap(), (owner.unwrap() + 1) % 3);
         let ids: Vec<String> = nodes.iter().map(|node| node.cli(&["CLUSTER", "MYID"])).collect();
         let slot = slot.to_string();
