@@ -47,7 +47,8 @@ use scripts::Call;
 
 /// What a user of an ACL needs, in the words of `ACL SETUSER`. In a cluster also `+cluster|slots`; where the database is not 0 also
 /// `+select`. Without `+role` a server that is no master any more is noticed at the next write alone, and nobody waits for replicas.
-pub const RIGHTS: &str = "~bearerd:* &bearerd:* +evalsha +eval +hmget +hset +exists +get +set +del +incrby +pexpire +persist +pttl \
+#[cfg(test)]
+const RIGHTS: &str = "~bearerd:* &bearerd:* +evalsha +eval +hmget +hset +exists +get +set +del +incrby +pexpire +persist +pttl \
      +time +publish +subscribe +unsubscribe +ping +role +wait";
 
 /// The longest that a write waits until a replica has it.

@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
+use crate::store::settings::Server;
 use crate::secret::SecretSource;
 use crate::store::contract_tests::{claim, fence, holder, keeps_the_contract, name, news};
 use server::Started;
