@@ -128,6 +128,7 @@ pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod oauth;
+mod platform;
 pub mod process;
 pub mod proxy;
 pub mod reason;
