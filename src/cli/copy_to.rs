@@ -1,7 +1,7 @@
 //! `bearerd copy-to DIR`: the binary itself, for pods whose containers share a volume and whose images lack it.
 
 use std::env::consts::EXE_SUFFIX;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,8 +40,7 @@ fn copy(directory: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
 }
 
 fn write(draft: &Path) -> io::Result<()> {
-    // What runs, even if its file was replaced since.
-    let mut from = File::open("/proc/self/exe").or_else(|_| File::open(std::env::current_exe()?))?;
+    let mut from = platform::itself()?;
     let mut to = platform::executable(OpenOptions::new().write(true).create_new(true)).open(draft)?;
     io::copy(&mut from, &mut to)?;
     to.sync_all()

@@ -18,6 +18,11 @@ pub(crate) const HANDED_OVER_SOCKETS: Available = Ok(());
 /// `callers.uids` and `callers.gids`.
 pub(crate) const ACCOUNTS: Available = Ok(());
 
+/// Where a configuration is looked for if none is named.
+pub(crate) const USUAL_PLACES: &[&str] = &["bearerd.toml", "/etc/bearerd/bearerd.toml"];
+/// The same, for who has none there.
+pub(crate) const NOT_IN_USUAL_PLACES: &str = "no ./bearerd.toml, no /etc/bearerd/bearerd.toml";
+
 /// Unix sockets that block.
 pub(crate) mod blocking {
     pub(crate) use std::os::unix::net::{UnixListener, UnixStream};
@@ -26,6 +31,14 @@ pub(crate) mod blocking {
 /// Unix sockets of a runtime.
 pub(crate) mod net {
     pub(crate) use tokio::net::{UnixListener, UnixStream};
+}
+
+/// The program that runs, even if its file was replaced since, where that can be had.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn itself() -> io::Result<File> {
+    File::open("/proc/self/exe").or_else(|_| File::open(std::env::current_exe()?))
 }
 
 /// A file that is made is readable and writable for its owner alone.

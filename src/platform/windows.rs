@@ -28,6 +28,11 @@ pub(crate) const HANDED_OVER_SOCKETS: Available =
 pub(crate) const ACCOUNTS: Available =
     Err("cannot be obeyed: connections on Windows have no users; tell callers apart by callers.key or by certificates");
 
+/// Where a configuration is looked for if none is named. Not in the root of a drive, where anybody may put one.
+pub(crate) const USUAL_PLACES: &[&str] = &["bearerd.toml"];
+/// The same, for who has none there.
+pub(crate) const NOT_IN_USUAL_PLACES: &str = "no .\\bearerd.toml";
+
 /// Unix sockets that block.
 pub(crate) mod blocking {
     pub(crate) use super::sockets::{UnixListener, UnixStream};
@@ -36,6 +41,14 @@ pub(crate) mod blocking {
 /// Unix sockets of a runtime.
 pub(crate) mod net {
     pub(crate) use super::sockets::{UnixListener, UnixStream};
+}
+
+/// The program that runs: its file cannot be replaced meanwhile.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn itself() -> io::Result<File> {
+    File::open(std::env::current_exe()?)
 }
 
 /// Of a file that is made, the access list of its directory says who can read it.
