@@ -30,13 +30,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::{Clock, Moment};
 use crate::guard::HostRules;
 use crate::log::Threshold;
 use crate::metrics::Metrics;
+use crate::platform::net::UnixListener;
 use crate::server::Socket;
 use crate::shutdown::Shutdown;
 use crate::token;

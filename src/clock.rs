@@ -3,7 +3,7 @@
 //! Owns the only reading of `CLOCK_BOOTTIME` and the only timer on it (`timerfd`). `std::time::Instant`
 //! stops during suspend on Linux, so a laptop that wakes would send a token that expired hours ago. The wall
 //! clock jumps, so it decides nothing; it is here for display and for answers that speak in dates. On macOS `CLOCK_MONOTONIC` is
-//! what goes on, and waiting means looking at it again and again.
+//! what goes on, on Windows the performance counter, and waiting means looking at it again and again.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -11,15 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
-
-/// The one that goes on during suspend.
-#[cfg(target_os = "linux")]
-const BOOT: ClockId = ClockId::Boottime;
-/// The one that goes on during suspend.
-#[cfg(not(target_os = "linux"))]
-const BOOT: ClockId = ClockId::Monotonic;
 
 /// A point on the [`Clock`]: the time since an origin that only that clock knows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,12 +78,7 @@ impl Clock {
     /// Now.
     pub fn now(&self) -> Moment {
         match &self.0 {
-            Kind::Boot => {
-                let now = clock_gettime(BOOT);
-                let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-                let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
-                Moment(Duration::new(seconds, nanos))
-            }
+            Kind::Boot => Moment(boot::elapsed()),
             Kind::Test { origin, suspended_millis } => {
                 let asleep = Duration::from_millis(suspended_millis.load(Ordering::Relaxed));
                 // An hour before, so that subtraction has room as it has on a machine that is up.
@@ -130,6 +117,45 @@ impl Clock {
             let millis = u64::try_from(asleep.as_millis()).unwrap_or(u64::MAX);
             suspended_millis.fetch_add(millis, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(unix)]
+mod boot {
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    /// The one that goes on during suspend.
+    #[cfg(target_os = "linux")]
+    const BOOT: ClockId = ClockId::Boottime;
+    /// The one that goes on during suspend.
+    #[cfg(not(target_os = "linux"))]
+    const BOOT: ClockId = ClockId::Monotonic;
+
+    pub(super) fn elapsed() -> Duration {
+        let now = clock_gettime(BOOT);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
+        Duration::new(seconds, nanos)
+    }
+}
+
+#[cfg(windows)]
+mod boot {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    /// What std reads is `QueryPerformanceCounter`, which counts the time that the machine sleeps, but not from a point that can
+    /// be known.
+    #[expect(clippy::disallowed_types, reason = "the machine's own clock is what is wanted here")]
+    static FIRST: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+
+    /// An hour before, so that subtraction has room as it has elsewhere on a machine that is up.
+    const EARLIER: Duration = Duration::from_secs(3600);
+
+    pub(super) fn elapsed() -> Duration {
+        EARLIER.saturating_add(FIRST.elapsed())
     }
 }
 

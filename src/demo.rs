@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Level;
 
 use crate::app::{App, StartError};
 use crate::clock::Clock;
 use crate::config;
 use crate::log;
+use crate::platform::Ends;
+use crate::process;
 use crate::server::Inherited;
 use api::Api;
 use authorization_server::{AuthorizationServer, Rules};
@@ -112,24 +112,24 @@ pub enum DemoError {
 /// [`DemoError`] if there could be no story.
 pub async fn run(options: Options) -> Result<Ending, DemoError> {
     let mut out = Printer::stdout(options.colour);
-    let mut interrupts = Interrupts::new().map_err(DemoError::Servers)?;
+    let mut interrupts = Ends::listen().map_err(DemoError::Servers)?;
     let Running { app, servers, stage, addresses } = start(&options).await?;
     addresses.introduce(&mut out, &options);
     let ending = tokio::select! {
         failed = story::tell(&stage, &mut out) => if failed.is_empty() { Ending::Good } else { Ending::PartsFailed },
-        () = interrupts.next() => Ending::Interrupted,
+        _ = interrupts.next() => Ending::Interrupted,
     };
     if !options.exit && ending != Ending::Interrupted {
         addresses.invite(&mut out);
         tokio::select! {
-            () = interrupts.next() => {}
+            _ = interrupts.next() => {}
             () = show_token(&stage, &mut out, options.terminal) => {}
         }
         out.plain("");
     }
     tokio::select! {
         _ = app.drain() => {}
-        () = interrupts.next() => {}
+        _ = interrupts.next() => {}
     }
     drop(servers);
     Ok(ending)
@@ -193,13 +193,6 @@ struct Addresses {
     authorization_server: SocketAddr,
 }
 
-/// SIGINT and SIGTERM.
-#[derive(Debug)]
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
 impl From<Option<u16>> for Ports {
     fn from(first: Option<u16>) -> Self {
         first.map_or_else(Self::default, |first| Self {
@@ -258,19 +251,6 @@ impl Addresses {
     }
 }
 
-impl Interrupts {
-    fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 /// Keeps one line about the current token up to date; only a terminal can show that.
 async fn show_token(stage: &Stage, out: &mut Printer, terminal: bool) {
     if !terminal {
@@ -292,13 +272,9 @@ async fn show_token(stage: &Stage, out: &mut Printer, terminal: bool) {
 /// As many as the limit on open files allows, after raising it.
 fn requests_in_flight() -> usize {
     let wanted = SPARE_DESCRIPTORS + IN_FLIGHT * DESCRIPTORS_PER_REQUEST;
-    let limit = getrlimit(Resource::Nofile);
-    let enough = u64::try_from(wanted).unwrap_or(u64::MAX).max(limit.current.unwrap_or(u64::MAX));
-    let raised = enough.min(limit.maximum.unwrap_or(u64::MAX));
     // Where it cannot be raised there are fewer requests, and the story says how many.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
-    let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let room = usize::try_from(current).unwrap_or(usize::MAX).saturating_sub(SPARE_DESCRIPTORS);
+    process::want_open_files(wanted);
+    let room = process::open_files().saturating_sub(SPARE_DESCRIPTORS);
     (room / DESCRIPTORS_PER_REQUEST).clamp(2, IN_FLIGHT)
 }
 

@@ -1,13 +1,14 @@
 //! Small files that survive a crash of the machine: those of `state_directory`, and those of the token store.
 //!
-//! Owns how they are written: mode 0600, whole or not at all, on the disk before the call returns. Everything here blocks.
+//! Owns how they are written: mode 0600 where there are modes, whole or not at all, on the disk before the call returns. Everything here blocks.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::platform;
 
 /// How the names of files begin that are not finished.
 pub(crate) const DRAFT: &str = ".draft-";
@@ -35,7 +36,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    platform::sync_directory(directory)
 }
 
 /// A file of a name that nobody else uses, written and synced.
@@ -52,7 +53,7 @@ pub(crate) fn write_draft(directory: &Path, content: &[u8]) -> io::Result<PathBu
 /// What the system says of the directory or the disk.
 pub(crate) fn open_draft(directory: &Path, content: &[u8]) -> io::Result<(PathBuf, File)> {
     let draft = directory.join(format!("{DRAFT}{:016x}", fastrand::u64(..)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut file = platform::private(OpenOptions::new().write(true).create_new(true)).open(&draft)?;
     file.write_all(content).and_then(|()| file.sync_all()).inspect_err(|_| remove(&draft))?;
     Ok((draft, file))
 }

@@ -39,11 +39,12 @@
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
 //! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
-//! reaches none of them. `http1`, which `server` and `upstream` share, `tls` and the small ones reach nothing but each other.
+//! reaches none of them. What Unix and Windows have each in its own way is `platform`'s, or in a `unix` and a `windows` beside each other
+//! in the room whose own difference it is. `http1`, which `server` and `upstream` share, `tls` and the small ones reach nothing but each other.
 //!
 //! # The path of a request
 //!
@@ -129,6 +130,7 @@ pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod oauth;
+mod platform;
 pub mod process;
 pub mod proxy;
 pub mod reason;

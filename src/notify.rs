@@ -3,16 +3,21 @@
 //! Owns the datagrams. Refuses to fail: a manager that hears nothing decides by its own timeouts. Without a manager everything here
 //! does nothing. Where it is told, comes from the environment as it was at start; no child inherits that.
 
-use std::io;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
-/// The most that telling may hold up the control thread.
-const PATIENCE: Duration = Duration::from_secs(1);
+use system::{Manager, monotonic_microseconds};
 
 /// The variables in which a service manager says what it wants to hear, as they were at start.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +36,7 @@ pub struct Notifier(Option<Arc<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    socket: UnixDatagram,
-    manager: SocketAddr,
+    manager: Manager,
     watchdog: Option<Duration>,
     /// Said once.
     is_ready: AtomicBool,
@@ -42,10 +46,10 @@ impl Notifier {
     /// Tells nobody if nothing is announced. An address that cannot be one is a warning.
     pub fn new(announced: &Announced) -> Self {
         let Some(name) = announced.socket.as_deref().filter(|name| !name.is_empty()) else { return Self::default() };
-        match open(name) {
-            Ok((socket, manager)) => {
+        match Manager::open(name) {
+            Ok(manager) => {
                 let watchdog = announced.watchdog(std::process::id());
-                Self(Some(Arc::new(Inner { socket, manager, watchdog, is_ready: AtomicBool::new(false) })))
+                Self(Some(Arc::new(Inner { manager, watchdog, is_ready: AtomicBool::new(false) })))
             }
             Err(error) => {
                 tracing::warn!(%error, "NOTIFY_SOCKET cannot be used; the service manager is told nothing");
@@ -115,7 +119,7 @@ impl Notifier {
 
 impl Inner {
     fn tell(&self, message: &str) {
-        if let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.manager) {
+        if let Err(error) = self.manager.tell(message) {
             tracing::warn!(%error, "the service manager cannot be told how the service is");
         }
     }
@@ -131,41 +135,15 @@ impl Announced {
     }
 }
 
-fn open(name: &str) -> io::Result<(UnixDatagram, SocketAddr)> {
-    let manager = match name.strip_prefix('@') {
-        Some(name) => abstract_address(name)?,
-        None if name.starts_with('/') => SocketAddr::from_pathname(name)?,
-        None => return Err(io::Error::other("it is neither a path nor @NAME")),
-    };
-    let socket = UnixDatagram::unbound()?;
-    socket.set_write_timeout(Some(PATIENCE))?;
-    Ok((socket, manager))
-}
-
-#[cfg(target_os = "linux")]
-fn abstract_address(name: &str) -> io::Result<SocketAddr> {
-    use std::os::linux::net::SocketAddrExt as _;
-    SocketAddr::from_abstract_name(name)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn abstract_address(_: &str) -> io::Result<SocketAddr> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 /// Fields end with their line.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
-/// On the clock that the manager compares with its own.
-fn monotonic_microseconds() -> i64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
 
     fn manager() -> (tempfile::TempDir, UnixDatagram, Notifier) {

@@ -23,6 +23,10 @@ mod pulse;
 mod stream;
 mod switched;
 mod turns;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+#[path = "server/windows.rs"]
 mod unix;
 mod worker;
 
@@ -30,12 +34,11 @@ pub use acceptor::accept;
 pub use caller_body::{BodyError, CallerBody};
 pub use connection::{Answer, ConnectionInfo, Handler, Takeover};
 pub use inherited::{Announced, Inherited, Unclaimed};
-pub use listener::{Address, Bound, Listener, Socket, bind};
+pub use listener::{Address, Bound, LONGEST_PATH, Listener, Socket, bind};
 pub use owner::Owner;
 pub use peer::Peer;
 pub use policy::{Generation, Policy};
 pub use pulse::{Ended, Pulse};
-pub use unix::LONGEST_PATH;
 pub use worker::{Threads, Workers, start};
 
 use std::time::Duration;

@@ -1,9 +1,5 @@
 //! From settings to exit: start, reload when asked to, wait for a signal, drain.
 
-use std::io;
-
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use super::watch::{self, Watch};
 use super::{App, Changes, StartError};
 use crate::admin::{AskedReload, Reloaded};
@@ -11,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{self, Mistakes, Settings, Sources};
 use crate::log::{self, Threshold};
 use crate::notify::Notifier;
+use crate::platform::{Ends, Hangup};
 use crate::server::Inherited;
 
 /// All that a run begins with.
@@ -38,8 +35,8 @@ pub struct Start {
 pub fn run(start: Start) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     let result = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let mut signals = Ends::listen()?;
+        let mut hangup = Hangup::listen()?;
         let Start { settings, inherited, sources, print, threshold, notifier } = start;
         let mut watch = Watch::new(print);
         let mut reloader = Reloader { watches: settings.watch, sources, threshold };
@@ -51,7 +48,7 @@ pub fn run(start: Start) -> Result<(), StartError> {
             let cause = tokio::select! {
                 name = signals.next() => break name,
                 () = quit.asked() => break "POST /quitquitquit",
-                _ = hangup.recv() => Cause::Signal,
+                () = hangup.next() => Cause::Signal,
                 asked = app.asked_to_reload() => Cause::Asked(asked),
                 () = watch.changed(&reloader.sources), if reloader.watches => Cause::Change,
             };
@@ -155,24 +152,6 @@ impl Refused {
             }
             Self::Start(error) => vec![log::chain(error)],
             Self::Panic => vec!["reading it ended in a panic".to_owned()],
-        }
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

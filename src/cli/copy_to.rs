@@ -1,12 +1,14 @@
 //! `bearerd copy-to DIR`: the binary itself, for pods whose containers share a volume and whose images lack it.
 
-use std::fs::{self, File, OpenOptions};
+use std::env::consts::EXE_SUFFIX;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The file's name there.
+use crate::platform;
+
+/// The file's name there, without what Windows ends it with.
 const NAME: &str = "bearerd";
 
 /// Copies the running binary to `directory/bearerd`, readable and executable for all, whole or not at all. 0, or 1 if it cannot.
@@ -24,7 +26,7 @@ pub fn run(directory: &Path) -> ExitCode {
 }
 
 fn copy(directory: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
-    let target = directory.join(NAME);
+    let target = directory.join(format!("{NAME}{EXE_SUFFIX}"));
     let draft = directory.join(format!(".{NAME}-{:016x}", fastrand::u64(..)));
     let written = write(&draft).and_then(|()| fs::rename(&draft, &target));
     match written {
@@ -38,9 +40,8 @@ fn copy(directory: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
 }
 
 fn write(draft: &Path) -> io::Result<()> {
-    // What runs, even if its file was replaced since.
-    let mut from = File::open("/proc/self/exe").or_else(|_| File::open(std::env::current_exe()?))?;
-    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o755).open(draft)?;
+    let mut from = platform::itself()?;
+    let mut to = platform::executable(OpenOptions::new().write(true).create_new(true)).open(draft)?;
     io::copy(&mut from, &mut to)?;
     to.sync_all()
 }

@@ -5,16 +5,21 @@
 //! bearerd was started with, and whatever it leaves behind is reaped if nobody else would.
 
 mod child;
-mod init;
-mod signals;
+#[cfg(unix)]
+mod unix;
 mod urls;
+#[cfg(windows)]
+mod windows;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 use super::run::{complain, exit_code};
 use super::sources::ConfigArgs;
@@ -26,7 +31,7 @@ use crate::log;
 use crate::process::Limits;
 use crate::server::Inherited;
 use crate::token::Status;
-use signals::Signals;
+use system::Signals;
 use urls::{Template, Urls};
 
 const HELP: &str = "\
@@ -77,7 +82,7 @@ pub(super) struct Given<'a> {
 
 /// Runs the command to its end. Its exit code, or one of those that the help names.
 pub(super) fn run(args: &ExecArgs, given: Given<'_>) -> ExitCode {
-    if let Some(code) = init::run(given.arguments, &given.limits) {
+    if let Some(code) = system::run_as_first(given.arguments, &given.limits) {
         return ExitCode::from(code);
     }
     // Listeners of our own are free ports, so that these are nobody's.
@@ -136,7 +141,7 @@ fn run_beside(settings: Settings, args: &ExecArgs, withheld: Vec<String>, limits
         let code = match until_ready(&app, args.timeout, &mut signals).await {
             Ok(()) => {
                 let command = child::command(&args.command, &withheld, urls.variables(&args.env));
-                child::run(command, &mut signals, limits).await
+                system::run(command, &mut signals, limits).await
             }
             Err(unready) => unready.complain(args.timeout),
         };
@@ -152,7 +157,8 @@ fn run_beside(settings: Settings, args: &ExecArgs, withheld: Vec<String>, limits
 
 /// Why the command is not run.
 enum Unready {
-    Interrupted(Signal),
+    /// By a signal: the exit code that tells which.
+    Interrupted(u8),
     /// Until the end of the time.
     TooLate(String),
     /// Nothing is planned that could change it within the time.
@@ -183,7 +189,7 @@ async fn until_ready(app: &App, timeout: Duration, signals: &mut Signals) -> Res
         tokio::select! {
             () = sleep(TICK) => {}
             () = sleep_until(deadline) => {}
-            signal = signals.next() => if signals::ends(signal) { return Err(Unready::Interrupted(signal)) },
+            signal = signals.next() => if let Some(code) = system::ended_by(signal) { return Err(Unready::Interrupted(code)) },
         }
     }
 }
@@ -202,7 +208,7 @@ impl Unready {
     /// Says it, and returns the exit code.
     fn complain(self, timeout: Duration) -> u8 {
         let (text, code) = match self {
-            Self::Interrupted(signal) => return child::of_signal(signal.as_raw()),
+            Self::Interrupted(code) => return code,
             Self::TooLate(why) => (format!("within {}: {why}", humantime::format_duration(timeout)), 1),
             Self::Hopeless(why) => (format!("at all: {why}"), 1),
             Self::Refused(why) => (format!("at all: {why}"), REFUSED),

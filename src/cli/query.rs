@@ -6,11 +6,11 @@
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::{Clock, Moment};
+use crate::platform::blocking::UnixStream;
 
 /// Where the admin listener is unless configured.
 pub(super) const DEFAULT_PORT: u16 = 9180;

@@ -7,14 +7,13 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::overlay::{self, SETTINGS, Setting, Shape};
 use crate::config::{Environment, Given, Sources};
-
-/// Where a file is looked for if none is named.
-const USUAL_PLACES: &[&str] = &["bearerd.toml", "/etc/bearerd/bearerd.toml"];
+use crate::platform::{NOT_IN_USUAL_PLACES, USUAL_PLACES};
 
 /// What `run` and `check` take alike.
 #[derive(Debug, Args)]
 pub(super) struct ConfigArgs {
-    /// The configuration [default: ./bearerd.toml, then /etc/bearerd/bearerd.toml]
+    #[cfg_attr(unix, doc = "The configuration [default: ./bearerd.toml, then /etc/bearerd/bearerd.toml]")]
+    #[cfg_attr(windows, doc = "The configuration [default: .\\bearerd.toml]")]
     ///
     /// Every flag below replaces its key in the file, or describes a whole proxy without one. Each is also a variable, as
     /// named in brackets; flags win over variables, variables over the file.
@@ -76,7 +75,7 @@ impl FromArgMatches for SettingArgs {
 /// Nothing says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "there is no configuration: no ./bearerd.toml, no /etc/bearerd/bearerd.toml, and neither flags nor BEARERD_… \
+    "there is no configuration: {}, and neither flags nor BEARERD_… \
      variables say what to forward to
 
 The smallest file, complete:
@@ -94,7 +93,8 @@ The same without a file:
     bearerd run --upstream https://api.example.com --token-endpoint https://login.example.com/oauth/token \\
         --client-id my-client --client-secret-file /run/secrets/client_secret
 
-To see it work first: bearerd demo"
+To see it work first: bearerd demo",
+    NOT_IN_USUAL_PLACES
 )]
 pub(super) struct NoConfiguration;
 

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::reader::Reader;
+use crate::platform;
 use crate::proxy::settings::Accounts;
 use crate::reason::Reason;
 
@@ -15,6 +16,10 @@ const GROUP: &str = "/etc/group";
 /// Both lists; `None` if neither was written. `table` is where.
 pub(super) fn read(reader: &Reader<'_>, table: &str) -> Option<Accounts> {
     if !reader.has("uids") && !reader.has("gids") {
+        return None;
+    }
+    if let Err(why) = platform::ACCOUNTS {
+        ["uids", "gids"].into_iter().filter(|key| reader.has(key)).for_each(|key| reader.wrong(key, why));
         return None;
     }
     let users = lines(PASSWD);

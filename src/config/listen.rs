@@ -8,6 +8,7 @@ use super::context::Context;
 use super::mistake::{Mistake, Place};
 use super::reader::Reader;
 use super::value;
+use crate::platform;
 use crate::reason::Reason;
 use crate::server::LONGEST_PATH;
 
@@ -71,8 +72,12 @@ pub(super) fn read(reader: &Reader<'_>, key: &str) -> Option<Vec<Listener>> {
         };
         let wrong = |message| (Reason::ConfigWrongValue, message);
         let parsed = match text.split_once(':') {
-            Some(("unix", path)) => unix(context, path, &place),
-            Some(("fd", name)) => value::descriptor_name(name).map_err(wrong),
+            Some(("unix", path)) => {
+                has(platform::UNIX_SOCKETS).map_err(wrong).and_then(|()| unix(context, path, &place))
+            }
+            Some(("fd", name)) => {
+                has(platform::HANDED_OVER_SOCKETS).and_then(|()| value::descriptor_name(name)).map_err(wrong)
+            }
             _ => value::listen_address(text).map_err(wrong),
         };
         match parsed {
@@ -88,6 +93,11 @@ pub(super) fn read(reader: &Reader<'_>, key: &str) -> Option<Vec<Listener>> {
         reader.wrong(key, "must name at least one address");
     }
     Some(found)
+}
+
+/// A mistake where this system has no such address.
+fn has(available: platform::Available) -> Result<(), String> {
+    available.map_err(str::to_owned)
 }
 
 /// The path of a Unix socket. What is there now is looked at when it is bound.

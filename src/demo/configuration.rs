@@ -5,10 +5,10 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::authorization_server::{Rules, TOKEN_PATH};
+use crate::platform;
 
 /// The name of the only route and the only credential.
 pub(super) const NAME: &str = "api";
@@ -58,7 +58,7 @@ early = "50%"                   # tokens of the demo live only {lifetime} s; the
 /// # Errors
 /// If the file exists already, or cannot be written.
 pub(super) fn write(text: &str, path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = platform::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
     file.write_all(text.as_bytes())
 }
 

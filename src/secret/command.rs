@@ -9,7 +9,6 @@ mod child;
 
 use std::fmt;
 use std::io;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -228,8 +227,8 @@ impl Inner {
             .envs(self.environment.iter().map(|(name, value)| (name, value.expose())))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+            .stderr(Stdio::piped());
+        child::set_apart(&mut command);
         command.spawn().map_err(|error| match error.kind() {
             // The interpreter that a script names may be missing as well.
             io::ErrorKind::NotFound if self.program.components().count() > 1 && Path::new(&self.program).exists() => {

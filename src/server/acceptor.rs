@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::ConnectionInfo;
 use super::listener::{BACKLOG, Listener, Socket};
 use super::peer::Peer;
 use super::policy::{Generation, Policy};
+use super::unix;
 use super::worker::Workers;
 use crate::log::Repeated;
+use crate::platform::blocking;
+use crate::platform::net::{UnixListener, UnixStream};
 use crate::shutdown::Shutdown;
 use crate::tls;
 
@@ -34,7 +37,7 @@ pub(super) struct Accepted {
 #[derive(Debug)]
 pub(super) enum Connected {
     Tcp(std::net::TcpStream),
-    Unix(std::os::unix::net::UnixStream),
+    Unix(blocking::UnixStream),
 }
 
 /// Accepts until shutdown, then takes what is already queued, so that no caller is reset, and closes the socket. When connections end,
@@ -132,11 +135,7 @@ impl Door {
                 let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
                 self.tcp(TcpStream::from_std(stream.into())?, peer, *loopback)
             }
-            Accepting::Unix(socket) => {
-                let (stream, _) = SockRef::from(socket).accept()?;
-                stream.set_nonblocking(true)?;
-                self.unix(UnixStream::from_std(stream.into())?)
-            }
+            Accepting::Unix(socket) => self.unix(unix::accept_queued(socket)?),
         }
     }
 
@@ -150,8 +149,7 @@ impl Door {
     }
 
     fn unix(&self, stream: UnixStream) -> io::Result<Accepted> {
-        let caller = stream.peer_cred()?;
-        let peer = Peer::Unix { uid: caller.uid(), gid: caller.gid(), pid: caller.pid() };
+        let peer = unix::peer(&stream)?;
         let info = ConnectionInfo { peer, loopback_listener: true, group: self.group, secure: false, names: None };
         Ok(Accepted {
             socket: Connected::Unix(stream.into_std()?),

@@ -4,10 +4,15 @@
 //! closed. Refuses what nobody can listen on. The file of a Unix socket is the service manager's: neither its mode nor its
 //! name is touched.
 
-use std::io;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
-use listenfd::ListenFd;
-use socket2::{Domain, Type};
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 use super::listener::Socket;
 
@@ -84,11 +89,8 @@ impl Inherited {
             Ok(names) => names,
             Err(nothing) => return Self { nothing: Some(nothing), ..Self::default() },
         };
-        // Reads the same variables again, and clears the first two, without which nobody heeds the third.
-        let mut descriptors = ListenFd::from_env();
-        let take =
-            |(index, name): (usize, &String)| Handed { name: name.clone(), socket: one(&mut descriptors, index) };
-        Self { sockets: names.iter().enumerate().map(take).collect(), names, nothing: None }
+        let handed = |(name, socket): (&String, _)| Handed { name: name.clone(), socket };
+        Self { sockets: names.iter().zip(system::take(names.len())).map(handed).collect(), names, nothing: None }
     }
 
     /// Nothing, because what is handed over is taken at the start.
@@ -138,46 +140,6 @@ impl Handed {
             let what = "needs a stream socket that listens: ListenStream= and Accept=no in the socket unit";
             Unclaimed(format!("what was handed over as {name:?} is {kind}; it {what}"))
         })
-    }
-}
-
-/// Whether somebody has called `listen` on it.
-#[cfg(target_os = "linux")]
-fn accepts(socket: &impl std::os::fd::AsFd) -> rustix::io::Result<bool> {
-    rustix::net::sockopt::socket_acceptconn(socket)
-}
-
-/// Not to be had from every system; where it is not, the first `accept` fails and says so.
-#[cfg(not(target_os = "linux"))]
-fn accepts(_socket: &impl std::os::fd::AsFd) -> rustix::io::Result<bool> {
-    Ok(true)
-}
-
-/// The socket at an index, not blocking and closed on exec. What is a socket of another kind is closed.
-fn one(descriptors: &mut ListenFd, index: usize) -> Result<Socket, &'static str> {
-    if let Ok(Some(socket)) = descriptors.take_tcp_listener(index) {
-        let ready = socket.set_nonblocking(true);
-        return listening(accepts(&socket), ready, Socket::Tcp(socket));
-    }
-    if let Ok(Some(socket)) = descriptors.take_unix_listener(index) {
-        let ready = socket.set_nonblocking(true);
-        return listening(accepts(&socket), ready, Socket::Unix(socket, None));
-    }
-    let is_datagram = matches!(descriptors.take_udp_socket(index), Ok(Some(_)))
-        || matches!(descriptors.take_unix_datagram(index), Ok(Some(_)));
-    if is_datagram {
-        return Err("a datagram socket");
-    }
-    let (family, kind) = (Domain::UNIX.into(), Type::SEQPACKET.into());
-    let packets = descriptors.take_custom::<std::os::fd::OwnedFd>(index, family, kind, "");
-    Err(if matches!(packets, Ok(Some(_))) { "a socket of packets" } else { "no socket of a kind known here" })
-}
-
-fn listening(accepts: rustix::io::Result<bool>, ready: io::Result<()>, socket: Socket) -> Result<Socket, &'static str> {
-    match (accepts, ready) {
-        (Ok(true), Ok(())) => Ok(socket),
-        (Ok(false), _) => Err("a socket that does not listen"),
-        _ => Err("a socket that the system refuses to tell about"),
     }
 }
 

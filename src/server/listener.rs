@@ -3,13 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Type};
 
 use super::unix::{self, SocketFile};
+use crate::platform;
+use crate::platform::blocking::UnixListener;
+
+/// The longest path of a Unix socket in bytes (`sun_path` in unix(7), less the byte that ends it).
+pub const LONGEST_PATH: usize = 107;
 
 /// Connections that may wait to be accepted: as many as Linux allows by itself. Who comes when they are too many tries again after a
 /// second.
@@ -69,7 +73,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => Ok(Bound::Tcp(socket.local_addr()?)),
             Self::Unix(_, Some(file)) => Ok(Bound::Unix(file.path().into())),
-            Self::Unix(socket, None) => Ok(Bound::Unix(unix::name(&socket.local_addr()?).into())),
+            Self::Unix(socket, None) => Ok(Bound::Unix(unix::name(socket)?.into())),
         }
     }
 }
@@ -162,7 +166,7 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     // A restart must not wait for connections of the last life to leave TIME_WAIT.
-    socket.set_reuse_address(true)?;
+    platform::allow_rebinding(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::delegate::stream_of;
+use crate::platform::net::UnixStream;
 
 /// An open connection of a caller.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use tokio::net::UnixStream;
 
-/// The longest path of a Unix socket in bytes (`sun_path` in unix(7), less the byte that ends it).
-pub const LONGEST_PATH: usize = 107;
+use super::peer::Peer;
 
 /// Who may connect: the owner and the group.
 const MODE: u32 = 0o660;
@@ -45,9 +45,13 @@ impl Drop for SocketFile {
 }
 
 /// What a socket is called that somebody else bound: its path, `@NAME` for one without a file (unix(7)), or `@` alone.
-pub(super) fn name(address: &SocketAddr) -> PathBuf {
-    let without_file = || format!("@{}", abstract_name(address).escape_ascii()).into();
-    address.as_pathname().map_or_else(without_file, Path::to_owned)
+///
+/// # Errors
+/// What the system says.
+pub(super) fn name(socket: &UnixListener) -> io::Result<PathBuf> {
+    let address = socket.local_addr()?;
+    let without_file = || format!("@{}", abstract_name(&address).escape_ascii()).into();
+    Ok(address.as_pathname().map_or_else(without_file, Path::to_owned))
 }
 
 #[cfg(target_os = "linux")]
@@ -78,6 +82,25 @@ pub(super) fn bind(path: &Path, backlog: i32) -> io::Result<(UnixListener, Socke
     fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
     socket.listen(backlog)?;
     Ok((socket.into(), file))
+}
+
+/// A connection that is queued already, without waiting.
+///
+/// # Errors
+/// What the system says; `WouldBlock` if there is none.
+pub(super) fn accept_queued(socket: &tokio::net::UnixListener) -> io::Result<UnixStream> {
+    let (stream, _) = SockRef::from(socket).accept()?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream.into())
+}
+
+/// The process that connected.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn peer(stream: &UnixStream) -> io::Result<Peer> {
+    let caller = stream.peer_cred()?;
+    Ok(Peer::Unix { uid: caller.uid(), gid: caller.gid(), pid: caller.pid() })
 }
 
 /// Removes a socket that nobody answers on.
@@ -135,10 +158,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.sock");
         let by_path = UnixListener::bind(&path).unwrap();
-        assert_eq!(name(&by_path.local_addr().unwrap()), path);
+        assert_eq!(name(&by_path).unwrap(), path);
         let abstract_name = format!("bearerd test {}", directory.path().display());
         let without_file = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstract_name).unwrap()).unwrap();
-        assert_eq!(name(&without_file.local_addr().unwrap()), Path::new(&format!("@{abstract_name}")));
+        assert_eq!(name(&without_file).unwrap(), Path::new(&format!("@{abstract_name}")));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::pulse::{self, Pulse};
 use super::stream::Stream;
 use super::{ConnectionInfo, Refusal, Settings, http1};
 use crate::log::Pace;
+use crate::platform::net::UnixStream;
 use crate::reason::Reason;
 use crate::shutdown::Shutdown;
 use crate::tls;
@@ -241,7 +242,7 @@ fn open_socket(socket: Connected) -> io::Result<Stream> {
             }
             Ok(Stream::Plain(stream))
         }
-        Connected::Unix(socket) => Ok(Stream::Unix(tokio::net::UnixStream::from_std(socket)?)),
+        Connected::Unix(socket) => Ok(Stream::Unix(UnixStream::from_std(socket)?)),
     }
 }
 

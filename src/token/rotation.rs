@@ -7,18 +7,17 @@
 
 mod shared;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::digest;
-use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
 use crate::disk;
+use crate::platform::Lock;
 use crate::secret::Secret;
 use crate::store::{Lease, StoreError};
 
@@ -40,7 +39,7 @@ pub(super) struct Rotation {
     /// What is known beyond the file, or instead of it.
     memory: Option<Record>,
     /// Nobody else may use what the file has while memory knows better.
-    held: Option<Arc<File>>,
+    held: Option<Arc<Lock>>,
     /// The fleet's record, which is instead of the file.
     common: Option<shared::Common>,
 }
@@ -60,7 +59,7 @@ pub(super) struct Turn {
     record: Record,
     /// Since when an earlier use is without an answer.
     pub(super) unanswered: Option<SystemTime>,
-    lock: Option<Arc<File>>,
+    lock: Option<Arc<Lock>>,
     lease: Option<Lease>,
 }
 
@@ -177,21 +176,17 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Waits until no other process is about to use the token. The lock ends with the process, however that ends.
-async fn lock(path: &Path) -> Result<File, RotationError> {
+async fn lock(path: &Path) -> Result<Lock, RotationError> {
     let path = path.with_extension("lock");
     let failed = |what, source| RotationError::Io { path: path.clone(), what, source };
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = opened.map_err(|error| failed("opened", error))?;
+    let mut lock = Lock::open(&path).map_err(|error| failed("opened", error))?;
     let begun = tokio::time::Instant::now();
     loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
-                tokio::time::sleep(LOCK_POLL).await
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(RotationError::Busy(path)),
-            Err(rustix::io::Errno::INTR) => (),
-            Err(error) => return Err(failed("locked", error.into())),
+        match lock.take() {
+            Ok(true) => return Ok(lock),
+            Ok(false) if begun.elapsed() < LOCK_PATIENCE => tokio::time::sleep(LOCK_POLL).await,
+            Ok(false) => return Err(RotationError::Busy(path)),
+            Err(error) => return Err(failed("locked", error)),
         }
     }
 }

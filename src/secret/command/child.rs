@@ -1,15 +1,23 @@
 //! The child process of a command: read while it runs, killed with its children when it must end.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::io;
-use std::os::fd::AsFd as _;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::time::Instant;
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 use zeroize::Zeroizing;
+
+pub(super) use system::set_apart;
 
 /// How often a running command is looked after.
 pub(super) const TICK: Duration = Duration::from_millis(20);
@@ -36,26 +44,10 @@ impl Running {
         output: &mut Collected,
         complaint: &mut Collected,
     ) -> io::Result<Ended> {
-        let (mut stdout, mut stderr) = (self.0.stdout.take(), self.0.stderr.take());
+        let mut pipes = system::Pipes::of(&mut self.0)?;
         let mut ended = None;
         loop {
-            let open: Vec<_> =
-                [stdout.as_ref().map(|pipe| pipe.as_fd()), stderr.as_ref().map(|pipe| pipe.as_fd())].into();
-            let mut wanted: Vec<_> =
-                open.iter().flatten().map(|pipe| PollFd::from_borrowed_fd(*pipe, PollFlags::IN)).collect();
-            let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(TICK.subsec_nanos()) };
-            match poll(&mut wanted, Some(&tick)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let ready: Vec<bool> = wanted.iter().map(|pipe| !pipe.revents().is_empty()).collect();
-            let mut ready = ready.into_iter();
-            if stdout.is_some() && ready.next() == Some(true) {
-                output.take_from(&mut stdout)?;
-            }
-            if stderr.is_some() && ready.next() == Some(true) {
-                complaint.take_from(&mut stderr)?;
-            }
+            pipes.read_within(TICK, output, complaint)?;
             if output.is_full() {
                 return Ok(Ended::TooLong);
             }
@@ -63,7 +55,7 @@ impl Running {
                 ended = self.0.try_wait()?.map(|status| (status, Instant::now()));
             }
             match ended {
-                Some((status, at)) if stdout.is_none() && stderr.is_none() || at.elapsed() >= GRACE => {
+                Some((status, at)) if pipes.have_ended() || at.elapsed() >= GRACE => {
                     return Ok(Ended::Itself(status));
                 }
                 _ if interrupted.load(Ordering::Relaxed) => return Ok(Ended::Interrupted),
@@ -79,10 +71,7 @@ impl Drop for Running {
         if matches!(self.0.try_wait(), Ok(Some(_))) {
             return;
         }
-        // It leads a group of its own, so that its children go with it.
-        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        system::kill(&mut self.0);
         let _ = self.0.wait();
     }
 }

@@ -15,14 +15,14 @@ use tokio::signal::unix::{self, SignalKind};
 const PASSED: [Signal; 6] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2];
 
 /// Those that came and were not dealt with.
-pub(super) struct Signals(Vec<(Signal, unix::Signal)>);
+pub(in crate::cli::exec) struct Signals(Vec<(Signal, unix::Signal)>);
 
 impl Signals {
     /// Takes them over from here on.
     ///
     /// # Errors
     /// If the system refuses.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(in crate::cli::exec) fn listen() -> io::Result<Self> {
         let ignored = std::fs::read_to_string("/proc/self/status").map(|text| ignored(&text)).unwrap_or_default();
         let wanted = PASSED.into_iter().filter(|signal| ignored >> (signal.as_raw() - 1) & 1 == 0);
         let listen = |signal: Signal| Ok((signal, unix::signal(SignalKind::from_raw(signal.as_raw()))?));
@@ -30,7 +30,7 @@ impl Signals {
     }
 
     /// The next one. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(in crate::cli::exec) async fn next(&mut self) -> Signal {
         let poll = |(signal, stream): &mut (Signal, unix::Signal), cx: &mut std::task::Context<'_>| match stream
             .poll_recv(cx)
         {

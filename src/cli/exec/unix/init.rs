@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus};
 
 use rustix::process::{Pid, WaitOptions, getpid, wait};
 
-use super::child;
+use super::attend;
 use super::signals::Signals;
 use crate::process::Limits;
 
@@ -18,7 +18,7 @@ use crate::process::Limits;
 const ITSELF: &str = "/proc/self/exe";
 
 /// The exit code of the same program beneath this process, if this is the first one; `None` if not, and where that is not possible.
-pub(super) fn run(arguments: &[OsString], limits: &Limits) -> Option<u8> {
+pub(in crate::cli::exec) fn run(arguments: &[OsString], limits: &Limits) -> Option<u8> {
     if getpid() != Pid::INIT || !std::path::Path::new(ITSELF).exists() {
         return None;
     }
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &[OsString], limits: &Limits) -> Option<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async {
         let mut signals = Signals::listen().ok()?;
-        Some(child::attend(command, &mut signals, limits, reap).await)
+        Some(attend(command, &mut signals, limits, reap).await)
     })
 }
 
