@@ -7,12 +7,25 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
+use super::super::contract_tests::keeps_the_contract;
 use super::*;
 
 const NAME: Name = Name([0xab; 32]);
 const ONE: Holder = Holder(1);
 const TWO: Holder = Holder(2);
 const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn the_contract_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (store(directory.path()), store(directory.path()));
+    tokio::select! {
+        () = one.run() => {}
+        () = other.run() => {}
+        () = keeps_the_contract(&one, &other) => return,
+    }
+    panic!("the place has ended");
+}
 
 fn claim_of(holder: Holder) -> Claim {
     Claim { holder, seen: 0, above: 0, lease: MINUTE }
