@@ -123,14 +123,14 @@ mod tests {
             ("kind = \"file\"\ndirectory = \"store\"", "  store: files in /etc/store\n"),
             (
                 "kind = \"redis\"\nurl = \"rediss://[::1]/3\"\npassword = \"hunter2\"",
-                "  store: Redis at [::1]:6379, database 3, with TLS\n",
+                "  store: redis at [::1]:6379, database 3 with TLS\n",
             ),
             (
                 "kind = \"redis\"\nurl = [\"redis://a\", \"redis://b\"]\nsentinel = \"m\"",
-                "  store: Redis \"m\" by Sentinel at a:26379, b:26379, database 0\n",
+                "  store: redis \"m\" of the sentinels a:26379, b:26379\n",
             ),
-            ("kind = \"redis\"\nurl = \"redis://a\"\ncluster = true", "  store: Redis cluster at a:6379\n"),
-            ("kind = \"redis\"\nurl = \"unix:///run/r.sock\"", "  store: Redis at unix:/run/r.sock, database 0\n"),
+            ("kind = \"redis\"\nurl = \"redis://a\"\ncluster = true", "  store: redis cluster at a:6379\n"),
+            ("kind = \"redis\"\nurl = \"unix:///run/r.sock\"", "  store: redis at unix:/run/r.sock\n"),
         ] {
             let summary = summary(store);
             assert!(summary.contains(line) && !summary.contains("hunter2"), "{summary}");

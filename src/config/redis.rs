@@ -261,7 +261,7 @@ mod tests {
             ("redis://localhost", tcp("localhost", 6379, false, 0)),
             ("redis://localhost:6380/", tcp("localhost", 6380, false, 0)),
             ("rediss://r.example:6379/15", tcp("r.example", 6379, true, 15)),
-            ("REDISS://10.0.0.1/2", tcp("10.0.0.1", 6379, true, 2)),
+            ("rediss://10.0.0.1/2", tcp("10.0.0.1", 6379, true, 2)),
             ("redis://[::1]:7000/0", tcp("::1", 7000, false, 0)),
             ("valkeys://[::1]", tcp("::1", 6379, true, 0)),
         ] {

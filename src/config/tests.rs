@@ -284,10 +284,6 @@ fn a_route_inherits_the_deadlines_that_it_does_not_say() {
 
 #[test]
 fn keys_of_later_versions_are_refused_as_not_yet() {
-    let top = |line: &str, key: &str| {
-        check(&format!("{line}{SMALLEST}"), &[("F004", 1, key, "not supported yet")]);
-    };
-    top("store.kind = \"redis\"", "store");
     check_route("callers.client_names = \"x\"", "F004", "routes.api.callers.client_names", "not supported yet");
 }
 
@@ -613,7 +609,7 @@ fn unknown_keys_can_be_ignored_but_not_those_that_keep_callers_out() {
         let sources = Sources { file: Some(path.to_owned()), ignore_unknown_keys: true, ..Sources::default() };
         load_text(&format!("{line}{SMALLEST}"), path, &sources)
     };
-    let settings = load("store.kind = \"redis\"\nfuture = 1").unwrap();
+    let settings = load("store.future = 1\nfuture = 1").unwrap();
     assert_eq!(settings.warnings.len(), 2);
     assert!(settings.warnings[1].contains("(ignored)"), "{:?}", settings.warnings);
     for line in ["callers.client_uids = [1]", "callers.future = 1", "tls.future = 1"] {

@@ -33,7 +33,7 @@ pub enum Place {
 }
 
 impl fmt::Display for Place {
-    /// `files in /var/lib/bearerd/store`, `Redis at cache:6379/0 with TLS`: without any secret.
+    /// `files in /var/lib/bearerd/store`, `redis at cache:6379 with TLS`: without any secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { directory } => write!(f, "files in {}", directory.display()),
@@ -46,14 +46,13 @@ impl fmt::Display for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let servers: Vec<_> = self.servers.iter().map(ToString::to_string).collect();
         let servers = servers.join(", ");
+        let tls = if self.tls.is_some() { " with TLS" } else { "" };
         match &self.topology {
-            Topology::Standalone => write!(f, "Redis at {servers}, database {}", self.database)?,
-            Topology::Cluster => write!(f, "Redis cluster at {servers}")?,
-            Topology::Sentinel { master } => {
-                write!(f, "Redis {master:?} by Sentinel at {servers}, database {}", self.database)?;
-            }
+            Topology::Standalone if self.database == 0 => write!(f, "redis at {servers}{tls}"),
+            Topology::Standalone => write!(f, "redis at {servers}, database {}{tls}", self.database),
+            Topology::Sentinel { master } => write!(f, "redis {master:?} of the sentinels {servers}{tls}"),
+            Topology::Cluster => write!(f, "redis cluster at {servers}{tls}"),
         }
-        if self.tls.is_some() { f.write_str(", with TLS") } else { Ok(()) }
     }
 }
 

@@ -57,7 +57,8 @@ fn what_is_no_toml_is_shown_with_its_line() {
 #[test]
 fn a_key_of_a_later_version_is_not_yet_instead_of_ignored() {
     let (_endpoint, _upstream, setup) = stage(300);
-    let ended = setup.section("[store]\nkind = \"redis\"").run_verb("run").expect_code(78);
+    let later = "[routes.api.callers]\nclient_names = \"app.example.net\"";
+    let ended = setup.section(later).run_verb("run").expect_code(78);
     assert!(ended.told().contains("F004") && ended.told().contains("not"), "{}", ended.told());
 }
 

@@ -115,15 +115,15 @@ pub(super) const CONTRADICTION: Page = Page {
 
 pub(super) const PLAIN_HTTP: Page = Page {
     meaning: "The URL is plain http and leads beyond this machine. Secrets and tokens would cross the network readable \
-        by anybody on the way.",
+        by anybody on the way. So would the password of a token store: what is stored there is sealed, the password is not.",
     causes: &[
-        "The URL should begin with https://.",
+        "The URL should begin with https:// (or rediss://).",
         "The service is inside a cluster or a private network that has no TLS.",
         "TLS is added by a service mesh after bearerd.",
     ],
     cures: &[
         "Write https:// if the server has TLS.",
-        "Set allow_plain_http = true beside the URL (in the route or the credential) if you accept that.",
+        "Set allow_plain_http = true beside the URL (in the route or the credential), or allow_plain_tcp = true in [store], if you accept that.",
         "Move bearerd next to the server, so that the URL is http://localhost.",
     ],
     shows: AT_START,

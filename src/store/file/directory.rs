@@ -113,8 +113,7 @@ impl Directory {
                 if !is_ours && lock::is_locked(&file).map_err(|error| failure(&self.file(LEASE, name), &error))? {
                     return Ok(Claimed::Taken { left: lease.left(now) });
                 }
-                // A number that an entry has reached is used up.
-                if is_ours && lease.fence > highest { lease.fence } else { next }
+                if is_ours && lease.fence >= highest { lease.fence } else { next }
             }
             _ => next,
         };

@@ -35,12 +35,14 @@ impl Ears {
         all.entry(*name).or_default().bell.subscribe()
     }
 
+    #[cfg(target_os = "linux")]
     fn ring(&self, name: &Name) {
         if let Some(ear) = self.0.borrow().get(name) {
             ear.bell.send_replace(());
         }
     }
 
+    #[cfg(target_os = "linux")]
     fn ring_all(&self) {
         for ear in self.0.borrow().values() {
             ear.bell.send_replace(());

@@ -1,19 +1,31 @@
-//! What the place promises: leases by life and by time, numbers that never go back, bells that ring.
+//! What the place promises: leases by life and by time, numbers that never go back, files that are whole.
+
+mod bells;
+mod processes;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-
+use super::super::contract_tests::keeps_the_contract;
 use super::*;
 
 const NAME: Name = Name([0xab; 32]);
 const ONE: Holder = Holder(1);
 const TWO: Holder = Holder(2);
 const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn the_contract_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (store(directory.path()), store(directory.path()));
+    tokio::select! {
+        () = one.run() => {}
+        () = other.run() => {}
+        () = keeps_the_contract(&one, &other) => return,
+    }
+    panic!("the place has ended");
+}
 
 fn claim_of(holder: Holder) -> Claim {
     Claim { holder, seen: 0, above: 0, lease: MINUTE }
@@ -41,25 +53,6 @@ async fn text(store: &FileStore) -> Option<(u64, String)> {
 
 fn store(directory: &Path) -> FileStore {
     FileStore::new(directory.join("store"), Clock::boot())
-}
-
-/// While its bells ring.
-async fn with_bells<T>(store: &FileStore, work: impl Future<Output = T>) -> T {
-    tokio::select! {
-        () = store.run() => unreachable!(),
-        done = timeout(MINUTE, work) => done.expect("nothing rang"),
-    }
-}
-
-/// Waits until a claim is not answered with "taken", at each ring.
-async fn wait_for_lease(store: &FileStore, claim: Claim) -> Claimed {
-    let mut bell = store.changes(&NAME);
-    loop {
-        match store.claim(&NAME, claim).await.unwrap() {
-            Claimed::Taken { .. } => bell.changed().await.unwrap(),
-            other => return other,
-        }
-    }
 }
 
 #[tokio::test]
@@ -266,183 +259,4 @@ async fn what_is_over_is_swept_and_what_is_not_stays() {
     ];
     wanted.sort_unstable();
     assert_eq!(left, wanted);
-}
-
-#[tokio::test]
-async fn of_many_one_is_let_in_and_the_others_hear_of_what_it_wrote() {
-    let directory = tempfile::tempdir().unwrap();
-    let all: Vec<_> = (0..16).map(|_| store(directory.path())).collect();
-    let fetches = std::cell::Cell::new(0);
-    let one = async |index: u128, store: &FileStore| {
-        with_bells(store, async {
-            match wait_for_lease(store, claim_of(Holder(index))).await {
-                Claimed::Granted { fence, .. } => {
-                    fetches.set(fetches.get() + 1);
-                    store.write(&NAME, news(Holder(index), fence, "token")).await.unwrap();
-                }
-                other => assert!(matches!(other, Claimed::Newer(_)), "{other:?}"),
-            }
-        })
-        .await;
-    };
-    let mut running = Vec::new();
-    for (index, store) in all.iter().enumerate() {
-        running.push(Box::pin(one(index as u128, store)));
-    }
-    for each in futures(running).await {
-        each
-    }
-    assert_eq!(fetches.get(), 1);
-}
-
-/// All of them at once.
-async fn futures<F: Future + Unpin>(mut all: Vec<F>) -> Vec<F::Output> {
-    let mut done: Vec<_> = all.iter().map(|_| None).collect();
-    std::future::poll_fn(|context| {
-        for (future, done) in all.iter_mut().zip(&mut done).filter(|(_, done)| done.is_none()) {
-            if let std::task::Poll::Ready(output) = Pin::new(future).poll(context) {
-                *done = Some(output);
-            }
-        }
-        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    done.into_iter().flatten().collect()
-}
-
-#[tokio::test]
-async fn bells_ring_after_writes_releases_and_deaths_and_go_on_when_the_directory_comes_back() {
-    let directory = tempfile::tempdir().unwrap();
-    let (listener, other) = (store(directory.path()), store(directory.path()));
-    let started = Instant::now();
-    with_bells(&listener, async {
-        let mut bell = listener.changes(&NAME);
-        // The first one says that it hears.
-        bell.changed().await.unwrap();
-        granted(&other, claim_of(ONE)).await;
-        other.write(&NAME, Write { release: false, ..news(ONE, 1, "x") }).await.unwrap();
-        bell.changed().await.unwrap();
-        bell.mark_unchanged();
-        other.release(&NAME, ONE).await.unwrap();
-        bell.changed().await.unwrap();
-        let wants_another = Claim { seen: 1, ..claim_of(ONE) };
-        granted(&other, wants_another).await;
-        drop(other);
-        let next = wait_for_lease(&listener, Claim { seen: 1, ..claim_of(TWO) }).await;
-        assert!(matches!(next, Claimed::Granted { fence: 3, .. }), "{next:?}");
-        fs::remove_dir_all(directory.path().join("store")).unwrap();
-        bell.mark_unchanged();
-        let again = store(directory.path());
-        bell.changed().await.unwrap();
-        bell.mark_unchanged();
-        again.write(&NAME, news(ONE, 9, "x")).await.unwrap();
-        bell.changed().await.unwrap();
-        assert_eq!(text(&listener).await, Some((9, "x".to_owned())));
-    })
-    .await;
-    // By hearing, and not by looking now and then, or by the end of a lease.
-    assert!(started.elapsed() < MINUTE / 2);
-}
-
-#[tokio::test]
-async fn who_cannot_hear_looks() {
-    let directory = tempfile::tempdir().unwrap();
-    let (listener, other) = (store(directory.path()), store(directory.path()));
-    let mut bell = listener.changes(&NAME);
-    notice::look(&listener).await;
-    assert!(bell.has_changed().unwrap());
-    let mut changes = async || {
-        bell.mark_unchanged();
-        notice::look(&listener).await;
-        bell.has_changed().unwrap()
-    };
-    assert!(!changes().await);
-    granted(&other, claim_of(ONE)).await;
-    assert!(changes().await && !changes().await);
-    other.write(&NAME, Write { release: false, ..news(ONE, 1, "x") }).await.unwrap();
-    assert!(changes().await && !changes().await);
-    drop(other);
-    assert!(changes().await && !changes().await);
-}
-
-/// Another process with a lease.
-struct Process(Child);
-
-impl Process {
-    fn with_lease(directory: &Path, lease: Duration) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "store::file::tests::the_other_process", "--nocapture", "--ignored"]);
-        command.env("STORE_OF_TEST", directory).env("LEASE_OF_TEST", millis(lease).to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line.contains("I HAVE 1")));
-        Self(child)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[tokio::test]
-#[ignore = "it is what the others start"]
-async fn the_other_process() {
-    let Some(directory) = std::env::var_os("STORE_OF_TEST") else { return };
-    let lease = Duration::from_millis(std::env::var("LEASE_OF_TEST").unwrap().parse().unwrap());
-    let store = FileStore::new(directory.into(), Clock::boot());
-    let (fence, _) = granted(&store, Claim { lease, ..claim_of(ONE) }).await;
-    println!("I HAVE {fence}");
-    std::io::stdout().flush().unwrap();
-    let _ = std::io::stdin().read_line(&mut String::new());
-    let written = store.write(&NAME, news(ONE, fence, "late")).await.unwrap();
-    println!("{written:?}");
-}
-
-#[tokio::test]
-async fn a_process_that_is_killed_is_replaced_at_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let one = FileStore::new(directory.path().to_owned(), Clock::boot());
-    let process = Process::with_lease(directory.path(), Duration::from_secs(3600));
-    with_bells(&one, async {
-        assert!(is_taken(&one, Claim { lease: Duration::from_secs(3600), ..claim_of(TWO) }).await);
-        let mut bell = one.changes(&NAME);
-        bell.changed().await.unwrap();
-        process.signal(Signal::KILL);
-        let killed = Instant::now();
-        let next = wait_for_lease(&one, claim_of(TWO)).await;
-        assert!(matches!(next, Claimed::Granted { fence: 2, .. }), "{next:?}");
-        // It was heard of, and not seen by a look some seconds later.
-        assert!(killed.elapsed() < Duration::from_secs(4), "{:?}", killed.elapsed());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_process_that_is_stopped_is_replaced_when_its_time_is_over() {
-    let directory = tempfile::tempdir().unwrap();
-    let one = FileStore::new(directory.path().to_owned(), Clock::boot());
-    let mut process = Process::with_lease(directory.path(), Duration::from_secs(2));
-    process.signal(Signal::STOP);
-    let fence = loop {
-        match one.claim(&NAME, claim_of(TWO)).await.unwrap() {
-            Claimed::Taken { left } => sleep(left).await,
-            Claimed::Granted { fence, .. } => break fence,
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(fence, 2);
-    one.write(&NAME, news(TWO, 2, "in time")).await.unwrap();
-    process.signal(Signal::CONT);
-    drop(process.0.stdin.take());
-    let mut output = String::new();
-    std::io::Read::read_to_string(process.0.stdout.as_mut().unwrap(), &mut output).unwrap();
-    assert!(output.contains("Outrun"), "{output}");
-    assert_eq!(text(&one).await, Some((2, "in time".to_owned())));
 }
