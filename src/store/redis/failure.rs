@@ -2,9 +2,13 @@
 //!
 //! Owns the one line in which it is said. What the server says of a password is never repeated (see [`super::dial`]).
 
+use std::error::Error;
+use std::sync::Arc;
+
 use redis::{ErrorKind, RedisError};
 
 use crate::store::backend::StoreError;
+use crate::tls;
 
 /// The longest line that is repeated of a server.
 const LONGEST: usize = 160;
@@ -37,6 +41,9 @@ impl From<Trouble> for StoreError {
     }
 }
 
+/// What a missing right is called inside a script, where it has no code of its own.
+const NO_RIGHT: &str = "The user executing the script can't";
+
 /// The class of an error.
 pub(super) fn of(error: &RedisError) -> StoreError {
     match error.kind() {
@@ -47,8 +54,15 @@ pub(super) fn of(error: &RedisError) -> StoreError {
             StoreError::Nonsense("this is not how a Redis answers".to_owned())
         }
         ErrorKind::RESP3NotSupported => StoreError::Refused("it is older than Redis 6 (no HELLO)".to_owned()),
-        _ => StoreError::Unreachable(line(&error.to_string())),
+        _ => StoreError::Unreachable(line(&tls_cause(error).map_or_else(|| error.to_string(), tls::explain))),
     }
+}
+
+/// What TLS said: servers refuse a client's certificate after the handshake (RFC 8446 §4.4.2.4).
+fn tls_cause(error: &RedisError) -> Option<&rustls::Error> {
+    // The library's source is the pointer, not the error that it points to.
+    let pointer: &Arc<dyn Error + Send + Sync> = error.source()?.downcast_ref()?;
+    tls::cause(&**pointer)
 }
 
 /// The class of an error that the server said itself: `-CODE text`.
@@ -72,6 +86,11 @@ pub(super) fn is_over(error: &RedisError) -> bool {
 /// Its code and text, without what Redis before 7 wraps around them and what later ones add: both name the script, which helps nobody.
 fn uncovered<'a>(code: &'a str, text: &'a str) -> (&'a str, &'a str) {
     let text = text.split_once(" script: ").map_or(text, |(said, _)| said);
+    if code == "ERR"
+        && let Some(at) = text.find(NO_RIGHT)
+    {
+        return ("NOPERM", text.get(at..).unwrap_or(text));
+    }
     if code != "ERR" || !text.contains("@user_script") {
         return (code, text);
     }
@@ -129,6 +148,9 @@ mod tests {
         check("MISCONF Redis is configured to save RDB snapshots", "MISCONF Redis is configured to save RDB snapshots");
         check("ERR max number of clients reached", "ERR max number of clients reached");
         check("BUSY", "BUSY");
+        let no_right = "The user executing the script can't run this command or subcommand";
+        check(&format!("ERR {no_right} script: 0123abc, on @user_script:7."), &format!("NOPERM {no_right}"));
+        check(&format!("ERR Error running script (call to f_0): @user_script:7: {no_right}"), &format!("NOPERM {no_right}"));
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub(super) struct Link {
     listen_anew: Notify,
     /// Of a cluster's slots, those whose notifications are heard here; `None` for all.
     slots: RefCell<Option<Vec<(u16, u16)>>>,
+    /// Which of several servers comes next.
+    next: Cell<usize>,
     has_replicas: Cell<bool>,
     /// Whether the user may ask who is master.
     asks_role: Cell<bool>,
@@ -98,6 +100,7 @@ impl Link {
             why_over: RefCell::default(),
             listen_anew: Notify::new(),
             slots: RefCell::default(),
+            next: Cell::new(0),
             has_replicas: Cell::new(false),
             asks_role: Cell::new(true),
         }
@@ -169,6 +172,10 @@ impl Link {
             let began = self.common.clock.now();
             let why = self.live().await;
             tracing::debug!(place = ?self.target, %why, "no connection to the token store");
+            if !self.is_up() {
+                // It opened, perhaps, and was of no use.
+                self.next.set(self.next.get().wrapping_add(1));
+            }
             self.state.send_replace(State::Down(why));
             self.common.stale.notify_one();
             if self.common.clock.now().since(began) >= GOOD {
@@ -203,7 +210,11 @@ impl Link {
             self.why_over.replace(Some(failure::of(error)));
             self.over.notify_one();
         }
-        answer.map_err(Trouble::Answer)
+        match (answer, &*self.state.borrow()) {
+            // Its end says more than that it broke.
+            (Err(error), State::Down(why)) if error.is_io_error() => Err(Trouble::Link(why.clone())),
+            (answer, _) => answer.map_err(Trouble::Answer),
+        }
     }
 
     /// One connection from its beginning to its end: why it ended.
@@ -229,11 +240,13 @@ impl Link {
             }
             Target::Servers => {
                 let mut last = StoreError::Unreachable("no server is configured".to_owned());
-                for server in &settings.servers {
+                for _ in &settings.servers {
+                    let Some(server) = settings.servers.get(self.next.get() % settings.servers.len().max(1)) else { break };
                     match dial::open(settings, server, self.ear()).await {
                         Ok(opened) => return Ok(opened),
                         Err(error) => last = error,
                     }
+                    self.next.set(self.next.get().wrapping_add(1));
                 }
                 Err(last)
             }

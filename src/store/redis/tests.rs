@@ -125,11 +125,11 @@ async fn no_right_of_the_documented_ones_is_needless() {
         for right in RIGHTS.split_whitespace().filter(|right| !matches!(*right, "+role" | "+wait" | "+ping")) {
             let user = format!("without-{}", right.replace(['+', '~', '&', ':', '*'], ""));
             let rest = RIGHTS.split_whitespace().filter(|other| *other != right);
-            let rules: Vec<&str> = ["ACL", "SETUSER", &user, "on", ">hunter2"].into_iter().chain(rest).collect();
+            let rules: Vec<&str> = ["ACL", "SETUSER", &user, "reset", "on", ">hunter2"].into_iter().chain(rest).collect();
             assert_eq!(server.cli(&rules), "OK");
             let store = running(with_login(at_socket(&server.socket), Some(&user), "hunter2"));
             let refused = every_question(&store).await;
-            assert!(refused.is_some_and(|why| why.contains("NOPERM")), "without {right}");
+            assert!(refused.as_ref().is_some_and(|why| why.contains("NOPERM")), "without {right}: {refused:?}");
         }
     })
     .await;

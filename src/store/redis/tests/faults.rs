@@ -4,7 +4,7 @@ use super::*;
 use crate::store::contract_tests::quiet;
 
 async fn is_up(store: &RedisStore) {
-    until("the store is there", async || store.ping().await, Result::is_ok).await;
+    until("the store is there", async || store.ping().await, Result::is_ok).await.unwrap();
 }
 
 async fn is_down(store: &RedisStore) -> StoreError {
