@@ -96,14 +96,14 @@ impl Fleet {
 
     /// Finds the entry of what has this fingerprint. Returns whether there is one to be had.
     fn prepare(&mut self, fingerprint: Option<[u8; 32]>) -> bool {
+        let is_same = fingerprint.is_some() && self.fingerprint == fingerprint;
+        self.fingerprint = fingerprint.or(self.fingerprint);
         let (Some(store), Some(fingerprint)) = (self.store(), fingerprint) else {
             self.slot = None;
             return false;
         };
-        let is_same = self.fingerprint == Some(fingerprint);
         if !is_same || self.slot.as_ref().is_none_or(|slot| !slot.is_of(&store)) {
             self.slot = Some(Slot::new(&store, "token", &fingerprint));
-            self.fingerprint = Some(fingerprint);
             (self.seen, self.is_unread, self.is_untold) = (0, true, is_same);
             (self.lease, self.refresh_token) = (None, None);
         }

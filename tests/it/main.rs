@@ -54,6 +54,7 @@ mod replay;
 mod routes;
 mod secrets;
 mod service_manager;
+mod store;
 mod streaming;
 mod templates;
 mod timeouts;

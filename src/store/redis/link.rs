@@ -241,7 +241,9 @@ impl Link {
             Target::Servers => {
                 let mut last = StoreError::Unreachable("no server is configured".to_owned());
                 for _ in &settings.servers {
-                    let Some(server) = settings.servers.get(self.next.get() % settings.servers.len().max(1)) else { break };
+                    let Some(server) = settings.servers.get(self.next.get() % settings.servers.len().max(1)) else {
+                        break;
+                    };
                     match dial::open(settings, server, self.ear()).await {
                         Ok(opened) => return Ok(opened),
                         Err(error) => last = error,

@@ -15,6 +15,7 @@ pub(crate) mod hand_over;
 pub(crate) mod listener;
 pub(crate) mod peers;
 pub(crate) mod provider;
+pub(crate) mod redis;
 pub(crate) mod setup;
 pub(crate) mod tls_front;
 pub(crate) mod token_endpoint;
