@@ -54,8 +54,8 @@ async fn a_process_that_is_killed_is_replaced_at_once() {
     let one = FileStore::new(directory.path().to_owned(), Clock::boot());
     let process = Process::with_lease(directory.path(), Duration::from_secs(3600));
     with_bells(&one, async {
-        assert!(is_taken(&one, Claim { lease: Duration::from_secs(3600), ..claim_of(TWO) }).await);
         let mut bell = one.changes(&NAME);
+        assert!(is_taken(&one, Claim { lease: Duration::from_secs(3600), ..claim_of(TWO) }).await);
         bell.changed().await.unwrap();
         process.signal(Signal::KILL);
         let killed = Instant::now();
