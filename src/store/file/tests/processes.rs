@@ -38,7 +38,7 @@ impl Drop for Process {
 #[ignore = "it is what the others start"]
 async fn the_other_process() {
     let Some(directory) = std::env::var_os("STORE_OF_TEST") else { return };
-    let lease = Duration::from_millis(std::env::var("LEASE_OF_TEST").unwrap().parse().unwrap());
+    let lease = Duration::from_millis(std::env::var_os("LEASE_OF_TEST").unwrap().to_str().unwrap().parse().unwrap());
     let store = FileStore::new(directory.into(), Clock::boot());
     let (fence, _) = granted(&store, Claim { lease, ..claim_of(ONE) }).await;
     println!("I HAVE {fence}");
