@@ -22,6 +22,7 @@ pub struct Settings {
 
 /// A place for entries.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 pub enum Place {
     /// Files of mode 0600 in a directory: for one instance over its restarts, and for several processes of one host.
     File {

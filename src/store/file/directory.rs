@@ -67,6 +67,11 @@ impl Directory {
         made.map_err(|error| failure(&self.path, &error))
     }
 
+    /// Which directory is there now.
+    pub(super) fn identity(&self) -> Option<(u64, u64)> {
+        fs::metadata(&self.path).ok().map(|found| (found.dev(), found.ino()))
+    }
+
     /// Does something while nobody else changes what is of this name; `None` if somebody else does.
     pub(super) fn alone<T>(
         &self,

@@ -124,9 +124,10 @@ mod inotify {
     pub(super) async fn hear(store: &FileStore) -> io::Result<()> {
         let watch = store.work(|place| {
             place.make()?;
-            Ok(open(place.path()))
+            let identity = place.identity();
+            Ok(open(place.path()).map(|watch| (watch, identity)))
         });
-        let watch = watch.await.map_err(io::Error::other)??;
+        let (watch, identity) = watch.await.map_err(io::Error::other)??;
         let watch = asynchronous(watch)?;
         // What happened until now may have been missed.
         store.ears.ring_all();
@@ -156,6 +157,10 @@ mod inotify {
                     closed.take(now).iter().for_each(|name| store.ears.ring(name));
                     if now >= distrust {
                         look(store).await;
+                        // Its end is not told of while somebody has a file of it open: who holds a lease, for one.
+                        if store.work(|place| Ok(place.identity())).await.is_ok_and(|found| found != identity) {
+                            return Ok(());
+                        }
                         distrust = Instant::now() + DISTRUST;
                     }
                 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::settings::Server;
 use super::*;
 use crate::secret::SecretSource;
 use crate::store::contract_tests::{claim, fence, holder, keeps_the_contract, name, news};

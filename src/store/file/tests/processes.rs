@@ -38,7 +38,7 @@ impl Drop for Process {
 #[ignore = "it is what the others start"]
 async fn the_other_process() {
     let Some(directory) = std::env::var_os("STORE_OF_TEST") else { return };
-    let lease = Duration::from_millis(std::env::var("LEASE_OF_TEST").unwrap().parse().unwrap());
+    let lease = Duration::from_millis(std::env::var_os("LEASE_OF_TEST").unwrap().to_str().unwrap().parse().unwrap());
     let store = FileStore::new(directory.into(), Clock::boot());
     let (fence, _) = granted(&store, Claim { lease, ..claim_of(ONE) }).await;
     println!("I HAVE {fence}");
@@ -54,8 +54,8 @@ async fn a_process_that_is_killed_is_replaced_at_once() {
     let one = FileStore::new(directory.path().to_owned(), Clock::boot());
     let process = Process::with_lease(directory.path(), Duration::from_secs(3600));
     with_bells(&one, async {
-        assert!(is_taken(&one, Claim { lease: Duration::from_secs(3600), ..claim_of(TWO) }).await);
         let mut bell = one.changes(&NAME);
+        assert!(is_taken(&one, Claim { lease: Duration::from_secs(3600), ..claim_of(TWO) }).await);
         bell.changed().await.unwrap();
         process.signal(Signal::KILL);
         let killed = Instant::now();
