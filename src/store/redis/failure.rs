@@ -150,7 +150,10 @@ mod tests {
         check("BUSY", "BUSY");
         let no_right = "The user executing the script can't run this command or subcommand";
         check(&format!("ERR {no_right} script: 0123abc, on @user_script:7."), &format!("NOPERM {no_right}"));
-        check(&format!("ERR Error running script (call to f_0): @user_script:7: {no_right}"), &format!("NOPERM {no_right}"));
+        check(
+            &format!("ERR Error running script (call to f_0): @user_script:7: {no_right}"),
+            &format!("NOPERM {no_right}"),
+        );
     }
 
     #[test]

@@ -125,7 +125,8 @@ async fn no_right_of_the_documented_ones_is_needless() {
         for right in RIGHTS.split_whitespace().filter(|right| !matches!(*right, "+role" | "+wait" | "+ping")) {
             let user = format!("without-{}", right.replace(['+', '~', '&', ':', '*'], ""));
             let rest = RIGHTS.split_whitespace().filter(|other| *other != right);
-            let rules: Vec<&str> = ["ACL", "SETUSER", &user, "reset", "on", ">hunter2"].into_iter().chain(rest).collect();
+            let rules: Vec<&str> =
+                ["ACL", "SETUSER", &user, "reset", "on", ">hunter2"].into_iter().chain(rest).collect();
             assert_eq!(server.cli(&rules), "OK");
             let store = running(with_login(at_socket(&server.socket), Some(&user), "hunter2"));
             let refused = every_question(&store).await;
