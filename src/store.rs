@@ -15,7 +15,7 @@ pub(crate) mod contract_tests;
 mod file;
 mod presence;
 #[cfg(feature = "redis")]
-mod redis;
+pub mod redis;
 mod seal;
 pub mod settings;
 #[cfg(test)]

@@ -137,26 +137,25 @@ impl Cluster {
         }
     }
 
-    /// Asks for the map: the nodes that are connected, then those that were known, then those of the settings.
+    /// Asks for the map: the nodes that are connected, then those of the settings, then those that were known.
     async fn look(&self) -> Result<Map, StoreError> {
         let mut question = cmd("CLUSTER");
         question.arg("SLOTS");
-        let mut known: Vec<Server> =
-            self.links.borrow().iter().filter(|(_, link)| link.is_up()).map(|(at, _)| at.clone()).collect();
-        let others =
-            self.links.borrow().iter().filter(|(_, link)| !link.is_up()).map(|(at, _)| at.clone()).collect::<Vec<_>>();
+        let mut known: Vec<_> = self.links.borrow().iter().map(|(at, link)| (at.clone(), Rc::clone(link))).collect();
         fastrand::shuffle(&mut known);
         let mut last = StoreError::Unreachable("no node is configured".to_owned());
-        for server in known.iter().chain(&self.common.settings.servers).chain(&others) {
-            let asked = dial::ask_once(&self.common.settings, server, Who::Data, &question);
-            last = match timeout(ONE_NODE, asked).await {
-                Ok(Ok(answer)) => match map(&answer, server) {
-                    Ok(map) => return Ok(map),
-                    Err(error) => error,
-                },
-                Ok(Err(error)) => error,
-                Err(_) => StoreError::Unreachable(format!("{server} does not answer")),
-            };
+        for (server, link) in known.iter().filter(|(_, link)| link.is_up()) {
+            match map_of(server, link.command(&question)).await {
+                Ok(map) => return Ok(map),
+                Err(error) => last = error,
+            }
+        }
+        let others = known.iter().filter(|(_, link)| !link.is_up()).map(|(server, _)| server);
+        for server in self.common.settings.servers.iter().chain(others) {
+            match map_of(server, dial::ask_once(&self.common.settings, server, Who::Data, &question)).await {
+                Ok(map) => return Ok(map),
+                Err(error) => last = error,
+            }
         }
         Err(last)
     }
@@ -215,6 +214,14 @@ impl Cluster {
         let now = *looks.borrow_and_update();
         let _ = looks.wait_for(|looks| *looks > now).await;
         self.owner(name)
+    }
+}
+
+/// The map that a node says, if it does so in time.
+async fn map_of(server: &Server, asked: impl Future<Output = Result<Value, StoreError>>) -> Result<Map, StoreError> {
+    match timeout(ONE_NODE, asked).await {
+        Ok(answer) => map(&answer?, server),
+        Err(_) => Err(StoreError::Unreachable(format!("{server} does not answer"))),
     }
 }
 

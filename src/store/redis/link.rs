@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, PushInfo, RedisResult, ServerErrorKind, Value, cmd, pipe};
+use redis::{Cmd, ErrorKind, PushInfo, RedisResult, ServerErrorKind, Value, cmd, pipe};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -147,10 +147,13 @@ impl Link {
 
     /// Whether the server answers.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        self.command(&cmd("PING")).await.map(drop)
+    }
+
+    /// Asks for something that is no script.
+    pub(super) async fn command(&self, command: &Cmd) -> Result<Value, StoreError> {
         let mut connection = self.connection().await?;
-        let command = cmd("PING");
-        self.patiently(command.query_async::<Value>(&mut connection)).await?;
-        Ok(())
+        Ok(self.patiently(command.query_async(&mut connection)).await?)
     }
 
     /// Waits until a replica has what was written last, if there is one.

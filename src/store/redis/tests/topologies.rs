@@ -81,7 +81,9 @@ async fn a_write_for_ever_is_with_the_replica_when_it_is_answered() {
         let (name, us) = (name(), holder());
         let first = fence(&store.claim(&name, claim(us)).await.unwrap());
         let write = Write { keep: None, ..news(us, first, b"text") };
+        let began = Instant::now();
         assert_eq!(timeout(TIMEOUT, store.write(&name, write)).await.expect("in time"), Ok(Written::Done));
+        assert!(began.elapsed() >= REPLICATION, "it waits for the replica a moment: {:?}", began.elapsed());
     })
     .await;
 }
