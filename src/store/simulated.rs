@@ -19,7 +19,6 @@ struct Inside {
     entries: RefCell<BTreeMap<Name, Entry>>,
     bells: RefCell<HashMap<Name, watch::Sender<()>>>,
     mood: Cell<Mood>,
-    operations: Cell<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -77,10 +76,6 @@ impl Server {
         entries.values().filter_map(|entry| entry.stored.as_ref()).flat_map(|content| content.bytes.clone()).collect()
     }
 
-    pub(crate) fn operations(&self) -> u64 {
-        self.0.operations.get()
-    }
-
     fn ring(&self, name: &Name) {
         if let Some(bell) = self.0.bells.borrow().get(name) {
             bell.send_replace(());
@@ -103,7 +98,6 @@ impl Link {
     }
 
     async fn arrive(&self) -> Result<Mood, StoreError> {
-        self.server.0.operations.set(self.server.0.operations.get() + 1);
         sleep(self.latency / 2).await;
         if self.cut.get() {
             std::future::pending::<()>().await;
