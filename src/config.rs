@@ -40,6 +40,7 @@ mod steps;
 mod tables;
 mod timeouts;
 mod tls;
+mod traces;
 mod value;
 mod ways;
 mod words;
@@ -101,6 +102,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[log]`.
     pub log: crate::log::Settings,
+    /// `[traces]`; `None` if nothing is recorded.
+    pub traces: Option<crate::traces::Settings>,
     /// Variables of the environment that secrets are read from.
     pub secret_variables: BTreeSet<String>,
     /// Things worth a warning at start: one line each, without secrets.

@@ -38,8 +38,9 @@
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
 //! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
+//! | [`traces`] | spans of requests and token requests, and their way to a collector; with the feature `otel` |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
@@ -133,12 +134,14 @@ mod platform;
 pub mod process;
 pub mod proxy;
 pub mod reason;
+mod retry_after;
 pub mod secret;
 pub mod server;
 pub mod shutdown;
 pub mod spelling;
 pub mod tls;
 pub mod token;
+pub mod traces;
 pub mod tunnel;
 pub mod upstream;
 pub mod vendors;

@@ -4,6 +4,8 @@
 //! never from a request. Handles are resolved once, so that counting is one atomic addition; what is counted for each request
 //! is counted by every worker for itself (`traffic`).
 
+#[cfg(feature = "otel")]
+mod spans;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,8 @@ use prometheus::{
 };
 
 use crate::reason::Reason;
+#[cfg(feature = "otel")]
+pub use spans::SpanMetrics;
 pub use traffic::{AnsweredBy, Counted, RouteCounts, RouteMetrics, RouteReading, Tally};
 use traffic::{BUCKETS, Traffic};
 
@@ -38,6 +42,9 @@ pub struct Metrics {
     pub certificate_expiry: GaugeVec,
     /// `bearerd_config_last_reload_success_timestamp_seconds`.
     pub config_last_success: Gauge,
+    /// What became of spans.
+    #[cfg(feature = "otel")]
+    pub spans: SpanMetrics,
     refused: Vec<(Reason, IntCounter)>,
     traffic: Traffic,
     waiting: IntGaugeVec,
@@ -94,6 +101,8 @@ impl Metrics {
                 &[],
             )
             .with_label_values(&[] as &[&str]),
+            #[cfg(feature = "otel")]
+            spans: spans::register(&r),
             refused: Reason::ALL
                 .iter()
                 .filter(|reason| !reason.code().starts_with('F'))

@@ -20,6 +20,7 @@ use crate::proxy::route;
 use crate::shutdown::{self, Shutdown, Trigger};
 use crate::tls;
 use crate::token::{Reader, Refresher};
+use crate::traces;
 
 /// Every credential that runs.
 #[derive(Debug, Default)]
@@ -77,7 +78,7 @@ impl Credentials {
     pub(super) fn adopt(
         &mut self,
         planned: Planned,
-        (clock, metrics): (&Clock, &Metrics),
+        (clock, metrics, traces): (&Clock, &Metrics, &traces::Current),
         background: &mut JoinSet<()>,
         (patience, ending): (Duration, &Shutdown),
     ) -> Changed {
@@ -97,7 +98,7 @@ impl Credentials {
                     } else {
                         outcome.added.push(name.clone());
                     }
-                    self.running.insert(name, begin(written, endpoint, (clock, metrics), background));
+                    self.running.insert(name, begin(written, endpoint, (clock, metrics, traces), background));
                 }
             }
         }
@@ -160,7 +161,7 @@ fn end(refresher: &Weak<Trigger>) {
 fn begin(
     written: Written,
     endpoint: TokenEndpoint,
-    (clock, metrics): (&Clock, &Metrics),
+    (clock, metrics, traces): (&Clock, &Metrics, &traces::Current),
     background: &mut JoinSet<()>,
 ) -> Running {
     let credential = &written.credential;
@@ -171,7 +172,7 @@ fn begin(
     let (refresher, reader) =
         Refresher::new(credential.token.clone(), endpoint, clock.clone(), counters.clone(), directory);
     let (trigger, is_ending) = shutdown::channel();
-    background.spawn_local(refresher.run(is_ending));
+    background.spawn_local(refresher.traced(traces.clone()).run(is_ending));
     let shared = route::Credential { reader, metrics: counters, refresher: Arc::new(trigger) };
     Running { written, tls, shared }
 }

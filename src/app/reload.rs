@@ -25,6 +25,7 @@ use crate::proxy;
 use crate::server::{self, Inherited, Policy};
 use crate::shutdown;
 use crate::tls;
+use crate::traces::{self, Traces};
 
 /// What a reload has changed; all empty if nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -58,6 +59,7 @@ struct Plan {
     tls: Option<tls::Server>,
     credentials: credentials::Planned,
     routes: routes::Planned,
+    traces: traces::Planned,
     doors: sockets::Planned,
 }
 
@@ -66,7 +68,7 @@ fn plan(
     inherited: Inherited,
     clock: &Clock,
     (now, tls): (Option<&Routes>, Option<&tls::Server>),
-    (credentials, doors): (&Credentials, &mut Doors),
+    (credentials, traces, doors): (&Credentials, &Traces, &mut Doors),
 ) -> Result<Plan, StartError> {
     let same_tls = tls.filter(|now| Some(now.settings()) == settings.tls.as_ref()).cloned();
     let tls = match same_tls {
@@ -75,9 +77,10 @@ fn plan(
     };
     let planned = credentials.plan(&settings, clock)?;
     let routes = routes::plan(now, &settings, (credentials, &planned))?;
+    let traces = traces.plan(settings.traces.as_ref(), |wanted| assemble::collector(wanted, &settings))?;
     // Last, since it can be seen from outside.
     let doors = doors.plan(&settings, inherited)?;
-    Ok(Plan { settings: Arc::new(settings), tls, credentials: planned, routes, doors })
+    Ok(Plan { settings: Arc::new(settings), tls, credentials: planned, routes, traces, doors })
 }
 
 /// Starts everything.
@@ -85,15 +88,17 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let metrics = Arc::new(Metrics::new());
     let mut doors = Doors::default();
     let mut credentials = Credentials::default();
-    let plan = plan(settings, inherited, &clock, (None, None), (&credentials, &mut doors))?;
+    let mut traces = Traces::new(&metrics);
+    let plan = plan(settings, inherited, &clock, (None, None), (&credentials, &traces, &mut doors))?;
     let settings = plan.settings;
     let opened = doors.adopt(plan.doors)?;
     let (unready, ending, epoch) = (shutdown::channel(), shutdown::channel(), shutdown::channel());
     let mut background = JoinSet::new();
     let lifetime = (settings.timeouts.drain, &ending.1);
-    credentials.adopt(plan.credentials, (&clock, &metrics), &mut background, lifetime);
+    traces.adopt(plan.traces, &mut background);
+    credentials.adopt(plan.credentials, (&clock, &metrics, &traces.current()), &mut background, lifetime);
     let (routes, _) =
-        routes::adopt(None, plan.routes, &settings, (&credentials, &doors, &Closing::nothing()), &metrics);
+        routes::adopt(None, plan.routes, &settings, (&credentials, &doors, &Closing::nothing()), (&metrics, &traces));
     let policy = Policy::new(assemble::server_settings(&settings), plan.tls.clone());
     let (gateways, gateway) = watch::channel(Arc::clone(&routes.gateway));
     let make_proxy = move || proxy::Live::new(gateway.clone());
@@ -129,6 +134,7 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
         tls: plan.tls,
         credentials,
         routes,
+        traces,
         epoch: epoch.0,
         gateways,
         policy,
@@ -157,7 +163,7 @@ impl App {
     /// [`StartError`], and then nothing has changed.
     pub fn reload(&mut self, settings: Settings) -> Result<Changes, StartError> {
         let now = (Some(&self.routes), self.tls.as_ref());
-        let parts = (&self.credentials, &mut self.doors);
+        let parts = (&self.credentials, &self.traces, &mut self.doors);
         let plan = plan(settings, Inherited::later(), &self.clock, now, parts)?;
         let opened = self.doors.adopt(plan.doors)?;
         let before = std::mem::replace(&mut self.settings, plan.settings);
@@ -165,10 +171,13 @@ impl App {
         while self.acceptors.try_join_next().is_some() {}
         let certificates = self.certificates();
         let lifetime = (before.timeouts.drain, &self.ending.1);
-        let parts = (&self.clock, &*self.metrics);
+        self.traces.adopt(plan.traces, &mut self.background);
+        let traces = self.traces.current();
+        let parts = (&self.clock, &*self.metrics, &traces);
         let credentials = self.credentials.adopt(plan.credentials, parts, &mut self.background, lifetime);
         let parts = (&self.credentials, &self.doors, &opened.closing);
-        let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, &self.metrics);
+        let seen = (&self.metrics, &self.traces);
+        let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, seen);
         self.tls = plan.tls;
         self.routes = routes;
         let policy = assemble::server_settings(&self.settings);
@@ -216,7 +225,7 @@ impl App {
     /// The TLS configurations that are looked after, by name, and what they are made of.
     fn certificates(&self) -> BTreeMap<String, [u8; 32]> {
         let own = self.tls.iter().map(|tls| ("tls".to_owned(), tls.files_print()));
-        let clients = self.credentials.tls().chain(self.routes.tls());
+        let clients = self.credentials.tls().chain(self.routes.tls()).chain(self.traces.tls());
         own.chain(clients.map(|(name, tls)| (name, tls.files_print()))).collect()
     }
 
@@ -232,7 +241,7 @@ impl App {
         if let Some(tls) = &self.tls {
             watch.follow("tls", tls, &self.metrics);
         }
-        for (name, tls) in self.credentials.tls().chain(self.routes.tls()) {
+        for (name, tls) in self.credentials.tls().chain(self.routes.tls()).chain(self.traces.tls()) {
             watch.follow(name, tls, &self.metrics);
         }
         self.background.spawn_local(watch.run(is_over.clone()));
@@ -272,6 +281,7 @@ fn others(before: &Settings, now: &Settings) -> bool {
         || before.limits != now.limits
         || before.log != now.log
         || before.admin != now.admin
+        || before.traces != now.traces
 }
 
 /// Keys that cannot be changed while threads and their log run.

@@ -9,7 +9,8 @@ use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{
-    ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, timeouts, tls, value,
+    ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, timeouts, tls, traces,
+    value,
 };
 use crate::oauth::settings::Legal;
 use crate::proxy::settings::{Callers, Inject};
@@ -31,6 +32,7 @@ pub(super) const KEYS: Keys = Keys {
         "timeouts",
         "limits",
         "log",
+        "traces",
     ],
     later: &["store"],
     protective: &[],
@@ -66,6 +68,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let state_directory = state_directory(&reader);
     warn_of_lost_refresh_tokens(&reader, &credentials);
     let log = log::read(&reader.table("log", &log::KEYS));
+    let traces = traces::read(&reader.table("traces", &traces::KEYS));
     check_unused(context, &credentials, &routes);
     Some(Settings {
         listen: shared.iter().map(|listener| listener.address.clone()).collect(),
@@ -81,6 +84,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         timeouts,
         limits,
         log,
+        traces,
         warnings: Vec::new(),
         secret_variables: BTreeSet::new(),
     })

@@ -3,7 +3,7 @@
 use super::reader::Keys;
 use super::{
     admin, assertion, callers, credential, dpop, fields, inject, limits, log, permanent, rejection, response,
-    revocation, root, route, schedule, steps, timeouts, tls,
+    revocation, root, route, schedule, steps, timeouts, tls, traces,
 };
 
 /// Every table with its path in a file; `*` stands for a name that the user chooses. Routes have `rejection`, `inject` and `tls` too.
@@ -31,4 +31,5 @@ pub(super) const ALL: &[(&str, &Keys)] = &[
     ("timeouts", &timeouts::KEYS),
     ("limits", &limits::KEYS),
     ("log", &log::KEYS),
+    ("traces", &traces::KEYS),
 ];

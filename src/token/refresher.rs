@@ -27,6 +27,7 @@ use crate::oauth::{Class, FetchError, Grant, Issued, LastTokens};
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::shutdown::Shutdown;
+use crate::traces;
 
 /// The write half: the background task of one credential, and the only owner of its state.
 #[derive(Debug)]
@@ -87,6 +88,12 @@ impl<S: Source> Refresher<S> {
             shared: shared.clone(),
         };
         (refresher, Reader::new(shared))
+    }
+
+    /// Records its token requests there.
+    pub fn traced(mut self, traces: traces::Current) -> Self {
+        self.publisher.record_to(traces);
+        self
     }
 
     /// Fetches, publishes and renews until shutdown. A panic in a token request is one more way for it to fail. A refresh token
@@ -228,8 +235,7 @@ impl<S: Source> Refresher<S> {
             Some(outcome) => outcome,
             None => Err(self.panicked()),
         };
-        let counted = outcome.as_ref().map(|_| ()).map_err(|error| error.class);
-        self.publisher.count(counted, self.shared.clock.now().since(at));
+        self.publisher.count(outcome.as_ref().map(|_| ()), wall, self.shared.clock.now().since(at));
         outcome.map(|issued| Sent { issued, at, wall })
     }
 
