@@ -85,22 +85,20 @@ fn written_endpoint(reader: &Reader<'_>) -> Option<(Uri, Origin)> {
 
 /// As the environment says, or the collector on this machine. A wrong variable is no reason not to start: other programs have it too.
 fn usual_endpoint(reader: &Reader<'_>, variables: &Variables<'_>) -> Option<(Uri, Origin)> {
-    let _ = reader.boolean("allow_plain_http");
-    match variables.endpoint() {
-        None => reader
-            .is_written()
-            .then(|| value::url(ENDPOINT).ok())
-            .flatten()
-            .and_then(|(uri, origin)| Some((below(uri)?, origin))),
-        Some((name, Err(message))) => {
+    let Some((name, text)) = variables.endpoint() else {
+        let (uri, origin) = value::url(ENDPOINT).ok().filter(|_| reader.is_written())?;
+        return Some((below(uri)?, origin));
+    };
+    let found = value::url(text).and_then(|(uri, origin)| match may_be_plain(reader, &origin) {
+        true => Ok((uri, origin)),
+        false => Err(format!("{PLAIN_HTTP} to [traces]")),
+    });
+    match found {
+        Ok((uri, origin)) => Some((if variables.is_whole(name) { uri } else { below(uri)? }, origin)),
+        Err(message) => {
             variables.ignore(name, &format!("{message}; there are no traces"));
             None
         }
-        Some((name, Ok((_, origin)))) if !may_be_plain(reader, &origin) => {
-            variables.ignore(name, &format!("{PLAIN_HTTP} to [traces]; there are no traces"));
-            None
-        }
-        Some((name, Ok((uri, origin)))) => Some((if variables.is_whole(name) { uri } else { below(uri)? }, origin)),
     }
 }
 

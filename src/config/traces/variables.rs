@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
 use http::header::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
@@ -18,7 +17,6 @@ use crate::reason::Reason;
 use crate::secret::SecretSource;
 use crate::tls::{ClientSettings, Identity, Live};
 use crate::traces::settings::{Batches, Sampler};
-use crate::upstream::Origin;
 
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -80,10 +78,9 @@ impl<'a> Variables<'a> {
         false
     }
 
-    /// The endpoint and the variable that says it.
-    pub(super) fn endpoint(&self) -> Option<(&'static str, Result<(Uri, Origin), String>)> {
-        let (name, text) = [TRACES_ENDPOINT, ENDPOINT].into_iter().find_map(|name| Some((name, self.text(name)?)))?;
-        Some((name, value::url(text)))
+    /// The variable that says the endpoint, and what it says.
+    pub(super) fn endpoint(&self) -> Option<(&'static str, &'a str)> {
+        [TRACES_ENDPOINT, ENDPOINT].into_iter().find_map(|name| Some((name, self.text(name)?)))
     }
 
     /// Whether an endpoint needs no path of ours.
