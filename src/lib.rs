@@ -44,7 +44,7 @@
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
-//! reaches none of them. What Unix and Windows have each in its own way is `platform`'s, or in a `unix` and a `windows` beside each other
+//! reaches none of them. [`traces`] reaches `upstream`, `secret` and `metrics`; `proxy` and `token` hand spans to it. What Unix and Windows have each in its own way is `platform`'s, or in a `unix` and a `windows` beside each other
 //! in the room whose own difference it is. `http1`, which `server` and `upstream` share, `tls` and the small ones reach nothing but each other.
 //!
 //! # The path of a request
@@ -69,6 +69,8 @@
 //!    hands both streams to [`tunnel`]; `upstream::extended_connect` and `server::switched` are where these are streams of HTTP/2.
 //!
 //! What will be logged of a request is noted on its way in `proxy::access`, if anything is; its id and its trace are `proxy::traced`'s.
+//! With the feature `otel` `proxy::spans` records the request and each sending of it, and hands that over to [`traces`] at its end;
+//! in a build without, `proxy::no_spans` stands there and compiles to nothing.
 //! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!
 //! # The path of a token

@@ -149,6 +149,11 @@ pub(super) fn announce(settings: &Settings, bound: &Bound) {
     for detour in settings.credentials.iter().filter_map(Credential::detour) {
         tracing::info!("credential {detour}");
     }
+    if let Some(traces) = settings.traces.as_ref().filter(|_| traces::IS_BUILT_IN) {
+        // Without its path and query: what a variable says there may be a key.
+        let collector = Origin::of(&traces.endpoint).ok().map(|origin| origin.to_string());
+        tracing::info!(collector, "traces are sent");
+    }
     if let Some(address) = &bound.admin {
         tracing::info!(%address, "admin listening");
     }

@@ -116,11 +116,12 @@ impl Exporter {
             };
             let pause = full_jitter(BACKOFF.0, tries, BACKOFF.1, fastrand::f64());
             let again = Instant::now() + pause.max(after.unwrap_or_default().min(LONGEST_PEACE));
-            self.tell(&failure, "trying again; meanwhile spans wait, as many as there is room for");
             self.peace_until = after.map(|_| again);
             if again > give_up {
+                self.tell(&failure, "these spans are dropped");
                 return self.give_up();
             }
+            self.tell(&failure, "trying again; meanwhile spans wait, as many as there is room for");
             sleep_until(again).await;
             self.peace_until = None;
             tries += 1;

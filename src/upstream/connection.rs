@@ -209,3 +209,30 @@ mod tests {
         assert!(shown.contains("/x?[secret]") && !shown.contains("hunter2"), "{shown}");
     }
 }
+
+#[cfg(all(test, feature = "otel"))]
+mod traces {
+    use super::*;
+
+    #[test]
+    fn over_http2_a_sending_names_its_own_span_once() {
+        let said = [(TRACEPARENT.clone(), HeaderValue::from_static("of the request"))];
+        let headers: HeaderMap = said.into_iter().collect();
+        let sent = |traceparent| {
+            let head = RequestHead {
+                method: &Method::GET,
+                target: Target::Plain(&PathAndQuery::from_static("/")),
+                headers: &headers,
+                injected: None,
+                proof: None,
+                spelling: None,
+                on_interim: None,
+                traceparent,
+            };
+            let request = head.to_request();
+            request.headers().get_all(&TRACEPARENT).iter().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(sent(Some(HeaderValue::from_static("of the sending"))), ["of the sending"]);
+        assert_eq!(sent(None), ["of the request"]);
+    }
+}

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::client::{read_response, read_response_head};
 use crate::support::collector::{Collector, Mood, Span, partial_success};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, frame, request};
 use crate::support::setup::CLIENT_SECRET;
 use crate::support::upstream::Seen;
 use crate::support::wire::Wire;
@@ -153,6 +154,20 @@ fn a_caller_that_traces_is_the_parent() {
     assert_eq!(field(&seen, "tracestate"), Some("vendor=1"));
     // Of what begins here there is nothing, token requests included.
     assert_eq!(collector.spans().len(), 2);
+}
+
+#[test]
+fn a_request_over_http2_is_recorded_alike() {
+    let (_endpoint, upstream, collector, setup) = traced("sample = 0");
+    let bearerd = setup.start_ready();
+    let mut caller = Frames::connect(bearerd.address()).unwrap();
+    let head = request("GET", "/items?a=1", "localhost", &[("traceparent", PARENT)]);
+    caller.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, head)).unwrap();
+    assert_eq!(caller.status(1).unwrap(), 0x88, "200");
+    let spans = collector.wait_for(2);
+    expect(&spans[0], &[("network.protocol.version", "2"), ("url.path", "/items"), ("server.address", "localhost")]);
+    assert_eq!((spans[0].trace_id.as_str(), spans[0].get("server.port")), (TRACE_ID, None));
+    assert_eq!(field(&upstream.only_request(), "traceparent"), Some(naming(&spans[1]).as_str()));
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
 }
 
 /// Those with this number.
-fn all<'a>(bytes: &'a [u8], number: u64) -> impl Iterator<Item = &'a [u8]> {
+fn all(bytes: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     fields(bytes).into_iter().filter(move |(found, _)| *found == number).map(|(_, value)| value.bytes())
 }
 
@@ -278,7 +278,7 @@ fn span_of(bytes: &[u8]) -> Span {
             6 => span.kind = value.number(),
             7 => span.start = value.number(),
             8 => span.end = value.number(),
-            9 => drop(span.attributes.extend([attribute(value.bytes())])),
+            9 => span.attributes.extend([attribute(value.bytes())]),
             15 => {
                 for (number, value) in fields(value.bytes()) {
                     match number {
