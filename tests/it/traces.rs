@@ -251,6 +251,7 @@ fn a_route_may_keep_traces_from_its_upstream_and_the_log_names_the_span() {
     bearerd.send(&Request::get("/items").field("traceparent", PARENT)).expect(200);
     assert_eq!(field(&upstream.only_request(), "traceparent"), None);
     let spans = collector.wait_for(2);
+    bearerd.wait_for_log("\"target\":\"access\"", 5.0);
     let line: Value = serde_json::from_str(&bearerd.log_with("\"target\":\"access\"")[0]).unwrap();
     assert_eq!((&line["trace_id"], &line["span_id"]), (&TRACE_ID.into(), &spans[0].span_id.as_str().into()));
 }
