@@ -11,8 +11,8 @@ use crate::tls;
 pub struct Recording;
 
 /// Nothing is recorded.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Current;
+#[derive(Clone, Debug, Default)]
+pub struct Current(());
 
 /// Nothing is sent.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Traces {
 
     /// Nothing.
     pub fn current(&self) -> Current {
-        Current
+        Current(())
     }
 
     /// Nothing.
