@@ -34,6 +34,7 @@ use crate::server::{self, Inherited, Policy, Threads, Workers};
 use crate::shutdown::{Shutdown, Trigger};
 use crate::tls::{self, TlsError};
 use crate::token::Reader;
+use crate::traces::Traces;
 use crate::upstream::connect::BadServerName;
 use credentials::Credentials;
 use routes::Routes;
@@ -54,6 +55,7 @@ pub struct App {
     store: store::Common,
     credentials: Credentials,
     routes: Routes,
+    traces: Traces,
     /// What runs for the present settings alone: it ends with them.
     epoch: Trigger,
     /// Tells workers what to serve by.
@@ -164,7 +166,7 @@ impl App {
     /// Ends gently: unready at once, serving for `drain_delay`, then no new connections, then the end of those in flight or of
     /// the time for it. Returns whether everything in flight was finished.
     pub async fn drain(self) -> bool {
-        let Self { doors, store, credentials, mut acceptors, mut background, workers, mut threads, .. } = self;
+        let Self { doors, store, credentials, traces, mut acceptors, mut background, workers, mut threads, .. } = self;
         let timeouts = self.settings.timeouts;
         self.unready.0.fire();
         tokio::time::sleep(timeouts.drain_delay).await;
@@ -181,6 +183,7 @@ impl App {
             threads.ended().await;
         }
         credentials.end();
+        traces.end();
         while background.join_next().await.is_some() {}
         store.end();
         finished

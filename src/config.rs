@@ -43,6 +43,7 @@ mod store;
 mod tables;
 mod timeouts;
 mod tls;
+mod traces;
 mod value;
 mod ways;
 mod words;
@@ -106,6 +107,8 @@ pub struct Settings {
     pub log: crate::log::Settings,
     /// `[store]`; `None` for memory alone.
     pub store: Option<crate::store::Settings>,
+    /// `[traces]`; `None` if nothing is recorded.
+    pub traces: Option<crate::traces::Settings>,
     /// Variables of the environment that secrets are read from.
     pub secret_variables: BTreeSet<String>,
     /// Things worth a warning at start: one line each, without secrets.

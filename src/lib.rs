@@ -38,12 +38,13 @@
 //! | [`tls`] | TLS configurations of both sides, made of files and made anew when these change; why handshakes fail |
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
 //! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
+//! | [`traces`] | spans of requests and token requests, and their way to a collector; with the feature `otel` |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
-//! reaches none of them. What Unix and Windows have each in its own way is `platform`'s, or in a `unix` and a `windows` beside each other
+//! reaches none of them. [`traces`] reaches `upstream`, `secret` and `metrics`; `proxy` and `token` hand spans to it. What Unix and Windows have each in its own way is `platform`'s, or in a `unix` and a `windows` beside each other
 //! in the room whose own difference it is. `http1`, which `server` and `upstream` share, `tls` and the small ones reach nothing but each other.
 //!
 //! # The path of a request
@@ -68,6 +69,8 @@
 //!    hands both streams to [`tunnel`]; `upstream::extended_connect` and `server::switched` are where these are streams of HTTP/2.
 //!
 //! What will be logged of a request is noted on its way in `proxy::access`, if anything is; its id and its trace are `proxy::traced`'s.
+//! With the feature `otel` `proxy::spans` records the request and each sending of it, and hands that over to [`traces`] at its end;
+//! in a build without, `proxy::no_spans` stands there and compiles to nothing.
 //! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
 //!
 //! # The path of a token
@@ -134,6 +137,7 @@ mod platform;
 pub mod process;
 pub mod proxy;
 pub mod reason;
+mod retry_after;
 pub mod secret;
 pub mod server;
 pub mod shutdown;
@@ -141,6 +145,7 @@ pub mod spelling;
 pub mod store;
 pub mod tls;
 pub mod token;
+pub mod traces;
 pub mod tunnel;
 pub mod upstream;
 pub mod vendors;

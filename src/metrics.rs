@@ -5,6 +5,8 @@
 //! is counted by every worker for itself (`traffic`).
 
 mod fleet;
+#[cfg(feature = "otel")]
+mod spans;
 mod traffic;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,8 @@ use prometheus::{
 
 use crate::reason::Reason;
 pub use fleet::{BudgetMetrics, LazyBudget, StoreMetrics};
+#[cfg(feature = "otel")]
+pub use spans::SpanMetrics;
 pub use traffic::{AnsweredBy, Counted, RouteCounts, RouteMetrics, RouteReading, Tally};
 use traffic::{BUCKETS, Traffic};
 
@@ -40,6 +44,9 @@ pub struct Metrics {
     pub certificate_expiry: GaugeVec,
     /// `bearerd_config_last_reload_success_timestamp_seconds`.
     pub config_last_success: Gauge,
+    /// What became of spans.
+    #[cfg(feature = "otel")]
+    pub spans: SpanMetrics,
     refused: Vec<(Reason, IntCounter)>,
     traffic: Traffic,
     fleet: fleet::Fleet,
@@ -97,6 +104,8 @@ impl Metrics {
                 &[],
             )
             .with_label_values(&[] as &[&str]),
+            #[cfg(feature = "otel")]
+            spans: spans::register(&r),
             refused: Reason::ALL
                 .iter()
                 .filter(|reason| !reason.code().starts_with('F'))

@@ -21,7 +21,6 @@ mod message;
 mod observe;
 mod refuse;
 mod request;
-mod retry_after;
 mod revoke;
 mod send;
 mod session;

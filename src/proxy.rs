@@ -34,6 +34,11 @@ pub mod settings;
 mod share;
 pub mod shared_key;
 mod slots;
+#[cfg(not(feature = "otel"))]
+#[path = "proxy/no_spans.rs"]
+mod spans;
+#[cfg(feature = "otel")]
+mod spans;
 mod target;
 mod traced;
 mod upgrade;
@@ -61,6 +66,7 @@ pub use slots::Slots;
 use crate::alarm::Alarms;
 use crate::metrics::Metrics;
 use crate::server::{Answer, CallerBody, ConnectionInfo, Handler, Refusal};
+use crate::traces::Recording;
 use crate::upstream::Connector;
 use attempt::Attempt;
 use callers::Rules;
@@ -74,6 +80,7 @@ use settings::HeaderCase;
 use share::{RouteShare, WorkerCounts};
 use shared_key::SharedKey;
 use slots::Places;
+use spans::Spans;
 
 /// How long a body that nobody wants may pause before its connection is closed.
 const DISCARD_PAUSE: Duration = Duration::from_secs(5);
@@ -101,6 +108,8 @@ pub struct Gateway {
     pub via: HeaderValue,
     /// Which requests are logged.
     pub access_log: AccessLog,
+    /// Where requests are recorded.
+    pub traces: Recording,
 }
 
 impl Gateway {
@@ -167,7 +176,9 @@ impl Proxy {
         if let Some(name) = &self.gateway.access_log.request_id {
             traced::ensure_id(name, &mut parts.headers);
         }
-        let mut account = Account::open(&self.counts, self.gateway.access_log.begin(info, &parts));
+        let id_field = self.gateway.access_log.request_id.as_ref();
+        let spans = Spans::begin(&self.gateway.traces, info, &mut parts, id_field);
+        let mut account = Account::open(&self.counts, self.gateway.access_log.begin(info, &parts), spans);
         let prepared = self.prepare(info, parts, body, &mut account);
         Begun { caller, account, prepared }
     }
@@ -189,6 +200,7 @@ impl Proxy {
         };
         let route = self.routes.get(entry.route).ok_or_else(entry::no_route)?;
         account.assign(route);
+        account.spans.asked(&entry.asked.authority);
         let intake = if http_body::Body::is_end_stream(&body) {
             Rc::clone(&self.no_body)
         } else {
@@ -219,8 +231,9 @@ impl Proxy {
         account.hold(slot);
         let notes = account.notes();
         let notes = notes.as_deref();
-        let mut response =
-            cycle::send_and_cure(Attempt { route, request, intake, alarms: &self.alarms, terms: None, notes }).await?;
+        let sendings = account.spans.sendings();
+        let attempt = Attempt { route, request, intake, alarms: &self.alarms, terms: None, notes, sendings };
+        let mut response = cycle::send_and_cure(attempt).await?;
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
         *response.version_mut() = http::Version::HTTP_11;
         let switched = upgrade::switched(&mut response, request.upgrade())?;

@@ -18,6 +18,7 @@ use crate::server;
 use crate::shutdown::Shutdown;
 use crate::tls;
 use crate::token::Reader;
+use crate::traces;
 use crate::upstream::{Connector, HttpProxy, Origin, Ways};
 
 /// How callers' connections are treated.
@@ -70,6 +71,12 @@ pub fn ways(credential: &Credential, settings: &Settings) -> Result<Ways, StartE
 /// [`StartError`] if a TLS file cannot be used or the host is no name.
 pub fn upstream(route: &Route) -> Result<Connector, StartError> {
     connector(route.route.origin.clone(), &route.tls, route.proxy.as_ref(), route.route.timeouts.connect)
+}
+
+/// A connector to the collector of traces.
+pub(super) fn collector(wanted: &traces::Settings, settings: &Settings) -> Result<Connector, StartError> {
+    let origin = Origin::of(&wanted.endpoint).map_err(io::Error::other)?;
+    connector(origin, &wanted.tls, wanted.proxy.as_ref(), settings.timeouts.connect)
 }
 
 fn connector(
@@ -141,6 +148,11 @@ pub(super) fn announce(settings: &Settings, bound: &Bound) {
     announce_routes(settings, bound, |_| true);
     for detour in settings.credentials.iter().filter_map(Credential::detour) {
         tracing::info!("credential {detour}");
+    }
+    if let Some(traces) = settings.traces.as_ref().filter(|_| traces::IS_BUILT_IN) {
+        // Without its path and query: what a variable says there may be a key.
+        let collector = Origin::of(&traces.endpoint).ok().map(|origin| origin.to_string());
+        tracing::info!(collector, "traces are sent");
     }
     if let Some(address) = &bound.admin {
         tracing::info!(%address, "admin listening");

@@ -21,6 +21,7 @@ use crate::proxy::route;
 use crate::shutdown::{self, Shutdown, Trigger};
 use crate::tls;
 use crate::token::{Reader, Refresher};
+use crate::traces;
 
 /// Every credential that runs.
 #[derive(Debug, Default)]
@@ -78,7 +79,7 @@ impl Credentials {
     pub(super) fn adopt(
         &mut self,
         planned: Planned,
-        (clock, metrics, store): (&Clock, &Metrics, &Common),
+        (clock, metrics, store, traces): (&Clock, &Metrics, &Common, &traces::Current),
         background: &mut JoinSet<()>,
         (patience, ending): (Duration, &Shutdown),
     ) -> Changed {
@@ -98,7 +99,7 @@ impl Credentials {
                     } else {
                         outcome.added.push(name.clone());
                     }
-                    self.running.insert(name, begin(written, endpoint, (clock, metrics, store), background));
+                    self.running.insert(name, begin(written, endpoint, (clock, metrics, store, traces), background));
                 }
             }
         }
@@ -161,7 +162,7 @@ fn end(refresher: &Weak<Trigger>) {
 fn begin(
     written: Written,
     endpoint: TokenEndpoint,
-    (clock, metrics, store): (&Clock, &Metrics, &Common),
+    (clock, metrics, store, traces): (&Clock, &Metrics, &Common, &traces::Current),
     background: &mut JoinSet<()>,
 ) -> Running {
     let credential = &written.credential;
@@ -173,7 +174,7 @@ fn begin(
         Refresher::new(credential.token.clone(), endpoint, clock.clone(), counters.clone(), directory);
     let refresher = refresher.in_fleet(store.stores());
     let (trigger, is_ending) = shutdown::channel();
-    background.spawn_local(refresher.run(is_ending));
+    background.spawn_local(refresher.traced(traces.clone()).run(is_ending));
     let shared = route::Credential { reader, metrics: counters, refresher: Arc::new(trigger) };
     Running { written, tls, shared }
 }

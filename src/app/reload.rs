@@ -26,6 +26,7 @@ use crate::proxy;
 use crate::server::{self, Inherited, Policy};
 use crate::shutdown;
 use crate::tls;
+use crate::traces::{self, Traces};
 
 /// What a reload has changed; all empty if nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -60,6 +61,7 @@ struct Plan {
     store: store::Planned,
     credentials: credentials::Planned,
     routes: routes::Planned,
+    traces: traces::Planned,
     doors: sockets::Planned,
 }
 
@@ -68,7 +70,7 @@ fn plan(
     inherited: Inherited,
     clock: &Clock,
     (now, tls): (Option<&Routes>, Option<&tls::Server>),
-    (store, credentials, doors): (&store::Common, &Credentials, &mut Doors),
+    (store, credentials, traces, doors): (&store::Common, &Credentials, &Traces, &mut Doors),
 ) -> Result<Plan, StartError> {
     let same_tls = tls.filter(|now| Some(now.settings()) == settings.tls.as_ref()).cloned();
     let tls = match same_tls {
@@ -78,9 +80,10 @@ fn plan(
     let store = store.plan(&settings, clock)?;
     let planned = credentials.plan(&settings, clock)?;
     let routes = routes::plan(now, &settings, (credentials, &planned))?;
+    let traces = traces.plan(settings.traces.as_ref(), |wanted| assemble::collector(wanted, &settings))?;
     // Last, since it can be seen from outside.
     let doors = doors.plan(&settings, inherited)?;
-    Ok(Plan { settings: Arc::new(settings), tls, store, credentials: planned, routes, doors })
+    Ok(Plan { settings: Arc::new(settings), tls, store, credentials: planned, routes, traces, doors })
 }
 
 /// Starts everything.
@@ -88,17 +91,20 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     let metrics = Arc::new(Metrics::new());
     let mut doors = Doors::default();
     let mut credentials = Credentials::default();
-    let mut store = store::Common::new();
-    let plan = plan(settings, inherited, &clock, (None, None), (&store, &credentials, &mut doors))?;
+    let (mut store, mut traces) = (store::Common::new(), Traces::new(&metrics));
+    let parts = (&store, &credentials, &traces, &mut doors);
+    let plan = plan(settings, inherited, &clock, (None, None), parts)?;
     let settings = plan.settings;
     let opened = doors.adopt(plan.doors)?;
     let (unready, ending, epoch) = (shutdown::channel(), shutdown::channel(), shutdown::channel());
     let mut background = JoinSet::new();
     let lifetime = (settings.timeouts.drain, &ending.1);
     store.adopt(plan.store, &metrics);
-    credentials.adopt(plan.credentials, (&clock, &metrics, &store), &mut background, lifetime);
+    traces.adopt(plan.traces, &mut background);
+    let parts = (&clock, &*metrics, &store, &traces.current());
+    credentials.adopt(plan.credentials, parts, &mut background, lifetime);
     let (routes, _) =
-        routes::adopt(None, plan.routes, &settings, (&credentials, &doors, &Closing::nothing()), &metrics);
+        routes::adopt(None, plan.routes, &settings, (&credentials, &doors, &Closing::nothing()), (&metrics, &traces));
     let policy = Policy::new(assemble::server_settings(&settings), plan.tls.clone());
     let (gateways, gateway) = watch::channel(Arc::clone(&routes.gateway));
     let make_proxy = move || proxy::Live::new(gateway.clone());
@@ -135,6 +141,7 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
         store,
         credentials,
         routes,
+        traces,
         epoch: epoch.0,
         gateways,
         policy,
@@ -163,7 +170,7 @@ impl App {
     /// [`StartError`], and then nothing has changed.
     pub fn reload(&mut self, settings: Settings) -> Result<Changes, StartError> {
         let now = (Some(&self.routes), self.tls.as_ref());
-        let parts = (&self.store, &self.credentials, &mut self.doors);
+        let parts = (&self.store, &self.credentials, &self.traces, &mut self.doors);
         let plan = plan(settings, Inherited::later(), &self.clock, now, parts)?;
         let opened = self.doors.adopt(plan.doors)?;
         let before = std::mem::replace(&mut self.settings, plan.settings);
@@ -172,10 +179,13 @@ impl App {
         let certificates = self.certificates();
         let lifetime = (before.timeouts.drain, &self.ending.1);
         self.store.adopt(plan.store, &self.metrics);
-        let parts = (&self.clock, &*self.metrics, &self.store);
+        self.traces.adopt(plan.traces, &mut self.background);
+        let traces = self.traces.current();
+        let parts = (&self.clock, &*self.metrics, &self.store, &traces);
         let credentials = self.credentials.adopt(plan.credentials, parts, &mut self.background, lifetime);
         let parts = (&self.credentials, &self.doors, &opened.closing);
-        let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, &self.metrics);
+        let seen = (&self.metrics, &self.traces);
+        let (routes, changed) = routes::adopt(Some(&self.routes), plan.routes, &self.settings, parts, seen);
         self.tls = plan.tls;
         self.routes = routes;
         let policy = assemble::server_settings(&self.settings);
@@ -223,7 +233,7 @@ impl App {
     /// The TLS configurations that are looked after, by name, and what they are made of.
     fn certificates(&self) -> BTreeMap<String, [u8; 32]> {
         let own = self.tls.iter().map(|tls| ("tls".to_owned(), tls.files_print()));
-        let clients = self.credentials.tls().chain(self.routes.tls());
+        let clients = self.credentials.tls().chain(self.routes.tls()).chain(self.traces.tls());
         own.chain(clients.map(|(name, tls)| (name, tls.files_print()))).collect()
     }
 
@@ -239,7 +249,7 @@ impl App {
         if let Some(tls) = &self.tls {
             watch.follow("tls", tls, &self.metrics);
         }
-        for (name, tls) in self.credentials.tls().chain(self.routes.tls()) {
+        for (name, tls) in self.credentials.tls().chain(self.routes.tls()).chain(self.traces.tls()) {
             watch.follow(name, tls, &self.metrics);
         }
         self.background.spawn_local(watch.run(is_over.clone()));
@@ -280,6 +290,7 @@ fn others(before: &Settings, now: &Settings) -> bool {
         || before.log != now.log
         || before.admin != now.admin
         || before.store != now.store
+        || before.traces != now.traces
 }
 
 /// Keys that cannot be changed while threads and their log run.

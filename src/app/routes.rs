@@ -17,6 +17,7 @@ use crate::proxy::callers::Rules;
 use crate::proxy::route::{Route, Table};
 use crate::proxy::{AccessLog, Budget, Gateway, Slots};
 use crate::tls;
+use crate::traces::Traces;
 use crate::upstream::Connector;
 
 /// The gateway that serves, and how it was written.
@@ -78,7 +79,7 @@ pub(super) fn adopt(
     planned: Planned,
     settings: &Arc<Settings>,
     (credentials, doors, closing): (&Credentials, &Doors, &Closing),
-    metrics: &Arc<Metrics>,
+    (metrics, traces): (&Arc<Metrics>, &Traces),
 ) -> (Routes, Changed) {
     let mut table = Table::default();
     let mut routes = Vec::new();
@@ -141,6 +142,7 @@ pub(super) fn adopt(
             .map_or_else(|| Arc::new(Slots::new(wanted.0, wanted.1)), |(gateway, _)| Arc::clone(&gateway.slots)),
         via: now.map_or_else(via, |now| now.gateway.via.clone()),
         access_log: AccessLog { share: settings.log.access, request_id: settings.log.request_id.clone() },
+        traces: traces.recording(),
     };
     (Routes { written: Arc::clone(settings), gateway: Arc::new(gateway) }, outcome)
 }

@@ -10,7 +10,7 @@ use super::mistake::Place;
 use super::reader::{Keys, Reader};
 use super::{
     ListenAddress, Settings, admin, callers, credential, include, limits, listen, log, route, store, timeouts, tls,
-    value,
+    traces, value,
 };
 use crate::oauth::settings::Legal;
 use crate::proxy::settings::{Callers, Inject};
@@ -33,6 +33,7 @@ pub(super) const KEYS: Keys = Keys {
         "limits",
         "log",
         "store",
+        "traces",
     ],
     later: &[],
     protective: &[],
@@ -69,6 +70,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
     let store = store::read(&reader.table("store", &store::KEYS), state_directory.as_deref());
     warn_of_lost_refresh_tokens(&reader, &credentials);
     let log = log::read(&reader.table("log", &log::KEYS));
+    let traces = traces::read(&reader.table("traces", &traces::KEYS));
     check_unused(context, &credentials, &routes);
     Some(Settings {
         listen: shared.iter().map(|listener| listener.address.clone()).collect(),
@@ -85,6 +87,7 @@ pub(super) fn read(context: &Context<'_>, table: &Table, whole: &Place) -> Optio
         limits,
         log,
         store,
+        traces,
         warnings: Vec::new(),
         secret_variables: BTreeSet::new(),
     })

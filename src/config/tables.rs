@@ -3,7 +3,7 @@
 use super::reader::Keys;
 use super::{
     admin, assertion, budget, callers, credential, dpop, fields, inject, limits, log, permanent, rejection, response,
-    revocation, root, route, schedule, steps, store, timeouts, tls,
+    revocation, root, route, schedule, steps, store, timeouts, tls, traces,
 };
 
 /// Every table with its path in a file; `*` stands for a name that the user chooses. Routes have `rejection`, `inject` and `tls` too.
@@ -33,4 +33,5 @@ pub(super) const ALL: &[(&str, &Keys)] = &[
     ("limits", &limits::KEYS),
     ("log", &log::KEYS),
     ("store", &store::KEYS),
+    ("traces", &traces::KEYS),
 ];

@@ -13,12 +13,12 @@ use super::answer::Defect;
 use super::lifetime::WallTimes;
 use super::mask::{Mask, escaped};
 use super::message::{self, Told, told};
-use super::retry_after::retry_after;
 use super::send::{Answer, Body, NoAnswer};
 use super::settings::{GrantType, PermanentRule, ResponseShape, Settings};
 use super::{Class, FetchError, format};
 use crate::dpop::Complaint;
 use crate::reason::Reason;
+use crate::retry_after::retry_after;
 use crate::secret::SecretError;
 
 /// The codes that trying again will not cure (RFC 6749 §5.2, and `access_denied` of §4.1.2.1).

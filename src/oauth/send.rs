@@ -19,9 +19,9 @@ use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::lifetime::WallTimes;
-use super::retry_after;
 use crate::clock::Clock;
 use crate::reason::Reason;
+use crate::retry_after;
 use crate::upstream::{ConnectError, ConnectFailure, Connector};
 
 /// The most that is read of an answer's body.

@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::rejection::is_idempotent;
 use super::settings::Inject;
 use super::share::RouteShare;
+use super::spans::{Said, Sendings};
 use super::{dpop, echo};
 use crate::alarm::Alarms;
 use crate::dpop::Terms;
@@ -43,6 +44,8 @@ pub(super) struct Attempt<'a> {
     pub(super) terms: Option<&'a Terms>,
     /// What the access log wants to know, if there is one.
     pub(super) notes: Option<&'a Notes>,
+    /// Where sendings are recorded.
+    pub(super) sendings: Sendings<'a>,
 }
 
 /// An answer and the token that it answers to.
@@ -88,22 +91,32 @@ impl Attempt<'_> {
                 ));
             }
             let body = self.intake.body().ok_or_else(cannot_repeat)?;
-            match self.exchange(connection, token.as_deref(), body, began).await {
-                Ok((response, terms)) => return Ok(Answered { response, token, terms }),
+            let sending = self.sendings.begin(self.route, self.request, token.as_deref());
+            match self.exchange(connection, token.as_deref(), body, began, sending.said()).await {
+                Ok((response, terms)) => {
+                    sending.answered(response.status());
+                    return Ok(Answered { response, token, terms });
+                }
                 Err(Failure::Unanswered(error)) if reused && self.may_go_again(&error) => {
+                    sending.failed(Reason::UpstreamClosed);
                     tracing::debug!(error = %error.failure, "kept connection was closed; sending again on a fresh one");
                     connection = self.connect().await?;
                     token = self.token(token).await?;
                     began = Instant::now();
                 }
                 Err(Failure::Unanswered(error)) if error.refused && refusals < REFUSALS && self.intake.can_repeat() => {
+                    sending.failed(Reason::UpstreamClosed);
                     tracing::debug!(error = %error.failure, "upstream refused the stream; sending again on another connection");
                     refusals += 1;
                     connection = self.connect().await?;
                     token = self.token(token).await?;
                     began = Instant::now();
                 }
-                Err(failure) => return Err(self.problem(&failure)),
+                Err(failure) => {
+                    let problem = self.problem(&failure);
+                    sending.failed(problem.reason);
+                    return Err(problem);
+                }
             }
         }
     }
@@ -125,6 +138,13 @@ impl Attempt<'_> {
     }
 
     async fn connected(&self) -> Result<Connection<RequestBody>, Problem> {
+        self.sendings.connecting();
+        self.connection().await.inspect_err(|problem| {
+            self.sendings.begin(self.route, self.request, None).failed(problem.reason);
+        })
+    }
+
+    async fn connection(&self) -> Result<Connection<RequestBody>, Problem> {
         let connected = match self.request.upgrade() {
             Some(_) => self.route.pool.connect_to_switch().await.transpose(),
             None => Some(self.route.pool.connect().await),
@@ -152,6 +172,7 @@ impl Attempt<'_> {
         token: Option<&AccessToken>,
         body: RequestBody,
         began: Instant,
+        said: Said,
     ) -> Result<(Response<Held>, Terms), Failure> {
         let (proof, terms) = self.proof(token, connection.is_http2())?;
         let on_interim = self.intake.gate().map(super::gate::Gate::key).map(|key| {
@@ -162,7 +183,7 @@ impl Attempt<'_> {
             })
         });
         let request = self.request.authorize(self.route, token).map_err(Failure::Unsendable)?;
-        let request = request.proving(proof).telling(on_interim);
+        let request = said.say(request.proving(proof).telling(on_interim));
         let head = request.as_head();
         let patience = Patience::of(self.request.headers(), self.route.settings.timeouts.response_head);
         let mut alarm = self.alarms.lend();

@@ -143,6 +143,8 @@ impl Sanitized {
             proof: None,
             spelling: self.spelling.as_ref(),
             on_interim: None,
+            #[cfg(feature = "otel")]
+            traceparent: None,
         }))
     }
 }
@@ -162,6 +164,13 @@ impl<'a> Authorized<'a> {
     /// Sets the proof that goes with the token, if it is bound to a key.
     pub(super) fn proving(mut self, proof: Option<HeaderValue>) -> Self {
         self.0.proof = proof;
+        self
+    }
+
+    /// Says which span it is, in place of what the request says.
+    #[cfg(feature = "otel")]
+    pub(super) fn traced(mut self, traceparent: Option<HeaderValue>) -> Self {
+        self.0.traceparent = traceparent;
         self
     }
 

@@ -14,6 +14,7 @@ use super::held::Held;
 use super::problem::{Caller, Problem};
 use super::share::{RouteShare, WorkerCounts};
 use super::slots::Slot;
+use super::spans::Spans;
 use crate::metrics::AnsweredBy;
 use crate::upstream::HttpError;
 
@@ -38,13 +39,14 @@ pub(super) struct Account {
     began: Instant,
     access: Option<Box<Access>>,
     slot: Option<Slot>,
+    pub(super) spans: Spans,
 }
 
 impl Account {
-    /// Opens the account of a request. `access` is what will be logged of it.
-    pub(super) fn open(counts: &Rc<WorkerCounts>, access: Option<Box<Access>>) -> Self {
+    /// Opens the account of a request. `access` is what will be logged of it, `spans` what will be recorded.
+    pub(super) fn open(counts: &Rc<WorkerCounts>, access: Option<Box<Access>>, spans: Spans) -> Self {
         counts.in_flight.add(1);
-        Self { counts: Rc::clone(counts), route: None, began: Instant::now(), access, slot: None }
+        Self { counts: Rc::clone(counts), route: None, began: Instant::now(), access, slot: None, spans }
     }
 
     /// Where the access log has things noted on the way, if there is one.
@@ -69,6 +71,7 @@ impl Account {
         if let Some(access) = &mut self.access {
             access.refused(problem.reason);
         }
+        self.spans.refused(problem.reason);
         if let Some(route) = self.route.as_ref().filter(|_| problem.reason.code().starts_with('U')) {
             route.complaints.utter(&route.settings.name, &problem);
         }
@@ -101,6 +104,7 @@ impl Account {
         if let Some(access) = &mut self.access {
             access.answered(status, by);
         }
+        self.spans.answered(status, by);
     }
 }
 
@@ -114,6 +118,7 @@ impl Drop for Account {
         if let Some(access) = &self.access {
             access.write(self.route.as_ref().map(|route| route.settings.name.as_str()), took);
         }
+        self.spans.finish(self.route.as_deref(), took);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::clock::Moment;
 use crate::log::Intervals;
 use crate::oauth::{Class, FetchError};
 use crate::reason::Reason;
+use crate::traces::{self, TokenRequest};
 
 /// The only writer of a credential's state. Dropping it tells all readers that no token will come.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Publisher {
     shared: Arc<Shared>,
     complaint: Option<Complaint>,
     outage: Option<Outage>,
+    traces: traces::Current,
 }
 
 /// The last failure that was logged.
@@ -44,7 +46,12 @@ struct Outage {
 
 impl Publisher {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, complaint: None, outage: None }
+        Self { shared, complaint: None, outage: None, traces: traces::Current::default() }
+    }
+
+    /// Token requests are recorded there.
+    pub(super) fn record_to(&mut self, traces: traces::Current) {
+        self.traces = traces;
     }
 
     /// A token request begins.
@@ -52,16 +59,25 @@ impl Publisher {
         self.set_phase(Phase::Asking);
     }
 
-    /// A token request ended, well or badly, after `took`.
-    pub(super) fn count(&self, outcome: Result<(), Class>, took: Duration) {
+    /// A token request that `began` then ended, well or badly, after `took`.
+    pub(super) fn count(&self, outcome: Result<(), &FetchError>, began: SystemTime, took: Duration) {
         let metrics = &self.shared.metrics;
         metrics.request_duration.observe(took.as_secs_f64());
-        match outcome {
-            Ok(()) => metrics.success.inc(),
-            Err(Class::Transient) => metrics.transient.inc(),
-            Err(Class::Refused) => metrics.refused.inc(),
-            Err(Class::Permanent) => metrics.permanent.inc(),
-        }
+        let (counter, word) = match outcome.map_err(|error| error.class) {
+            Ok(()) => (&metrics.success, "success"),
+            Err(Class::Transient) => (&metrics.transient, "transient"),
+            Err(Class::Refused) => (&metrics.refused, "refused"),
+            Err(Class::Permanent) => (&metrics.permanent, "permanent"),
+        };
+        counter.inc();
+        self.traces.token_request(&TokenRequest {
+            credential: &self.shared.settings.name,
+            began,
+            took,
+            outcome: word,
+            failure: outcome.err().map(|error| error.reason),
+            status: outcome.err().and_then(|error| error.status).map(|status| status.as_u16()),
+        });
     }
 
     /// There is a token: another one, or the same with its lifetime as the endpoint sees it now.

@@ -29,6 +29,7 @@ use crate::oauth::{Class, FetchError, Grant, Issued, LastTokens};
 use crate::reason::Reason;
 use crate::secret::Secret;
 use crate::shutdown::Shutdown;
+use crate::traces;
 
 /// The write half: the background task of one credential, and the only owner of its state.
 #[derive(Debug)]
@@ -102,6 +103,12 @@ impl<S: Source> Refresher<S> {
     #[must_use]
     pub fn in_fleet(mut self, stores: Stores) -> Self {
         self.fleet = Fleet::of(stores);
+        self
+    }
+
+    /// Records its token requests there.
+    pub fn traced(mut self, traces: traces::Current) -> Self {
+        self.publisher.record_to(traces);
         self
     }
 
@@ -325,8 +332,7 @@ impl<S: Source> Refresher<S> {
             Some(outcome) => outcome,
             None => Err(self.panicked()),
         };
-        let counted = outcome.as_ref().map(|_| ()).map_err(|error| error.class);
-        self.publisher.count(counted, self.shared.clock.now().since(at));
+        self.publisher.count(outcome.as_ref().map(|_| ()), wall, self.shared.clock.now().since(at));
         outcome.map(|issued| Sent { issued, at, wall, is_own: true })
     }
 

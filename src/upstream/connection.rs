@@ -16,6 +16,10 @@ use crate::dpop;
 use crate::spelling::Spelling;
 use crate::tunnel::Duplex;
 
+/// Tells the upstream which span of a trace a request is (W3C Trace Context).
+#[cfg(feature = "otel")]
+pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// The body of a request that goes upstream.
 pub trait Outbound:
     Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static
@@ -41,6 +45,9 @@ pub struct RequestHead<'a> {
     pub spelling: Option<&'a Spelling>,
     /// What to call for each interim answer.
     pub on_interim: Option<OnInterim>,
+    /// `traceparent`, in place of all others.
+    #[cfg(feature = "otel")]
+    pub traceparent: Option<HeaderValue>,
 }
 
 /// The path and the query of a request.
@@ -83,6 +90,10 @@ impl RequestHead<'_> {
         }
         if let Some(proof) = &self.proof {
             request.headers_mut().insert(&dpop::FIELD, proof.clone());
+        }
+        #[cfg(feature = "otel")]
+        if let Some(traceparent) = &self.traceparent {
+            request.headers_mut().insert(&TRACEPARENT, traceparent.clone());
         }
         request
     }
@@ -186,6 +197,8 @@ mod tests {
             proof: None,
             spelling: None,
             on_interim: None,
+            #[cfg(feature = "otel")]
+            traceparent: None,
         };
         let request = head.to_request();
         assert_eq!(request.uri(), "/x?a=1&key=hunter2");
@@ -194,5 +207,32 @@ mod tests {
         assert!(cookies[0].is_sensitive());
         let shown = format!("{head:?}");
         assert!(shown.contains("/x?[secret]") && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[cfg(all(test, feature = "otel"))]
+mod traces {
+    use super::*;
+
+    #[test]
+    fn over_http2_a_sending_names_its_own_span_once() {
+        let said = [(TRACEPARENT.clone(), HeaderValue::from_static("of the request"))];
+        let headers: HeaderMap = said.into_iter().collect();
+        let sent = |traceparent| {
+            let head = RequestHead {
+                method: &Method::GET,
+                target: Target::Plain(&PathAndQuery::from_static("/")),
+                headers: &headers,
+                injected: None,
+                proof: None,
+                spelling: None,
+                on_interim: None,
+                traceparent,
+            };
+            let request = head.to_request();
+            request.headers().get_all(&TRACEPARENT).iter().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(sent(Some(HeaderValue::from_static("of the sending"))), ["of the sending"]);
+        assert_eq!(sent(None), ["of the request"]);
     }
 }

@@ -9,6 +9,7 @@ What may stand behind the three backticks of a block:
     toml               a whole configuration: `bearerd check` accepts it, with secrets made up
     toml file=NAME     the same, and the blocks of the page find it in their directory by that name
     toml fragment      a piece of one: every key is known and every value is one that it takes
+    toml … otel        the same, where the binary was built without traces: that alone may be against it
     yaml, json         can be parsed
     others of PLAIN    only looked at by people
 """
@@ -93,7 +94,7 @@ def all_pages():
 def mistakes_of_form(page):
     """Blocks whose first line says what nobody understands."""
     for block in page.blocks:
-        allowed = {"sh": {"server"}, "toml": {"fragment"}, "text": {"output"}}.get(block.language, set())
+        allowed = {"sh": {"server"}, "toml": {"fragment", "otel"}, "text": {"output"}}.get(block.language, set())
         if block.language not in CHECKED | PLAIN:
             yield f"{block.where}: unknown kind of block {block.language!r}"
         for word in block.words:

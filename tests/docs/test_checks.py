@@ -32,7 +32,8 @@ class Form(unittest.TestCase):
         return list(pages.mistakes_of_form(page(text)))
 
     def test_what_is_understood_passes(self):
-        for kind in ("sh", "sh server", "sh skip=docker", "toml fragment", "toml file=a.toml", "text output", "yaml"):
+        understood = ("sh", "sh server", "sh skip=docker", "toml fragment", "toml fragment otel", "toml file=a.toml", "yaml")
+        for kind in (*understood, "text output"):
             self.assertEqual(self.mistakes(block(kind, "x")), [], kind)
 
     def test_what_is_not_is_found(self):

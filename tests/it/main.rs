@@ -62,6 +62,10 @@ mod tls;
 mod tls_callers;
 mod tls_files;
 mod tls_peers;
+#[cfg(feature = "otel")]
+mod traces;
+#[cfg(not(feature = "otel"))]
+mod traces_off;
 mod upgrades;
 mod vendors;
 mod verbs;

@@ -1,9 +1,9 @@
 //! The top level, and the tables that concern neither routes nor credentials.
 
 use super::Default::{Is, None, Required, Says};
-use super::Kind::{Account, Boolean, Either, Integer, Many, Map, Secret, Share, Table, Word};
+use super::Kind::{Account, Boolean, Either, Integer, Many, Map, Proxy, Secret, Share, Table, Word};
 use super::{Form, Key, Kind, Section, key, words};
-use crate::config::{admin, callers, limits, log, root, store, timeouts, tls};
+use crate::config::{admin, callers, limits, log, root, store, timeouts, tls, traces};
 
 pub(super) const TOP: &[Section] = &[Section {
     id: "top",
@@ -77,6 +77,13 @@ pub(super) const REST: &[Section] = &[
         keys: &store::KEYS,
         rows: &[STORE, REDIS],
     },
+    Section {
+        id: "traces",
+        heading: "[traces]",
+        about: "Spans by OpenTelemetry, as OTLP over HTTP (`http/protobuf`); only in a bearerd that was built with `--features otel`. What is left out is as OpenTelemetry's variables say (`OTEL_EXPORTER_OTLP_ENDPOINT` and others), whose endpoint is enough without this table.",
+        keys: &traces::KEYS,
+        rows: &[TRACES],
+    },
 ];
 
 const DURATION: Kind = Kind::Form(Form::Duration);
@@ -102,6 +109,7 @@ const ROOT: &[Key] = &[
     key("limits", Table("limits"), None, "Limits."),
     key("log", Table("log"), None, "The log."),
     key("store", Table("store"), None, "Where tokens are kept."),
+    key("traces", Table("traces"), None, "Traces by OpenTelemetry."),
 ];
 
 #[rustfmt::skip]
@@ -183,4 +191,16 @@ const REDIS: &[Key] = &[
     key("sentinel_password", Secret, None, "Likewise, for Sentinel."),
     key("allow_plain_tcp", Boolean, Says("`false`"), "Accept a password on a connection without TLS beyond loopback: what is stored is sealed, the password is not."),
     key("tls", Table("tls"), None, "TLS towards the servers, with `rediss://`."),
+];
+
+#[rustfmt::skip]
+const TRACES: &[Key] = &[
+    key("endpoint", Kind::Form(Form::Url), Says("`\"http://localhost:4318\"`"), "The collector. `/v1/traces` is added."),
+    key("allow_plain_http", Boolean, Is("false"), "Allow plain http to a collector beyond this machine."),
+    key("headers", Map(Form::Header, &Secret), None, "Fields of the requests to the collector, such as an API key."),
+    key("sample", Either(&Share, &Kind::Form(Form::Percent)), Says("`true`"), "Of how many traces that begin here there are spans: a share from 0 to 1, or `\"5%\"`. A caller that sends `traceparent` has decided already."),
+    key("service_name", TEXT, Says("`\"bearerd\"`"), "`service.name` of the spans."),
+    key("resource", Map(Form::Text, &TEXT), None, "Further attributes of all spans, such as `\"deployment.environment.name\" = \"production\"`."),
+    key("proxy", Proxy, Says("`\"env\"`"), "As with a route."),
+    key("tls", Table("tls"), None, "TLS towards the collector."),
 ];

@@ -55,11 +55,15 @@ pub(super) const UNKNOWN_KEY: Page = Page {
 };
 
 pub(super) const NOT_YET: Page = Page {
-    meaning: "The key is planned, but this version does not obey it. It is refused rather than ignored, so that nobody \
+    meaning: "This bearerd does not obey the key: its version or its build is another one. It is refused rather than ignored, so that nobody \
         relies on a protection or a feature that is not there.",
-    causes: &["The documentation or the file is ahead of this version."],
+    causes: &[
+        "The documentation or the file is ahead of this version.",
+        "The key needs a part that this build was made without, such as traces.",
+    ],
     cures: &[
         "Remove the key, if it works for you without.",
+        "Use a build with the part: cargo build --release --features otel for [traces].",
         "Use a version of bearerd whose CHANGELOG names the key; bearerd --version shows yours.",
     ],
     shows: AT_START,

@@ -3,6 +3,8 @@
 use bytes::{BufMut, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING};
 
+#[cfg(feature = "otel")]
+use super::super::connection::TRACEPARENT;
 use super::super::connection::{Outbound, RequestHead};
 use crate::dpop;
 use crate::http1::outgoing::{Length, Names, Outgoing, write_value};
@@ -45,6 +47,10 @@ fn write_head(to: &mut BytesMut, head: &RequestHead<'_>, length: Option<Length>,
         if head.proof.is_some() && *name == dpop::FIELD {
             continue;
         }
+        #[cfg(feature = "otel")]
+        if head.traceparent.is_some() && *name == TRACEPARENT {
+            continue;
+        }
         names.write(to, name);
         write_value(to, value);
     }
@@ -55,6 +61,11 @@ fn write_head(to: &mut BytesMut, head: &RequestHead<'_>, length: Option<Length>,
     if let Some(proof) = &head.proof {
         names.write(to, &dpop::FIELD);
         write_value(to, proof);
+    }
+    #[cfg(feature = "otel")]
+    if let Some(traceparent) = &head.traceparent {
+        names.write(to, &TRACEPARENT);
+        write_value(to, traceparent);
     }
     match length {
         None => {}
@@ -95,6 +106,8 @@ mod tests {
             proof: None,
             spelling,
             on_interim: None,
+            #[cfg(feature = "otel")]
+            traceparent: None,
         };
         let mut upload = Outgoing::request();
         begin(&mut upload, &head, body, spelling.is_some());

@@ -7,6 +7,8 @@ pub(crate) mod bearerd;
 pub(crate) mod bulk;
 pub(crate) mod canaries;
 pub(crate) mod client;
+#[cfg(feature = "otel")]
+pub(crate) mod collector;
 pub(crate) mod command;
 pub(crate) mod connect_proxy;
 pub(crate) mod fleet;

@@ -1,4 +1,4 @@
-//! `Retry-After` (RFC 9110 §10.2.3): when the token endpoint wants to be asked again.
+//! `Retry-After` (RFC 9110 §10.2.3): when a server wants to be asked again.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// How long to wait, counted from the arrival of the answer. A date is taken relative to the answer's own `Date`, so
 /// that a wrong clock on either side does not matter; to `arrived` only if there is none. Garbage is `None`.
-pub(super) fn retry_after(headers: &HeaderMap, arrived: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, arrived: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = text.parse().unwrap_or(u64::MAX);
@@ -22,7 +22,7 @@ pub(super) fn retry_after(headers: &HeaderMap, arrived: SystemTime) -> Option<Du
 }
 
 /// The answer's `Date`.
-pub(super) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?.trim()).ok()
 }
 
