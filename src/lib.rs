@@ -32,6 +32,7 @@
 //! | [`proxy`] | one request from head to tail: entry checks, routes, header rules, kept bodies, the 401 cycle, problems |
 //! | [`upstream`] | the client side: resolve, connect, ways through HTTP proxies, TLS, HTTP/1 and the pool of one worker |
 //! | [`token`] | the life of a token: refresher, schedule, gap, latch; `Reader` is all that the proxy sees |
+//! | [`store`] | what instances know in common: places of entries (files, Redis), sealing, leases, whether the store answers; knows no tokens |
 //! | [`oauth`] | one token request, with the steps that a vendor wants before it, and its answer, or a classed error; giving tokens back |
 //! | [`admin`] | probes, metrics, the status page, retry, the wish to reload, to quit or to log more |
 //! | [`demo`] | an authorization server, an API and a story around the real thing |
@@ -43,7 +44,7 @@
 //! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
-//! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth`; `oauth` reaches `upstream` and `secret`; `server`
+//! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth` and `store`; `oauth` reaches `upstream` and `secret`; `server`
 //! reaches none of them. [`traces`] reaches `upstream`, `secret` and `metrics`; `proxy` and `token` hand spans to it. What Unix and Windows have each in its own way is `platform`'s, or in a `unix` and a `windows` beside each other
 //! in the room whose own difference it is. `http1`, which `server` and `upstream` share, `tls` and the small ones reach nothing but each other.
 //!
@@ -76,6 +77,8 @@
 //! # The path of a token
 //!
 //! 1. `token::refresher` wakes: at the point that `token::schedule` gave, or because a reader met an expired or rejected token.
+//!    Where there is a token store it first takes the fleet's turn (`token::fleet`): another instance may have asked already, or be
+//!    asking; then it takes over what that one has learnt, a token or a refusal, and asks for nothing.
 //! 2. `oauth` reads the secrets as they are now, asks the issuer where the token endpoint is, if only that is known
 //!    (`oauth::discovery`), sends the steps of the login, if it has any (`oauth::steps`), builds the token request with what is
 //!    signed for it (`oauth::assertion`, `oauth::dpop`), sends it over a connection of its own, reads the answer (`oauth::format`:
@@ -103,7 +106,8 @@
 //! - Scheme, host and port of an upstream come from the configuration only; a caller's bytes choose path and query.
 //! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay, and
 //!   one more where the answer asks for another DPoP proof.
-//! - One token request at a time for each credential, never two within a second.
+//! - One token request at a time for each credential, never two within a second; over all instances that share a token store.
+//! - The token store is never a reason to fail: what it does not answer in time is decided as if there were none.
 //! - Redirects are followed nowhere.
 //! - Over HTTP/1 nobody acts on a byte of a caller that `server::framing` has not judged, nor on one behind a request that is not
 //!   answered yet. Over HTTP/2 frames are h2's to judge, and what they say is `proxy::entry`'s.

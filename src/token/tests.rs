@@ -6,6 +6,7 @@ mod lines;
 mod memory;
 mod rejections;
 mod renewals;
+mod scale;
 mod shared;
 
 use std::cell::{Cell, RefCell};

@@ -25,6 +25,7 @@ mod support;
 mod appendix;
 mod crowd;
 mod figures;
+mod fleets;
 mod gibibyte;
 mod half_bodies;
 mod half_heads;
@@ -50,6 +51,8 @@ const PROOFS: &[Proof] = &[
     ("password", tokens::a_wrong_password_for_three_minutes),
     ("refresh-race", refresh_tokens::a_thousand_renewals_by_eight_processes),
     ("refresh-kills", refresh_tokens::a_hundred_kills),
+    ("fleet", fleets::a_hundred_instances_for_a_hundred_lives),
+    ("fleet-refresh", fleets::a_thousand_renewals_in_redis),
     ("reloads", reloads::prove),
     ("half-heads", half_heads::prove),
     ("half-bodies", half_bodies::prove),

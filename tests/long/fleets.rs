@@ -1,0 +1,74 @@
+//! Many instances that share a Redis: one token for all of them, and one refresh token that works once.
+
+use crate::figures::{Row, row};
+use crate::support::client::Load;
+use crate::support::fleet::Fleet;
+use crate::support::redis::Redis;
+use crate::support::{Bearerd, Request, now, pause, seconds, stage};
+
+const INSTANCES: usize = 100;
+const LIVES: usize = 100;
+
+fn redis() -> Redis {
+    Redis::start().expect("redis-server is installed: ./ci tools does it")
+}
+
+/// A hundred real processes for a hundred lives of a token.
+pub(crate) fn a_hundred_instances_for_a_hundred_lives() -> Vec<Row> {
+    let redis = redis();
+    let (endpoint, _upstream, setup) = stage(4);
+    let setup = setup.section(&redis.section());
+    let mut bearerds: Vec<Bearerd> = Vec::new();
+    for _ in 0..INSTANCES / 10 {
+        let mut ten: Vec<_> = (0..10).map(|_| setup.spawn()).collect();
+        ten.iter_mut().for_each(Bearerd::wait_until_it_listens);
+        bearerds.append(&mut ten);
+    }
+    bearerds.iter().for_each(|bearerd| {
+        bearerd.wait_ready(30.0);
+    });
+    let loads: Vec<_> =
+        bearerds.iter().step_by(10).map(|each| Load::start(each.address(), 1, seconds(0.1), Request::get("/items"))).collect();
+    // The first life counts from the first token on.
+    let (began, before) = (now(), endpoint.count());
+    while endpoint.tokens().issued().len() < before + LIVES {
+        assert!(began.elapsed() < seconds(900.0), "{} lives", endpoint.tokens().issued().len() - before);
+        pause(seconds(0.2));
+    }
+    let requests = endpoint.count() - before;
+    let took = began.elapsed();
+    let answers: usize = loads
+        .into_iter()
+        .map(|load| {
+            let report = load.stop();
+            report.expect_all_ok();
+            report.total()
+        })
+        .sum();
+    let apart = endpoint.requests().windows(2).skip(before).map(|two| two[1].at - two[0].at).min().unwrap();
+    vec![
+        row(format!("{INSTANCES} instances, a Redis, {LIVES} tokens one after the other: token requests"), requests.to_string(), "at most 101"),
+        row("least time between two of them", format!("{apart:.1?}"), "more than 2 s of the 4 s that a token lives"),
+        row("answers to callers meanwhile, all 200", answers.to_string(), ""),
+        row("took", format!("{took:.0?}"), ""),
+    ]
+}
+
+/// Eight processes and a thousand renewals with one single-use refresh token, in a Redis.
+pub(crate) fn a_thousand_renewals_in_redis() -> Vec<Row> {
+    let redis = redis();
+    let mut fleet = Fleet::new(2, &[]).expect("oidc-provider is installed: tests/long/run does it");
+    fleet.setup = fleet.setup.clone().section(&redis.section());
+    fleet.start(8);
+    let start = now();
+    let outcome = fleet.race(1_000, seconds(1_800.0));
+    let [revoked, reused] = ["revoked_grants", "reused"].map(|name| fleet.provider.count(name).to_string());
+    fleet.expect_no_reuse();
+    vec![
+        row("8 processes, a Redis, one single-use refresh token: renewals", outcome.renewals.to_string(), "at least 1,000"),
+        row("revoked grants", revoked, "0"),
+        row("tokens that came twice", reused, "0"),
+        row("requests meanwhile, all 200", outcome.requests.to_string(), ""),
+        row("took", format!("{:.0?}", start.elapsed()), ""),
+    ]
+}
