@@ -432,7 +432,6 @@ fn shapes(token: &str) -> Vec<String> {
         "{\"access_token\":\"\",\"error_description\":T}",
         "{\"access_token\":\"\",\"token_type\":T}",
         "{\"access_token\":\"abc\",\"token_type\":T}",
-        "{T:1}",
         "{\"x\":T,\"x\":1}",
     ];
     let mut shapes: Vec<_> = in_json.iter().map(|shape| shape.replace('T', &quoted)).collect();
@@ -452,7 +451,10 @@ async fn a_token_in_an_answer_that_is_not_understood_is_never_shown() {
     // Of a text that is surely an error, words of the length of names are shown.
     let short = opaque::tests::SHORT_TOKENS.iter().map(|token| (*token, &["200 OK", "201 Made"][..]));
     for (token, statuses) in long.chain(short) {
-        for body in shapes(token) {
+        let as_name = serde_json::json!({ token: 1 }).to_string();
+        // A member may have a short name.
+        let as_name = (token.len() > 16).then_some(as_name);
+        for body in shapes(token).into_iter().chain(as_name) {
             for status in statuses {
                 let server = Scripted::serve(http(status, "", &body)).await;
                 let (result, observed) = server.endpoint(|_| {}).fetch_observed(Grant::Configured).await;
