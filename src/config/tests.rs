@@ -168,9 +168,8 @@ connect = 5
         &[
             ("F009", 1, "listen", "from = ["),
             ("F003", 2, "wokers", "did you mean \"workers\"?"),
-            ("F006", 4, "routes.api.upstream", "upstream = \"https://api.example.com\""),
+            // That upstream is missing is said by its other name.
             ("F003", 5, "routes.api.backend", "did you mean \"upstream\"?"),
-            ("F006", 7, "credentials.api.token_endpoint", "is required"),
             ("F003", 8, "credentials.api.token_url", "did you mean \"token_endpoint\"?"),
             ("F005", 11, "timeouts.connect", "\"5s\""),
         ],

@@ -180,7 +180,10 @@ pub(super) fn names(answer: &Value) -> String {
             // A form without names is a token by chance.
             && opaque::is_name(name)
     };
-    let names: Vec<_> = members.keys().filter(is_name).take(MOST_NAMES).map(String::as_str).collect();
+    // What has no value in a form may be no name at all.
+    let has_value = |(_, value): &(&String, &Value)| value.as_str() != Some("");
+    let names = members.iter().filter(has_value).map(|(name, _)| name);
+    let names: Vec<_> = names.filter(is_name).take(MOST_NAMES).map(String::as_str).collect();
     if names.is_empty() { String::new() } else { format!("; the answer has: {}", names.join(", ")) }
 }
 
