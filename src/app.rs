@@ -49,6 +49,8 @@ pub struct App {
     metrics: Arc<Metrics>,
     /// As they are in force.
     settings: Arc<Settings>,
+    /// What no reload changes.
+    began: reload::Began,
     bound: Bound,
     doors: Doors,
     tls: Option<tls::Server>,

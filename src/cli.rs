@@ -13,6 +13,7 @@ pub mod healthcheck;
 mod import;
 mod init;
 mod manual;
+mod output;
 mod query;
 pub mod retry;
 mod run;
@@ -23,6 +24,7 @@ pub mod wait;
 pub mod whom;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -167,7 +169,11 @@ struct AdminArgs {
 impl AdminArgs {
     /// `probes`: whether a probe listener will do.
     fn whom(self, environment: Environment, probes: bool) -> Whom {
-        Whom::of(self.address, self.config, environment, probes)
+        let whom = Whom::of(self.address, self.config, environment, probes);
+        if let Some(note) = whom.note() {
+            let _ = writeln!(std::io::stderr(), "{note}");
+        }
+        whom
     }
 }
 
@@ -198,10 +204,13 @@ pub fn main(
         Ok(command_line) => command_line,
         Err(error) => {
             let _ = error.print();
+            if let Some(tip) = tip(&arguments) {
+                let _ = writeln!(std::io::stderr(), "\n  tip: {tip}");
+            }
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match command_line.verb {
+    let code = match command_line.verb {
         Verb::Run(args) => run::run(&args, environment, &unhardened),
         Verb::Exec(args) => {
             let given = exec::Given { arguments: &arguments, environment, limits, unhardened: &unhardened };
@@ -220,7 +229,15 @@ pub fn main(
         Verb::CopyTo(args) => copy_to::run(&args.directory),
         Verb::Completions(args) => manual::completions(args.shell, &mut CommandLine::command()),
         Verb::Man => manual::page(CommandLine::command()),
-    }
+    };
+    output::ending(code)
+}
+
+/// What a line most likely meant that clap takes for another one.
+fn tip(arguments: &[OsString]) -> Option<String> {
+    let at = arguments.iter().position(|argument| argument == "--watch")?;
+    let interval = arguments.get(at + 1)?.to_str().filter(|text| humantime::parse_duration(text).is_ok())?;
+    Some(format!("write --watch={interval}"))
 }
 
 impl HealthcheckArgs {
@@ -241,6 +258,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn an_interval_beside_watch_is_said_to_belong_to_it() {
+        let tip = |line: &str| tip(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(tip("bearerd status --watch 5s").as_deref(), Some("write --watch=5s"));
+        assert_eq!(tip("bearerd status --watch --admin"), None);
+        assert_eq!(tip("bearerd status --watch"), None);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod manual;
 mod mistake;
 pub mod overlay;
 mod permanent;
+mod placeholders;
 mod reader;
 mod redis;
 mod refresh;
@@ -294,6 +295,8 @@ pub struct Sources {
     pub environment: Environment,
     /// Whether a key that is not known becomes a warning.
     pub ignore_unknown_keys: bool,
+    /// Whether it is only looked at: what the start makes first may be missing.
+    pub before_start: bool,
 }
 
 /// More is no configuration but a wrong file name.
@@ -338,13 +341,16 @@ fn load_text(text: &str, path: &Path, sources: &Sources) -> Result<Settings, Mis
 fn build(mut table: Table, path: &Path, sources: &Sources) -> Result<Settings, Mistakes> {
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
     let whole = if sources.file.is_some() { document::whole(path) } else { Place::CommandLine };
-    let context = Context::new(&sources.environment, base, whole.clone(), sources.ignore_unknown_keys);
+    let mut context = Context::new(&sources.environment, base, whole.clone(), sources.ignore_unknown_keys);
+    context.before_start = sources.before_start;
     include::merge(&context, &mut table, path);
     overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some());
     context.secret_variables.replace(secret::variables(&table));
     let settings = root::read(&context, &table, &whole);
     let secret_variables = context.secret_variables.borrow().clone();
+    placeholders::warn(&context, &table);
     let (mistakes, mut warnings) = context.finish();
+    let mistakes = mistake::without_echoes(mistakes);
     match settings {
         Some(settings) if mistakes.is_empty() => {
             warnings.sort_by(|a, b| a.place.cmp(&b.place));

@@ -82,11 +82,11 @@ pub enum Ending {
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// Its own servers could not be started.
-    #[error("the demo's servers cannot start")]
+    #[error("the demo's servers cannot start{}", ports(.0))]
     Servers(#[source] io::Error),
     /// The configuration could not be saved.
     #[error("cannot write {path}{}", match .source.kind() {
-        io::ErrorKind::AlreadyExists => " (nothing is overwritten)",
+        io::ErrorKind::AlreadyExists => ": nothing is overwritten; name another file, or remove it first",
         _ => "",
     })]
     Write {
@@ -95,15 +95,31 @@ pub enum DemoError {
         /// Why not.
         source: io::Error,
     },
+    /// The story could not be told.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
     /// bearerd refused the demo's configuration.
     #[error("the demo's configuration has a mistake\n{0}")]
     Configuration(config::Mistakes),
     /// bearerd could not be started.
-    #[error("bearerd cannot start")]
+    #[error("bearerd cannot start{}", match .0 {
+        StartError::Bind { source, .. } => ports(source),
+        _ => "",
+    })]
     Start(#[from] StartError),
     /// bearerd runs, but not as the configuration says.
     #[error("bearerd has started without its {0}")]
     Incomplete(&'static str),
+}
+
+/// What to do about a port that is taken.
+fn ports(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            " (--port PORT takes PORT to PORT+3: another demo may run; write another number, or leave it out for any free ports)"
+        }
+        _ => "",
+    }
 }
 
 /// Starts everything, tells the story, and stays until the person ends it (or not, with `exit`).
@@ -132,28 +148,41 @@ pub async fn run(options: Options) -> Result<Ending, DemoError> {
         _ = interrupts.next() => {}
     }
     drop(servers);
-    Ok(ending)
+    out.lost().map_or(Ok(ending), |error| Err(DemoError::Output(error)))
 }
 
 /// Starts the two servers, then bearerd with the configuration that leads to them.
 async fn start(options: &Options) -> Result<Running, DemoError> {
-    let rules =
-        Rules { client_id: "demo".to_owned(), client_secret: random_secret(), lifetime: LIFETIME, delay: DELAY };
+    // Said before anything else; whether it can be written shows when it is.
+    if let Some(path) = options.write_config.as_ref().filter(|path| path.exists()) {
+        return Err(DemoError::Write { path: path.clone(), source: io::ErrorKind::AlreadyExists.into() });
+    }
+    let rules = Rules {
+        client_id: "demo".to_owned(),
+        own_client_id: "demo-story".to_owned(),
+        client_secret: random_secret(),
+        lifetime: LIFETIME,
+        delay: DELAY,
+    };
     let ports = Ports::from(options.first_port);
     let authorization_server = AuthorizationServer::new(rules.clone());
     let api = Api::new(authorization_server.clone());
     let servers = Servers::start((authorization_server.clone(), ports.authorization_server), (api.clone(), ports.api))
         .map_err(DemoError::Servers)?;
-    let text = configuration::text(&rules, servers.authorization_server, servers.api, (ports.bearerd, ports.admin));
-    if let Some(path) = &options.write_config {
-        configuration::write(&text, path).map_err(|source| DemoError::Write { path: path.clone(), source })?;
-    }
+    let text = |client_id: &str| {
+        configuration::text(&rules, client_id, servers.authorization_server, servers.api, (ports.bearerd, ports.admin))
+    };
+    let (text, saved) = (text(&rules.own_client_id), text(&rules.client_id));
     let settings = config::load_str(&text, Path::new("demo.toml")).map_err(DemoError::Configuration)?;
     // The demo tells its own story; the configuration, saved and run by itself, logs as usual.
     log::init(&log::Settings { format: log::Format::Text, level: Level::WARN, ..settings.log.clone() });
     let in_flight = requests_in_flight();
     let app = App::start(settings, Inherited::default(), Clock::boot()).await?;
     let addresses = Addresses::of(&app, &servers)?;
+    // Last, so that a demo that could not start leaves no file.
+    if let Some(path) = &options.write_config {
+        configuration::write(&saved, path).map_err(|source| DemoError::Write { path: path.clone(), source })?;
+    }
     let stage = Stage {
         bearerd: addresses.bearerd,
         api_address: servers.api,

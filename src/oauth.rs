@@ -19,6 +19,7 @@ mod mask;
 mod material;
 mod message;
 mod observe;
+mod opaque;
 mod refuse;
 mod request;
 mod revoke;

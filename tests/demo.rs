@@ -174,6 +174,39 @@ fn after_the_story_everything_can_be_tried_until_a_signal_ends_it_with_zero() {
 }
 
 #[test]
+fn what_others_do_meanwhile_does_not_spoil_the_story() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("demo.toml");
+    let mut demo = Demo::start(&["--exit", "--write-config", path.to_str().expect("a readable path")]);
+    let bearerd = url_in(&demo.says("   bearerd  "));
+    let api = url_in(&demo.says("   the API  "));
+    let authorization_server = url_in(&demo.says("   authorization server  "));
+    assert!(path.exists(), "it is there once the demo runs");
+    for part in ["2. Renewal", "3. A revocation", "4. An outage"] {
+        demo.says(part);
+        assert_eq!(status_of("GET", &format!("{api}/items")), 401);
+        assert_eq!(status_of("GET", &format!("{bearerd}/items")), 200);
+        status_of("POST", &format!("{authorization_server}/oauth/token"));
+    }
+    let (said, status) = demo.ends();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("All four parts went well"), "{said}");
+}
+
+#[test]
+fn a_demo_that_cannot_start_says_the_cure_and_leaves_no_file() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().min(65532).to_string();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("demo.toml");
+    let path = path.to_str().expect("a readable path");
+    let (said, status) = Demo::start(&["--port", &port, "--write-config", path]).ends();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("--port PORT takes PORT to PORT+3"), "{said}");
+    assert!(!Path::new(path).exists());
+}
+
+#[test]
 fn a_story_that_is_cut_short_is_no_success_for_a_script() {
     let mut demo = Demo::start(&["--exit"]);
     demo.says("2. Renewal");

@@ -129,12 +129,14 @@ pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> R
     };
     let admin = Rc::new(admin::Current::new(assemble::admin(&settings, face)));
     assemble::announce(&settings, &bound);
+    let began = (settings.workers, settings.log.format);
     let mut app = App {
         clock,
         started,
         observed,
         metrics,
         settings,
+        began,
         bound,
         doors,
         tls: plan.tls,
@@ -226,7 +228,7 @@ impl App {
             },
             listeners: Difference { added, changed: Vec::new(), removed: closing.close() },
             others: others(&before, &self.settings),
-            wants_restart: wants_restart(&before, &self.settings),
+            wants_restart: wants_restart(&before, &self.settings, self.began),
         })
     }
 
@@ -293,9 +295,15 @@ fn others(before: &Settings, now: &Settings) -> bool {
         || before.traces != now.traces
 }
 
-/// Keys that cannot be changed while threads and their log run.
-fn wants_restart(before: &Settings, now: &Settings) -> Vec<&'static str> {
-    let changed = [("workers", before.workers != now.workers), ("log.format", before.log.format != now.log.format)];
+/// What cannot be changed while threads and their log run, as it was at the start.
+pub(super) type Began = (usize, crate::log::Format);
+
+/// Keys of it that were changed, and not back to what is obeyed.
+fn wants_restart(before: &Settings, now: &Settings, (workers, format): Began) -> Vec<&'static str> {
+    let changed = [
+        ("workers", before.workers != now.workers && now.workers != workers),
+        ("log.format", before.log.format != now.log.format && now.log.format != format),
+    ];
     changed.iter().filter(|(_, changed)| *changed).map(|(key, _)| *key).collect()
 }
 
@@ -331,4 +339,23 @@ impl fmt::Display for Changes {
 
 fn seconds_since_epoch(clock: &Clock) -> f64 {
     clock.wall().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Format;
+
+    #[test]
+    fn what_was_changed_back_wants_no_restart() {
+        let with = |lines: &str| {
+            let route = "[routes.a]\nupstream = \"https://a.example\"\ncredential = \"none\"\n";
+            crate::config::load_str(&format!("{lines}\n{route}"), std::path::Path::new("b.toml")).unwrap()
+        };
+        let (two, three) = (with("workers = 2"), with("workers = 3"));
+        let began = (2, two.log.format);
+        assert_eq!(wants_restart(&two, &three, began), ["workers"]);
+        assert_eq!(wants_restart(&three, &two, began), Vec::<&str>::new());
+        assert_eq!(wants_restart(&two, &with("workers = 2\nlog.format = \"json\""), (2, Format::Text)), ["log.format"]);
+    }
 }

@@ -1,14 +1,14 @@
 //! `bearerd check`: is the configuration right, does it get tokens, does the API take them?
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use super::fetch::{self, Outcome};
+use super::output;
 use super::run::complain;
 use super::sources::{self, ConfigArgs};
 use super::{CONFIGURATION, REFUSED, USAGE};
-use crate::config::{self, Credential, Environment, Settings};
+use crate::config::{self, Credential, Environment, Settings, Sources};
 
 const HELP: &str = "\
 Examples:
@@ -42,11 +42,16 @@ pub(super) fn run(args: &CheckArgs, environment: Environment) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return complain(&error.to_string(), USAGE),
     };
+    // On the host it is checked before the service manager has made anything.
+    let sources = Sources { before_start: true, ..sources };
     let settings = match config::load(&sources) {
         Ok(settings) => settings,
-        Err(mistakes) => return complain(&mistakes.to_string(), CONFIGURATION),
+        Err(mistakes) => return complain(&args.config.explained(&mistakes, &sources), CONFIGURATION),
     };
-    let _ = write!(io::stdout(), "{}", summary(&sources::title(&sources), &settings));
+    output::write(summary(&sources::title(&sources), &settings));
+    if let Some(unread) = args.config.unread(&sources) {
+        output::write(format!("warning: {unread}\n"));
+    }
     if !args.fetch && args.probe.is_none() {
         return ExitCode::SUCCESS;
     }

@@ -15,7 +15,7 @@ const NAME: &str = "bearerd";
 pub fn run(directory: &Path) -> ExitCode {
     match copy(directory) {
         Ok(path) => {
-            let _ = writeln!(io::stdout(), "{}", path.display());
+            super::output::write(format!("{}\n", path.display()));
             ExitCode::SUCCESS
         }
         Err((path, error)) => {

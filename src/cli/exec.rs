@@ -93,14 +93,16 @@ pub(super) fn run(args: &ExecArgs, given: Given<'_>) -> ExitCode {
     };
     let mut settings = match config::load(&sources) {
         Ok(settings) => settings,
-        Err(mistakes) => return complain(&mistakes.to_string(), CONFIGURATION),
+        Err(mistakes) => return complain(&args.config.explained(&mistakes, &sources), CONFIGURATION),
     };
     let routes = || settings.routes.iter().map(|route| route.route.name.as_str());
     let checks = args.env.iter().map(|template| template.check(routes()));
     if let Err(error) = std::iter::once(urls::check_names(routes())).chain(checks).collect::<Result<(), _>>() {
         return complain(&error, USAGE);
     }
-    log::init(&settings.log);
+    // The command's own output is what people want to see; debug shows the rest.
+    let level = if settings.log.level == tracing::Level::INFO { tracing::Level::WARN } else { settings.log.level };
+    log::init(&log::Settings { level, ..settings.log.clone() });
     for warning in given.unhardened.iter().chain(&settings.warnings) {
         tracing::warn!("{warning}");
     }
@@ -110,7 +112,7 @@ pub(super) fn run(args: &ExecArgs, given: Given<'_>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(StartError::Inherited(mistakes)) => complain(&mistakes.to_string(), CONFIGURATION),
         Err(error) => {
-            tracing::error!("{}", log::chain(&error));
+            tracing::error!("{}{}", log::chain(&error), super::run::cure(&error));
             exit_code(&error)
         }
     }

@@ -23,12 +23,12 @@ pub struct Args {
 /// Prints the page, or the list. 0, or 2 if there is no such code.
 pub fn run(args: &Args) -> ExitCode {
     if args.markdown {
-        let _ = write!(io::stdout(), "{}", markdown());
+        super::output::write(markdown());
         return ExitCode::SUCCESS;
     }
     match text(args.code.as_deref()) {
         Ok(text) => {
-            let _ = write!(io::stdout(), "{text}");
+            super::output::write(text);
             ExitCode::SUCCESS
         }
         Err(text) => {
@@ -45,7 +45,7 @@ fn text(code: Option<&str>) -> Result<String, String> {
     let code = code.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     code.parse::<Reason>().map(page).map_err(|unknown| {
         let near = nearest(code).map_or(String::new(), |near| format!("; did you mean {near}, {}?", near.title()));
-        format!("{unknown}{near}\n\n{}", list())
+        format!("{unknown}{near}\n\nAll of them: bearerd explain\n")
     })
 }
 
@@ -223,6 +223,9 @@ mod tests {
         assert_eq!(text(None), Ok(list()));
         let error = text(Some("T21")).unwrap_err();
         assert!(error.starts_with("there is no reason code \"T21\"; did you mean T021, "), "{error}");
-        assert!(error.ends_with(&list()), "{error}");
+        assert!(
+            error.ends_with("bearerd explain\n") && error.lines().count() == 3,
+            "its one useful line is not buried: {error}"
+        );
     }
 }

@@ -78,10 +78,18 @@ fn check(args: &Args) -> Result<(), Trouble> {
     let addresses = args.whom.targets()?;
     let answer = query::ask(&addresses, "GET", path, WITHIN)?;
     match answer.status {
+        200 | 503 if !answers(&answer, args.kind) => Err(Trouble::Stranger(path, answer.status)),
         200 => Ok(()),
         503 => Err(Trouble::Unwell(args.kind, why(&answer))),
         status => Err(Trouble::Stranger(path, status)),
     }
+}
+
+/// Whether an answer is of a bearerd's admin or probe listener: a route's listener hands the question on to an API, which may say 200 to
+/// anything.
+pub(super) fn answers(answer: &Answer, kind: Kind) -> bool {
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+    body.get(kind.word()).is_some_and(Value::is_boolean)
 }
 
 /// The body of a 503 in one line.
@@ -124,18 +132,34 @@ mod tests {
             assert_eq!(result, wanted.map_err(str::to_owned), "{status} {body}");
             assert!(asked.join().unwrap().starts_with(&format!("GET {} ", kind.path())));
         };
-        check(Kind::Ready, 200, "{}", Ok(()));
-        check(Kind::Live, 200, "", Ok(()));
-        check(Kind::Started, 200, "", Ok(()));
-        check(Kind::Started, 503, r#"{"waiting_for":["a"]}"#, Err("not started: a waits for its first token"));
-        check(Kind::Ready, 503, r#"{"draining":true}"#, Err("not ready: it is shutting down"));
+        check(Kind::Ready, 200, r#"{"ready":true}"#, Ok(()));
+        check(Kind::Live, 200, r#"{"live":true,"ready":false}"#, Ok(()));
+        check(Kind::Started, 200, r#"{"started":true}"#, Ok(()));
+        let waiting = r#"{"started":false,"waiting_for":["a"]}"#;
+        check(Kind::Started, 503, waiting, Err("not started: a waits for its first token"));
+        check(Kind::Ready, 503, r#"{"ready":false,"draining":true}"#, Err("not ready: it is shutting down"));
         let body = r#"{"ready":false,"draining":false,"credentials":[
             {"name":"a","required":true,"usable":false,"reason":{"code":"T021","title":"t","message":"refused (401)"}},
             {"name":"b","required":true,"usable":false,"reason":{"code":"T001","title":"no token yet"}},
             {"name":"c","required":false,"usable":false,"reason":{"code":"T021","title":"t"}},
             {"name":"d","required":true,"usable":true}]}"#;
         check(Kind::Ready, 503, body, Err("not ready: T021 a: refused (401); T001 b: no token yet"));
-        check(Kind::Ready, 503, "<html>", Err("not ready: the answer does not say why"));
+        check(Kind::Ready, 503, r#"{"ready":false}"#, Err("not ready: the answer does not say why"));
+        // Of an API behind a route, or of anybody.
+        for body in ["", "{}", "<html>", r#"{"status":"ready"}"#, r#"{"live":true}"#] {
+            check(
+                Kind::Ready,
+                200,
+                body,
+                Err("GET /readyz was answered with 200: this is not bearerd's admin listener"),
+            );
+            check(
+                Kind::Ready,
+                503,
+                body,
+                Err("GET /readyz was answered with 503: this is not bearerd's admin listener"),
+            );
+        }
         let stranger = "GET /readyz was answered with 404: this is not bearerd's admin listener";
         check(Kind::Ready, 404, "", Err(stranger));
     }

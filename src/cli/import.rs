@@ -176,8 +176,7 @@ fn from_stdin(asks: bool) -> io::Result<String> {
 /// The configuration on standard output, all else on standard error.
 fn print(drafts: &[Draft], refused: &[String], place: &str) -> ExitCode {
     let text: Vec<String> = drafts.iter().map(|draft| draft.to_toml(true)).collect();
-    let _ = write!(io::stdout(), "{}", text.join("\n\n"));
-    let _ = io::stdout().flush();
+    super::output::write(text.join("\n\n"));
     let _ = write!(io::stderr(), "{}", to_do(drafts));
     for refusal in refused {
         let _ = writeln!(io::stderr(), "not imported: {place}{refusal}");
@@ -193,7 +192,7 @@ fn to_do(drafts: &[Draft]) -> String {
             let _ = writeln!(text, "note: {}: {}", draft.name, note.replace(char::is_control, " "));
         }
     }
-    text.push_str("next:\n  save the lines above as bearerd.toml\n");
+    text.push_str(super::init::SAVE);
     let mut said: Vec<String> = Vec::new();
     for draft in drafts {
         if draft.upstream.is_none() {
@@ -209,6 +208,6 @@ fn to_do(drafts: &[Draft]) -> String {
     for line in said.into_iter().filter(|line| seen.insert(line.clone())) {
         let _ = writeln!(text, "  {}", line.replace(char::is_control, " "));
     }
-    text.push_str("  bearerd check --fetch bearerd.toml\n");
+    text.push_str(super::init::CHECK);
     text
 }

@@ -60,6 +60,11 @@ pub(super) fn run(args: &InitArgs) -> ExitCode {
     }
 }
 
+/// What comes first, wherever the lines went.
+pub(super) const SAVE: &str = "next:\n  save the lines above in a file, bearerd.toml for example\n";
+/// What comes last.
+pub(super) const CHECK: &str = "  bearerd check --fetch FILE\n";
+
 /// Every vendor with its line.
 fn list() -> String {
     let width = Template::all().map(|template| template.name.len()).max().unwrap_or_default();
@@ -93,7 +98,7 @@ fn key(name: &str) -> String {
 }
 
 fn to_do(text: &str, left: &[&str]) -> String {
-    let mut said = String::from("next:\n  save the lines above as bearerd.toml\n");
+    let mut said = String::from(SAVE);
     if !left.is_empty() {
         let _ = writeln!(said, "  replace {}", left.join(", "));
     }
@@ -104,7 +109,7 @@ fn to_do(text: &str, left: &[&str]) -> String {
     for file in files {
         let _ = writeln!(said, "  put the secret into {file}");
     }
-    said.push_str("  bearerd check --fetch bearerd.toml\n");
+    said.push_str(CHECK);
     said
 }
 
@@ -154,7 +159,7 @@ mod tests {
         assert_eq!((text.lines().next(), left.as_slice()), (Some("a = \"https://acme.x\""), &["YOUR_ID"][..]));
         assert_eq!(
             to_do(&text, &left),
-            "next:\n  save the lines above as bearerd.toml\n  replace YOUR_ID\n  put the secret into /s\n  bearerd check --fetch bearerd.toml\n"
+            "next:\n  save the lines above in a file, bearerd.toml for example\n  replace YOUR_ID\n  put the secret into /s\n  bearerd check --fetch FILE\n"
         );
         assert_eq!(set(&[("ID", "1"), ("ORG-ID", "2")]).unwrap().1, Vec::<&str>::new());
         assert!(set(&[("domain", "x")]).unwrap_err().contains("org_id, id"));

@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use clap::Command;
 use clap_complete::Shell;
 
-/// Prints completions. 0, or 1 if standard output is gone.
+use super::output;
+
+/// Prints completions.
 pub(super) fn completions(shell: Shell, command: &mut Command) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(shell, command, "bearerd", &mut text);
     print(&text)
 }
 
-/// Prints the manual page, with a section for each verb. 0, or 1 if standard output is gone.
+/// Prints the manual page, with a section for each verb. 0, or 1 if it cannot be made.
 pub(super) fn page(command: Command) -> ExitCode {
     match manual(command) {
         Ok(text) => print(&text),
@@ -35,10 +37,12 @@ fn manual(mut command: Command) -> io::Result<Vec<u8>> {
         page.render_synopsis_section(&mut text)?;
         page.render_options_section(&mut text)?;
     }
-    Ok(text)
+    // The verbs stand on this page; there are none of their own.
+    let text = String::from_utf8_lossy(&text).replace("bearerd\\-", "bearerd ").replace("(1)\n", "\n");
+    Ok(text.into_bytes())
 }
 
 fn print(text: &[u8]) -> ExitCode {
-    let written = io::stdout().write_all(text).and_then(|()| io::stdout().flush());
-    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    output::write(text);
+    ExitCode::SUCCESS
 }

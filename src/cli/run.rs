@@ -43,20 +43,39 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
     let print = config::print(&sources);
     let settings = match config::load(&sources) {
         Ok(settings) => settings,
-        Err(mistakes) => return complain(&mistakes.to_string(), CONFIGURATION),
+        Err(mistakes) => return complain(&args.config.explained(&mistakes, &sources), CONFIGURATION),
     };
     let threshold = log::init(&settings.log);
     for warning in unhardened.iter().chain(&settings.warnings) {
         tracing::warn!("{warning}");
+    }
+    if let Some(unread) = args.config.unread(&sources) {
+        tracing::warn!("{unread}");
     }
     let notifier = Notifier::new(&manager);
     match app::run(Start { settings, inherited, sources, print, threshold, notifier }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(StartError::Inherited(mistakes)) => complain(&mistakes.to_string(), CONFIGURATION),
         Err(error) => {
-            tracing::error!("{}", log::chain(&error));
+            tracing::error!("{}{}", log::chain(&error), cure(&error));
             exit_code(&error)
         }
+    }
+}
+
+/// What to do about it, in the same line.
+pub(super) fn cure(error: &StartError) -> &'static str {
+    match error {
+        StartError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+            "; see who has it (ss -ltnp), or write another listen"
+        }
+        StartError::Bind { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "; take a port above 1024, or AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit"
+        }
+        StartError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address (ip addr), or write another listen"
+        }
+        _ => "",
     }
 }
 

@@ -1,8 +1,8 @@
 //! `bearerd schema`: the JSON Schema of the configuration, or its reference as a document.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use super::output;
 use crate::config;
 
 const HELP: &str = "\
@@ -20,9 +20,9 @@ pub(super) struct SchemaArgs {
     markdown: bool,
 }
 
-/// Prints it. Always 0: whoever closes the pipe has seen enough.
+/// Prints it.
 pub(super) fn run(args: &SchemaArgs) -> ExitCode {
     let text = if args.markdown { config::reference() } else { format!("{:#}\n", config::schema()) };
-    let _ = io::stdout().write_all(text.as_bytes());
+    output::write(text);
     ExitCode::SUCCESS
 }

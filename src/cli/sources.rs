@@ -6,7 +6,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::overlay::{self, SETTINGS, Setting, Shape};
-use crate::config::{Environment, Given, Sources};
+use crate::config::{Environment, Given, Mistakes, Sources};
 use crate::platform::{NOT_IN_USUAL_PLACES, USUAL_PLACES};
 
 /// What `run` and `check` take alike.
@@ -15,8 +15,9 @@ pub(super) struct ConfigArgs {
     #[cfg_attr(unix, doc = "The configuration [default: ./bearerd.toml, then /etc/bearerd/bearerd.toml]")]
     #[cfg_attr(windows, doc = "The configuration [default: .\\bearerd.toml]")]
     ///
-    /// Every flag below replaces its key in the file, or describes a whole proxy without one. Each is also a variable, as
-    /// named in brackets; flags win over variables, variables over the file.
+    /// Every flag below replaces its key in the file that is named. Without a named file, one of those for a route or a credential
+    /// describes a whole proxy, and no file is looked for. Each is also a variable, as named in brackets; flags win over variables,
+    /// variables over the file.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The same as FILE [env: BEARERD_CONFIG]
@@ -109,7 +110,33 @@ impl ConfigArgs {
             flags: self.settings.0.clone(),
             environment,
             ignore_unknown_keys: self.ignore_unknown_keys,
+            before_start: false,
         })
+    }
+
+    /// What to say of the file that is there and is not read.
+    pub(super) fn unread(&self, sources: &Sources) -> Option<String> {
+        self.unread_in(sources, USUAL_PLACES)
+    }
+
+    /// All mistakes, and the file that may have been meant.
+    pub(super) fn explained(&self, mistakes: &Mistakes, sources: &Sources) -> String {
+        let unread = self.unread(sources).map(|line| format!("\n{line}")).unwrap_or_default();
+        format!("{}{unread}", mistakes.to_string().trim_end())
+    }
+
+    fn unread_in(&self, sources: &Sources, usual_places: &[&str]) -> Option<String> {
+        if sources.file.is_some() {
+            return None;
+        }
+        let by_flag = self.settings.0.iter().find(|given| given.setting.is_about_routes());
+        let by_flag = by_flag.map(|given| format!("--{}", given.setting.flag));
+        let because = by_flag.or_else(|| overlay::variable_about_routes(&sources.environment))?;
+        let file = usual_places.iter().find(|place| Path::new(place).exists())?;
+        Some(format!(
+            "{} was found but is not read, because {because} describes a whole proxy; to read it: --config {file}",
+            here(file)
+        ))
     }
 
     fn file(&self, environment: &Environment, usual_places: &[&str]) -> Result<Option<PathBuf>, NoConfiguration> {
@@ -124,6 +151,11 @@ impl ConfigArgs {
         let found = usual_places.iter().map(Path::new).find(|path| path.exists());
         found.map(|path| Some(path.to_owned())).ok_or(NoConfiguration)
     }
+}
+
+/// A file of the working directory is recognised sooner so.
+fn here(file: &str) -> String {
+    if file.contains('/') { file.to_owned() } else { format!("./{file}") }
 }
 
 /// The file that is used if none is named.
@@ -141,7 +173,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{self, ListenAddress, Mistakes, Settings};
+    use crate::config::{self, ListenAddress, Settings};
     use crate::oauth::settings::{ClientAuthentication, GrantType};
     use crate::secret::SecretSource;
 
@@ -335,6 +367,18 @@ mod tests {
         std::fs::write(&usual, "").unwrap();
         assert_eq!(file(&[], &[]).unwrap(), Some(usual.clone()));
         assert_eq!(file(&["--workers=1"], &[("BEARERD_LOG_LEVEL", "debug")]).unwrap(), Some(usual.clone()));
+        let unread = |arguments: &[&str], variables: &[(&str, &str)]| {
+            let line = Line::try_parse_from(["run"].iter().chain(arguments)).unwrap();
+            let file = line.config.file(&environment(variables), &places).unwrap();
+            let sources = Sources { file, environment: environment(variables), ..Sources::default() };
+            line.config.unread_in(&sources, &places).unwrap_or_default()
+        };
+        let by_flag = unread(&["--scope=a"], &[]);
+        assert!(by_flag.contains("was found but is not read, because --scope describes"), "{by_flag}");
+        assert!(by_flag.ends_with(&format!("--config {}", places[0])), "{by_flag}");
+        assert!(unread(&[], &[("BEARERD_CLIENT_ID", "a")]).contains("because BEARERD_CLIENT_ID describes"));
+        assert_eq!(unread(&["--workers=1"], &[]), "");
+        assert_eq!(unread(&["--scope=a", "--config", places[0]], &[]), "");
         assert_eq!(file(&["--upstream=x"], &[]).unwrap(), None);
         assert_eq!(file(&[], &[("BEARERD_UPSTREAM", "x")]).unwrap(), None);
         assert_eq!(file(&["a.toml"], &[("BEARERD_CONFIG", "b.toml")]).unwrap(), Some("a.toml".into()));

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::query::{self, QueryError, Target};
 use crate::config::Environment;
 use crate::log::chain;
+use crate::reason::Reason;
 use paint::Paint;
 
 /// From the first address that is tried to the end of the answer.
@@ -122,10 +123,15 @@ fn watch(addresses: &[Target], every: Duration, paint: Paint) -> ExitCode {
 fn ask(addresses: &[Target]) -> Result<(String, Value), Trouble> {
     let answer = query::ask(addresses, "GET", "/status", WITHIN)?;
     if answer.status != 200 {
-        return Err(if answer.status == 404 { Trouble::Stranger } else { Trouble::Refused(answer.body) });
+        return Err(if is_ours(&answer.body) { Trouble::Refused(answer.body) } else { Trouble::Stranger });
     }
     let status: Value = serde_json::from_str(&answer.body).map_err(|_| Trouble::Stranger)?;
     if status.get("ready").is_none() { Err(Trouble::Stranger) } else { Ok((answer.body, status)) }
+}
+
+/// Whether a refusal is in a bearerd's words, which begin with a reason code.
+fn is_ours(body: &str) -> bool {
+    body.split([' ', ':']).next().is_some_and(|word| word.parse::<Reason>().is_ok())
 }
 
 fn is_ready(status: &Value) -> bool {
@@ -160,6 +166,8 @@ mod tests {
         check(200, "{}", Err("not the admin listener"));
         check(404, "", Err("not the admin listener"));
         check(421, "C003 Host", Err("C003 Host"));
+        check(403, "<html>Forbidden", Err("not the admin listener"));
+        check(401, r#"{"error":"unauthorized"}"#, Err("not the admin listener"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::healthcheck;
+use super::healthcheck::{self, Kind};
 use super::query::{self, Answer, Target};
 use super::whom::Whom;
 use super::{REFUSED, USAGE};
@@ -61,6 +61,11 @@ fn wait(addresses: &[Target], timeout: Duration) -> Result<(), Unready> {
     loop {
         let left = deadline.since(clock.now());
         let unready = match query::ask(addresses, "GET", "/readyz", left.min(PATIENCE).max(PAUSE)) {
+            Ok(answer) if !healthcheck::answers(&answer, Kind::Ready) => {
+                let why =
+                    format!("GET /readyz was answered with {}: this is not bearerd's admin listener", answer.status);
+                Unready { why, refused: false }
+            }
             Ok(answer) if answer.status == 200 => return Ok(()),
             Ok(answer) => Unready { why: healthcheck::why(&answer), refused: is_refused(&answer) },
             // It may not listen yet.
@@ -98,14 +103,16 @@ mod tests {
 
     #[test]
     fn the_end_says_what_stood_in_the_way() {
-        assert_eq!(outcome("HTTP/1.1 200 OK\r\n\r\n{}"), Ok(()));
+        assert_eq!(outcome("HTTP/1.1 200 OK\r\n\r\n{\"ready\":true}"), Ok(()));
         let unready = |code: &str| {
             let credential =
                 format!(r#"{{"name":"a","required":true,"usable":false,"reason":{{"code":"{code}","title":"t"}}}}"#);
-            outcome(&format!("HTTP/1.1 503 X\r\n\r\n{{\"credentials\":[{credential}]}}"))
+            outcome(&format!("HTTP/1.1 503 X\r\n\r\n{{\"ready\":false,\"credentials\":[{credential}]}}"))
         };
         assert_eq!(unready("T021"), Err(("T021 a: t".to_owned(), true)));
         assert_eq!(unready("T010"), Err(("T010 a: t".to_owned(), false)));
+        let stranger = outcome("HTTP/1.1 200 OK\r\n\r\n<html>").unwrap_err().0;
+        assert!(stranger.contains("not bearerd's admin listener"), "{stranger}");
     }
 
     #[test]

@@ -15,12 +15,14 @@ pub struct Whom {
     written: Option<String>,
     /// The addresses of the configuration, in the order in which they are tried; `None` if there is none that tells.
     configured: Option<Vec<String>>,
+    /// The file that should have told and did not.
+    unread: Option<PathBuf>,
 }
 
 impl Whom {
     /// The one with this address: `HOST:PORT`, or `unix:PATH`.
     pub fn at(address: impl Into<String>) -> Self {
-        Self { written: Some(address.into()), configured: None }
+        Self { written: Some(address.into()), ..Self::default() }
     }
 
     /// The one that is written, else that of the configuration in `file`, or where it is looked for. `probes`: whether its probe
@@ -29,16 +31,36 @@ impl Whom {
         // What is off has no address; the configuration says what there is instead.
         let written = written.filter(|address| address != "off");
         if written.is_some() {
-            return Self { written, configured: None };
+            return Self { written, ..Self::default() };
         }
-        let usual = || if overlay::environment_describes_routes(&environment) { None } else { sources::usual_file() };
-        let file = file.or_else(|| environment.configuration_file()).or_else(usual);
-        let sources = Sources { file, environment, ..Sources::default() };
-        let found = config::admin_listeners(&sources).map(|admin| {
-            let probe = admin.probe_listen.filter(|_| probes);
-            admin.listen.into_iter().chain(probe).map(|address| address.to_string()).collect()
-        });
-        Self { written, configured: found }
+        let listeners = |file: Option<PathBuf>| {
+            let sources = Sources { file, environment: environment.clone(), ..Sources::default() };
+            config::admin_listeners(&sources).map(|admin| {
+                let probe = admin.probe_listen.filter(|_| probes);
+                admin.listen.into_iter().chain(probe).map(|address| address.to_string()).collect::<Vec<_>>()
+            })
+        };
+        let named = file.or_else(|| environment.configuration_file());
+        let by_variables = named.is_none() && overlay::environment_describes_routes(&environment);
+        let usual = sources::usual_file();
+        let file = if by_variables { None } else { named.or_else(|| usual.clone()) };
+        let mut found = listeners(file.clone());
+        // A variable that is set here need not be set where bearerd runs.
+        if let (true, Some(found), Some(usual)) = (by_variables, &mut found, usual) {
+            let more = listeners(Some(usual)).unwrap_or_default();
+            let more: Vec<_> = more.into_iter().filter(|address| !found.contains(address)).collect();
+            found.extend(more);
+        }
+        let unread = file.filter(|_| found.is_none());
+        Self { written, configured: found, unread }
+    }
+
+    /// What a person should know who gets an answer of another bearerd than they meant.
+    pub(super) fn note(&self) -> Option<String> {
+        let file = self.unread.as_ref()?.display();
+        Some(format!(
+            "{file} cannot be read, or has a mistake: localhost:9180 is asked; bearerd check {file} says more"
+        ))
     }
 
     /// Where it can be asked.
@@ -85,5 +107,9 @@ mod tests {
         check(None, "[admin]\nlisten = \"fd:a\"\nprobe_listen = \"0.0.0.0:2\"\n", true, &["127.0.0.1:2"]);
         check(None, "[admin]\nlisten = \"off\"\n", true, &[]);
         check(None, "[admin", true, &["127.0.0.1:9180", "[::1]:9180"]);
+        let note = Whom::of(None, Some(path.clone()), Environment::default(), true).note().unwrap_or_default();
+        assert!(note.contains("cannot be read") && note.contains("localhost:9180"), "{note}");
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(Whom::of(None, Some(path), Environment::default(), true).note(), None);
     }
 }

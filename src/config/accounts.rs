@@ -27,6 +27,14 @@ pub(super) fn read(reader: &Reader<'_>, table: &str) -> Option<Accounts> {
     let uids = ids(reader, "uids", ("user", PASSWD), &users);
     let gids = ids(reader, "gids", ("group", GROUP), &groups);
     let members = gids.iter().flat_map(|gid| members(*gid, &users, &groups)).collect();
+    if let Some(nobody) = crate::process::unknown_user() {
+        let key = if reader.has("uids") { "uids" } else { "gids" };
+        let message = format!(
+            "bearerd runs in a user namespace: callers outside of it all look like user {nobody}, and are refused; run it outside \
+             (systemd: [Service] PrivateUsers=no)"
+        );
+        reader.warn(key, Reason::ConfigContradiction, message);
+    }
     Some(Accounts { uids, gids, members, written_in: table.to_owned() })
 }
 

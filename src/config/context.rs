@@ -19,6 +19,8 @@ pub(super) struct Context<'e> {
     base: PathBuf,
     main: Place,
     ignore_unknown_keys: bool,
+    /// What the start makes first may be missing.
+    pub(super) before_start: bool,
     /// Every proxy once, however often it is named.
     pub(super) proxies: RefCell<Vec<HttpProxy>>,
     /// Every command once, so that it runs once for all who need its output.
@@ -36,6 +38,7 @@ impl<'e> Context<'e> {
             base,
             main,
             ignore_unknown_keys,
+            before_start: false,
             proxies: RefCell::default(),
             commands: RefCell::default(),
             secret_variables: RefCell::default(),

@@ -121,9 +121,36 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Table, Vec<Mistake>> {
     let mistakes = errors.iter().map(|error| {
         // The crate's own Display quotes the line, which may hold a secret.
         let place = lines.place(error.span().map_or(0, |span| span.start));
-        syntax_error(place, error.message().lines().collect::<Vec<_>>().join("; "))
+        let mut message = error.message().lines().collect::<Vec<_>>().join("; ");
+        if let (true, Some(span)) = (message.contains("duplicate key"), error.span()) {
+            message.push_str(&twice(text, span));
+        }
+        syntax_error(place, message)
     });
     Err(mistakes.collect())
+}
+
+/// ` "client_id"; it stands in line 7 already`.
+fn twice(text: &str, span: std::ops::Range<usize>) -> String {
+    let key = text.get(span.clone()).unwrap_or_default().lines().next().unwrap_or_default();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if key.is_empty() || !key.chars().all(is_name) {
+        return String::new();
+    }
+    let before = text.get(..span.start).unwrap_or_default();
+    let own =
+        text.get(before.rfind('\n').map_or(0, |at| at + 1)..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let is_header = own.trim_start().starts_with('[');
+    let lines: Vec<_> = before.lines().collect();
+    let same = |line: &str| match is_header {
+        true => line.trim() == own.trim(),
+        false => line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')),
+    };
+    // Within the same table, whose header comes before.
+    let table = lines.iter().rev().take_while(|line| is_header || !line.trim_start().starts_with('[')).count();
+    let first = lines.iter().enumerate().skip(lines.len() - table).find(|(_, line)| same(line));
+    let first = first.map(|(at, _)| format!("; it stands in line {} already", at + 1)).unwrap_or_default();
+    format!(" \"{key}\"{first}")
 }
 
 /// No table of ours is deeper; the TOML crate limits brackets but not dotted keys, and both are dropped by recursion.

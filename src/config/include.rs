@@ -20,6 +20,9 @@ const TABLES: &[&str] = &["routes", "credentials"];
 pub(super) fn merge(context: &Context<'_>, table: &mut Table, main: &Path) {
     let Some(entry) = table.entry("include") else { return };
     let (found, mistakes) = files(&entry.node, main);
+    if found.is_empty() && mistakes.is_empty() {
+        context.warning(entry.node.place.clone(), Reason::ConfigWrongValue, "include", "no file has such a name yet");
+    }
     for (place, message) in mistakes {
         context.mistake(place, Reason::ConfigWrongValue, "include", message);
     }
@@ -101,7 +104,14 @@ fn files(node: &Node, main: &Path) -> (Vec<PathBuf>, Vec<(Place, String)>) {
 fn expand(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
     if !pattern.contains(['*', '?', '[']) {
         let path = base.join(pattern);
-        return if path.is_file() { Ok(vec![path]) } else { Err(format!("there is no file {}", path.display())) };
+        return match std::fs::metadata(&path) {
+            Ok(found) if found.is_dir() => {
+                let directory = pattern.trim_end_matches('/');
+                Err(format!("{} is a directory; write \"{directory}/*.toml\"", path.display()))
+            }
+            Ok(_) => Ok(vec![path]),
+            Err(_) => Err(format!("there is no file {}", path.display())),
+        };
     }
     // The directory of the main file is no pattern, whatever it is called.
     let base = base.to_str().map(glob::Pattern::escape).ok_or("lies in a directory whose name is not UTF-8")?;

@@ -62,6 +62,23 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// Leaves out what is said to be missing where it stands misspelled, which is said already.
+pub(super) fn without_echoes(mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let table = |key: &str| key.rsplit_once('.').map(|(table, _)| table.to_owned()).unwrap_or_default();
+    let is_meant = |key: &str| {
+        let name = key.rsplit('.').next().unwrap_or_default();
+        let meant = format!("did you mean \"{name}\"?");
+        mistakes.iter().any(|other| {
+            other.reason == Reason::ConfigUnknownKey
+                && table(&other.key) == table(key)
+                && other.message.contains(&meant)
+        })
+    };
+    let is_echo = |mistake: &Mistake| mistake.reason == Reason::ConfigMissing && is_meant(&mistake.key);
+    let echoes: Vec<_> = mistakes.iter().map(is_echo).collect();
+    mistakes.into_iter().zip(echoes).filter(|(_, is_echo)| !is_echo).map(|(mistake, _)| mistake).collect()
+}
+
 /// Every mistake of a configuration, at least one, in the order of their places. `Display` writes one a line and then
 /// their number.
 #[derive(Debug)]

@@ -193,7 +193,13 @@ pub const CLI_VARIABLES: &[&str] = &["BEARERD_CONFIG", "BEARERD_IGNORE_UNKNOWN_K
 
 /// Whether the environment describes a route or a credential.
 pub fn environment_describes_routes(environment: &Environment) -> bool {
-    SETTINGS.iter().any(|setting| setting.is_about_routes() && !from_variable(setting, environment).is_empty())
+    variable_about_routes(environment).is_some()
+}
+
+/// The first variable that describes a route or a credential.
+pub fn variable_about_routes(environment: &Environment) -> Option<String> {
+    let is_given = |setting: &&Setting| setting.is_about_routes() && !from_variable(setting, environment).is_empty();
+    SETTINGS.iter().find(is_given).map(Setting::variable)
 }
 
 /// How to write a key on the command line: `--upstream https://api.example.com (or BEARERD_UPSTREAM)`.

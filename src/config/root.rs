@@ -217,6 +217,17 @@ fn state_directory(reader: &Reader<'_>) -> Option<PathBuf> {
         Ok(_) => {
             reader.reject("state_directory", Reason::ConfigFile, format!("{} is no directory", directory.display()));
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let made = format!(
+                "StateDirectory= of the systemd unit makes it; elsewhere: mkdir -m 700 {}",
+                directory.display()
+            );
+            let message = format!("{} does not exist; {made}", directory.display());
+            match reader.context().before_start {
+                true => reader.warn("state_directory", Reason::ConfigFile, message),
+                false => reader.reject("state_directory", Reason::ConfigFile, message),
+            }
+        }
         Err(error) => {
             let message = format!("{} cannot be used: {error}", directory.display());
             reader.reject("state_directory", Reason::ConfigFile, message);

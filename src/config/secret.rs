@@ -67,7 +67,13 @@ pub(super) fn missing(reader: &Reader<'_>, key: &str, why: &str) {
 /// A secret from wherever it was written; `path` is its dotted key.
 pub(super) fn from_node(context: &Context<'_>, node: &Node, path: &str) -> Option<SecretSource> {
     match &node.value {
-        Value::Text(text) => Some(SecretSource::inline(text.as_str())),
+        Value::Text(text) => {
+            let is_secret = ["client_secret", "password"].iter().any(|name| path.ends_with(name));
+            if text.is_empty() && is_secret {
+                context.warning(node.place.clone(), Reason::ConfigSecret, path, "is empty, and is sent so");
+            }
+            Some(SecretSource::inline(text.as_str()))
+        }
         Value::Table(table) => {
             let reader = Reader::of_node(context, node, node.place.clone(), path.to_owned(), &KEYS);
             let source = reference(&reader, table)?;
@@ -223,14 +229,20 @@ fn from_systemd(context: &Context<'_>, name: &str) -> Result<SecretSource, Strin
     match context.environment.credentials_directory() {
         Some(directory) => Ok(SecretSource::File(directory.join(name))),
         None => Err(format!(
-            "there is no $CREDENTIALS_DIRECTORY: run bearerd as a systemd service with LoadCredential={name}:PATH"
+            "there is no $CREDENTIALS_DIRECTORY: run bearerd as a systemd service with LoadCredential={name}:PATH; by hand, name the \
+             directory that holds the file {name:?}: sudo CREDENTIALS_DIRECTORY=/etc/bearerd bearerd …"
         )),
     }
 }
 
 fn check_readable(context: &Context<'_>, source: &SecretSource, place: &Place, path: &str) {
-    if let Err(error) = source.read_now() {
-        context.mistake(place.clone(), Reason::ConfigSecret, path, crate::log::chain(&error));
+    match source.read_now() {
+        Err(error) => context.mistake(place.clone(), Reason::ConfigSecret, path, crate::log::chain(&error)),
+        Ok(secret) if secret.expose().ends_with(char::is_whitespace) => {
+            let message = "the secret ends with white space, which is sent too (one newline alone is left out)";
+            context.warning(place.clone(), Reason::ConfigSecret, path, message);
+        }
+        Ok(_) => {}
     }
 }
 

@@ -168,9 +168,8 @@ connect = 5
         &[
             ("F009", 1, "listen", "from = ["),
             ("F003", 2, "wokers", "did you mean \"workers\"?"),
-            ("F006", 4, "routes.api.upstream", "upstream = \"https://api.example.com\""),
+            // That upstream is missing is said by its other name.
             ("F003", 5, "routes.api.backend", "did you mean \"upstream\"?"),
-            ("F006", 7, "credentials.api.token_endpoint", "is required"),
             ("F003", 8, "credentials.api.token_url", "did you mean \"token_endpoint\"?"),
             ("F005", 11, "timeouts.connect", "\"5s\""),
         ],
@@ -191,7 +190,8 @@ fn a_mistake_reads_like_a_line_of_a_compiler() {
 #[test]
 fn syntax_errors_have_a_place_and_show_no_content() {
     check("listen = \n", &[("F002", 1, "", "")]);
-    check("a = 1\na = 2\n", &[("F002", 2, "", "duplicate")]);
+    check("a = 1\na = 2\n", &[("F002", 2, "", "duplicate key \"a\"; it stands in line 1 already")]);
+    check("[a]\nb = 1\n[c]\nb = 1\nb = 2\n", &[("F002", 5, "", "\"b\"; it stands in line 4 already")]);
     let text = "[credentials.api]\nclient_secret = \"hunter2\nusername = hunter3\n";
     let shown = load_str(text, Path::new("x.toml")).unwrap_err().to_string();
     assert!(shown.contains("x.toml:2:") && !shown.contains("hunter"), "{shown}");
@@ -591,7 +591,18 @@ fn a_ca_file_that_cannot_be_used_is_a_mistake() {
 
 #[test]
 fn a_state_directory_that_is_not_there_is_a_mistake() {
-    check(&format!("state_directory = \"no/such\"{SMALLEST}"), &[("F011", 1, "state_directory", "No such file")]);
+    check(
+        &format!("state_directory = \"no/such\"{SMALLEST}"),
+        &[("F011", 1, "state_directory", "mkdir -m 700 no/such")],
+    );
+    let sources = Sources { file: Some("b.toml".into()), before_start: true, ..Sources::default() };
+    let text = format!("state_directory = \"no/such\"{SMALLEST}");
+    let settings = load_text(&text, Path::new("b.toml"), &sources).unwrap();
+    assert!(
+        settings.warnings.iter().any(|line| line.contains("StateDirectory= of the systemd unit")),
+        "{:?}",
+        settings.warnings
+    );
 }
 
 #[test]
@@ -641,4 +652,28 @@ fn what_nests_without_end_is_refused_and_not_followed() {
     let tables = "a = ".to_owned() + &"{ a = ".repeat(100_000);
     assert!(load_str(&tables, Path::new("x")).is_err());
     good(&format!("{SMALLEST}scope = \"{}\"", ".".repeat(1000)));
+}
+
+#[test]
+fn a_misspelled_key_is_not_missing_too() {
+    let text = SMALLEST.replace("token_endpoint", "token_endpiont");
+    check(&text, &[("F003", 6, "credentials.api.token_endpiont", "did you mean \"token_endpoint\"?")]);
+}
+
+#[test]
+fn what_was_not_filled_in_is_a_warning() {
+    let scope = good(&with("", "scope = \"api://YOUR-APP-ID/.default\"")).warnings.join("\n");
+    assert!(scope.contains("credentials.api.scope: YOUR-APP-ID is a placeholder"), "{scope}");
+    let secret = |value: &str| good(&SMALLEST.replace("\"s3cr3t-value\"", value)).warnings.join("\n");
+    assert!(secret("\"\"").contains("client_secret: is empty"));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let file = format!("{{ file = {path:?} }}");
+    std::fs::write(&path, "s3cret\n\n").unwrap();
+    assert!(secret(&file).contains("ends with white space"));
+    std::fs::write(&path, "s3cret\n").unwrap();
+    assert_eq!(secret(&file), "");
+    let include = good(&format!("include = \"no-such-directory/*.toml\"{SMALLEST}")).warnings.join("\n");
+    assert!(include.contains("no file has such a name yet"), "{include}");
+    check(&format!("include = \"{}\"{SMALLEST}", directory.path().display()), &[("F005", 1, "include", "/*.toml")]);
 }

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::authorization_server::{AuthorizationServer, Standing};
 use super::serve::{Answer, Handler, json, method_not_allowed, read_body, text};
+
+/// What the story's own callers send, so that what others do does not spoil it.
+pub(super) const STORY: HeaderName = HeaderName::from_static("x-demo-story");
 
 /// How long `/slow` takes.
 const SLOW: Duration = Duration::from_millis(200);
@@ -46,6 +49,8 @@ pub(super) struct Sightings {
     pub(super) revoked: usize,
     /// Requests with one that nobody issued.
     pub(super) unknown: usize,
+    /// Requests that the story did not make, whatever they carried.
+    pub(super) others: usize,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +60,7 @@ struct Seen {
     expired: AtomicUsize,
     revoked: AtomicUsize,
     unknown: AtomicUsize,
+    others: AtomicUsize,
 }
 
 /// Why a request is not let in.
@@ -82,6 +88,7 @@ impl Api {
             expired: read(&self.seen.expired),
             revoked: read(&self.seen.revoked),
             unknown: read(&self.seen.unknown),
+            others: read(&self.seen.others),
         }
     }
 
@@ -102,8 +109,8 @@ impl Api {
         *self.waiting.borrow()
     }
 
-    async fn pass_the_gate(&self) {
-        let _waiting = Waiting::new(&self.waiting);
+    async fn pass_the_gate(&self, is_ours: bool) {
+        let _waiting = is_ours.then(|| Waiting::new(&self.waiting));
         tokio::time::sleep(SLOW).await;
         let _ = self.gate.subscribe().wait_for(|open| *open).await;
     }
@@ -119,6 +126,7 @@ impl Api {
                 Standing::Unknown => (&self.seen.unknown, Err(Unauthorized::BadToken("nobody issued this token"))),
             },
         };
+        let counter = if headers.contains_key(STORY) { counter } else { &self.seen.others };
         counter.fetch_add(1, Ordering::Relaxed);
         verdict
     }
@@ -131,7 +139,7 @@ impl Handler for Api {
             return text(StatusCode::PAYLOAD_TOO_LARGE, "the request's body is too long");
         };
         if head.uri.path() == "/slow" {
-            self.pass_the_gate().await;
+            self.pass_the_gate(head.headers.contains_key(STORY)).await;
         }
         match self.admit(&head.headers) {
             Ok(()) => respond(&head.method, head.uri.path(), &body),
@@ -209,6 +217,7 @@ mod tests {
     fn api() -> (AuthorizationServer, Api) {
         let server = AuthorizationServer::new(Rules {
             client_id: "demo".to_owned(),
+            own_client_id: "own".to_owned(),
             client_secret: "secret".to_owned(),
             lifetime: Duration::from_secs(6),
             delay: Duration::ZERO,
@@ -217,7 +226,10 @@ mod tests {
     }
 
     fn with_token(token: &str) -> HeaderMap {
-        HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse().unwrap())])
+        HeaderMap::from_iter([
+            (AUTHORIZATION, format!("Bearer {token}").parse().unwrap()),
+            (STORY, HeaderValue::from_static("1")),
+        ])
     }
 
     #[tokio::test(start_paused = true)]
@@ -241,11 +253,13 @@ mod tests {
         check(&with_token(&expired), Some(invalid));
         check(&with_token(&revoked), Some(invalid));
         check(&with_token("made-up"), Some(invalid));
+        check(&HeaderMap::from_iter([(STORY, HeaderValue::from_static("1"))]), Some("Bearer realm=\"demo\""));
+        // Somebody looks at the API meanwhile.
         check(&HeaderMap::new(), Some("Bearer realm=\"demo\""));
         let mut twice = with_token(&live);
         twice.append(AUTHORIZATION, format!("Bearer {live}").parse().unwrap());
         check(&twice, Some("Bearer realm=\"demo\""));
-        let wanted = Sightings { accepted: 1, missing: 2, expired: 1, revoked: 1, unknown: 1 };
+        let wanted = Sightings { accepted: 1, missing: 2, expired: 1, revoked: 1, unknown: 1, others: 1 };
         assert_eq!(api.sightings(), wanted);
     }
 
@@ -253,7 +267,7 @@ mod tests {
     async fn a_hold_keeps_slow_requests_until_it_is_dropped() {
         let (_, api) = api();
         let hold = api.hold();
-        let mut passing = std::pin::pin!(api.pass_the_gate());
+        let mut passing = std::pin::pin!(api.pass_the_gate(true));
         let waited = tokio::time::timeout(Duration::from_secs(60), passing.as_mut()).await;
         assert!(waited.is_err());
         assert_eq!(api.held(), 1);

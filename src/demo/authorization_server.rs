@@ -32,9 +32,11 @@ const OBITUARY: Duration = Duration::from_secs(300);
 /// What the authorization server is like.
 #[derive(Clone, Debug)]
 pub(super) struct Rules {
-    /// The only client's id.
+    /// The id of the client that people may be: with it others ask beside the story.
     pub(super) client_id: String,
-    /// The only client's secret.
+    /// The id of the story's own bearerd.
+    pub(super) own_client_id: String,
+    /// The secret of both.
     pub(super) client_secret: String,
     /// How long a token lives.
     pub(super) lifetime: Duration,
@@ -71,7 +73,7 @@ pub(super) struct TokenRequest {
     pub(super) outcome: Outcome,
 }
 
-/// Token requests by outcome.
+/// Token requests of the story's own bearerd by outcome, and what others did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Answered with a token.
@@ -80,10 +82,12 @@ pub(super) struct Counts {
     pub(super) refused: usize,
     /// Answered with 503.
     pub(super) failed: usize,
+    /// Token requests of other clients, and switches that somebody turned by hand.
+    pub(super) others: usize,
 }
 
 impl Counts {
-    /// All of them.
+    /// All of our own.
     pub(super) fn total(self) -> usize {
         self.issued + self.refused + self.failed
     }
@@ -174,7 +178,11 @@ impl AuthorizationServer {
         let (outcome, mut answer) = self.decide(headers, body.as_deref());
         // RFC 6749 §5.1: an answer with a token must not be kept by anybody on the way.
         answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        self.state().note(TokenRequest { received, answered: Instant::now(), outcome });
+        if client_of(headers).is_some_and(|(id, _)| id == self.rules.own_client_id) {
+            self.state().note(TokenRequest { received, answered: Instant::now(), outcome });
+        } else {
+            self.state().counts.others += 1;
+        }
         answer
     }
 
@@ -195,8 +203,9 @@ impl AuthorizationServer {
 
     fn check(&self, headers: &HeaderMap, body: Option<&[u8]>) -> Result<(), Refusal> {
         let body = body.ok_or(Refusal::bad_request("invalid_request", "the request has no usable body"))?;
-        let known = client_of(headers)
-            .is_some_and(|(id, secret)| id == self.rules.client_id && secret == self.rules.client_secret);
+        let known = client_of(headers).is_some_and(|(id, secret)| {
+            [&self.rules.client_id, &self.rules.own_client_id].contains(&&id) && secret == self.rules.client_secret
+        });
         if !known {
             let description = "unknown client or wrong secret; this server takes client_secret_basic";
             return Err(Refusal { status: StatusCode::UNAUTHORIZED, error: "invalid_client", description });
@@ -223,7 +232,7 @@ impl AuthorizationServer {
              POST /revoke-all     revokes every token\n\
              POST /outage/on      token requests fail with 503 from now on\n\
              POST /outage/off     and work again\n\n\
-             outage {outage}; token requests so far: {} answered with a token, {} refused, {} failed",
+             outage {outage}; the demo's own token requests so far: {} answered with a token, {} refused, {} failed",
             self.rules.lifetime.as_secs(),
             counts.issued,
             counts.refused,
@@ -235,6 +244,9 @@ impl AuthorizationServer {
 impl Handler for AuthorizationServer {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (head, body) = request.into_parts();
+        if head.method == Method::POST && head.uri.path() != TOKEN_PATH {
+            self.state().counts.others += 1;
+        }
         match (head.uri.path(), &head.method) {
             ("/", &Method::GET | &Method::HEAD) => text(StatusCode::OK, &self.describe()),
             ("/", _) => method_not_allowed("GET"),
@@ -329,6 +341,7 @@ mod tests {
     fn server() -> AuthorizationServer {
         AuthorizationServer::new(Rules {
             client_id: "demo client".to_owned(),
+            own_client_id: "own".to_owned(),
             client_secret: "s:cr+t".to_owned(),
             lifetime: LIFETIME,
             delay: Duration::from_millis(300),
@@ -342,7 +355,7 @@ mod tests {
 
     /// The right client, encoded as RFC 6749 §2.3.1 wants it.
     fn right_client() -> HeaderMap {
-        basic("demo+client:s%3Acr%2Bt")
+        basic("own:s%3Acr%2Bt")
     }
 
     async fn ask(server: &AuthorizationServer, headers: &HeaderMap, form: &str) -> (StatusCode, serde_json::Value) {
@@ -393,9 +406,9 @@ mod tests {
         check(&right_client(), "scope=x", 400, "invalid_request").await;
         check(&right_client(), "grant_type=client_credentials&grant_type=x", 400, "invalid_request").await;
         check(&HeaderMap::new(), "grant_type=client_credentials", 401, "invalid_client").await;
-        check(&basic("demo+client:wrong"), "grant_type=client_credentials", 401, "invalid_client").await;
+        check(&basic("own:wrong"), "grant_type=client_credentials", 401, "invalid_client").await;
         check(&basic("demo client"), "grant_type=client_credentials", 401, "invalid_client").await;
-        assert_eq!(server.counts(), Counts { issued: 0, refused: 6, failed: 0 });
+        assert_eq!(server.counts(), Counts { issued: 0, refused: 4, failed: 0, others: 2 });
     }
 
     #[tokio::test(start_paused = true)]
@@ -408,7 +421,17 @@ mod tests {
         assert_eq!(server.standing(&token), Standing::Live);
         server.set_outage(false);
         issue(&server).await;
-        assert_eq!(server.counts(), Counts { issued: 2, refused: 0, failed: 1 });
+        assert_eq!(server.counts(), Counts { issued: 2, refused: 0, failed: 1, others: 0 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_ask_for_is_not_the_storys() {
+        let server = server();
+        let from = Instant::now();
+        let (status, _) = ask(&server, &basic("demo+client:s%3Acr%2Bt"), "grant_type=client_credentials").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(server.counts(), Counts { others: 1, ..Counts::default() });
+        assert!(server.requests_since(from).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

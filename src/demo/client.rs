@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::api::STORY;
+
 /// The longest that a caller waits: longer than anything in the story takes, so that only a real hang meets it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -128,6 +130,7 @@ impl Caller {
             .uri(path)
             .header(HOST, self.address.to_string())
             .header(CONTENT_TYPE, "application/json")
+            .header(STORY, "1")
             .body(Full::new(body))?;
         let response = self.connection().await?.send_request(request).await?;
         let status = response.status();

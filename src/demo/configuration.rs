@@ -1,6 +1,7 @@
 //! The configuration that the demo runs, as a file that a person would write.
 //!
-//! bearerd loads this very text through its ordinary front door; `--write-config` saves it, byte for byte.
+//! bearerd loads this very text through its ordinary front door; `--write-config` saves it with the id of the client that people may be,
+//! so that what they run with it is not taken for the demo's own.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -13,10 +14,16 @@ use crate::platform;
 /// The name of the only route and the only credential.
 pub(super) const NAME: &str = "api";
 
-/// The text. `ports` are bearerd's own and its status page's; 0 is any free one.
-pub(super) fn text(rules: &Rules, authorization_server: SocketAddr, api: SocketAddr, ports: (u16, u16)) -> String {
+/// The text, for a client of this id. `ports` are bearerd's own and its status page's; 0 is any free one.
+pub(super) fn text(
+    rules: &Rules,
+    client_id: &str,
+    authorization_server: SocketAddr,
+    api: SocketAddr,
+    ports: (u16, u16),
+) -> String {
     let (port, admin_port) = ports;
-    let Rules { client_id, client_secret, .. } = rules;
+    let Rules { client_secret, .. } = rules;
     format!(
         r#"# The configuration that `bearerd demo` ran, ready to edit.
 # The two servers it names exist only while that demo runs: put your own in their place, then

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(super) struct Printer {
     out: Box<dyn Write>,
     colour: bool,
+    /// Why something could not be written.
+    lost: Option<io::Error>,
 }
 
 /// What a piece of text means.
@@ -21,13 +23,13 @@ enum Tone {
 impl Printer {
     /// To standard output.
     pub(super) fn stdout(colour: bool) -> Self {
-        Self { out: Box::new(io::stdout()), colour }
+        Self { out: Box::new(io::stdout()), colour, lost: None }
     }
 
     /// To anything.
     #[cfg(test)]
     pub(super) fn to(out: impl Write + 'static, colour: bool) -> Self {
-        Self { out: Box::new(out), colour }
+        Self { out: Box::new(out), colour, lost: None }
     }
 
     /// A blank line and a heading.
@@ -64,6 +66,11 @@ impl Printer {
         self.write(&format!("\r\x1b[2K{text}\r"));
     }
 
+    /// Why a part of the text is lost, other than that nobody reads any more.
+    pub(super) fn lost(&mut self) -> Option<io::Error> {
+        self.lost.take()
+    }
+
     fn toned(&self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Bold => "1",
@@ -75,7 +82,11 @@ impl Printer {
 
     fn write(&mut self, text: &str) {
         // A line at a time, so that a pipe shows the story as it happens.
-        let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        if let Err(error) = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.get_or_insert(error);
+        }
     }
 }
 

@@ -165,6 +165,7 @@ mod tests {
 
     fn on_stage<F: Future<Output = ()>>(play: impl FnOnce(Servers) -> F) {
         let rules = Rules {
+            own_client_id: "own".to_owned(),
             client_id: "demo".to_owned(),
             client_secret: "secret".to_owned(),
             lifetime: Duration::from_secs(10),

@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 use super::lifetime::{self, Sources, WallTimes, lifetime};
+use super::opaque::{self, Strictness};
 use super::settings::{Elsewhere, Format, Legal, ResponseShape, Settings};
 use super::{Issued, format, jar};
 use crate::dpop::SCHEME;
@@ -176,8 +177,13 @@ pub(super) fn names(answer: &Value) -> String {
     let is_name = |name: &&String| {
         (1..=24).contains(&name.len())
             && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'))
+            // A form without names is a token by chance.
+            && opaque::is_name(name)
     };
-    let names: Vec<_> = members.keys().filter(is_name).take(MOST_NAMES).map(String::as_str).collect();
+    // What has no value in a form may be no name at all.
+    let has_value = |(_, value): &(&String, &Value)| value.as_str() != Some("");
+    let names = members.iter().filter(has_value).map(|(name, _)| name);
+    let names: Vec<_> = names.filter(is_name).take(MOST_NAMES).map(String::as_str).collect();
     if names.is_empty() { String::new() } else { format!("; the answer has: {}", names.join(", ")) }
 }
 
@@ -223,10 +229,7 @@ fn check_type(token_type: Option<&Value>, must_be_bearer: bool) -> Result<(), St
         None | Some(Value::Null) => Ok(()),
         _ if !must_be_bearer => Ok(()),
         Some(Value::String(kind)) if kind.trim().is_empty() || kind.trim().eq_ignore_ascii_case("bearer") => Ok(()),
-        Some(Value::String(kind)) => {
-            let kind: String = kind.chars().take(20).collect();
-            Err(format!("its token_type is {kind:?} and not Bearer"))
-        }
+        Some(Value::String(kind)) => Err(format!("its token_type is {} and not Bearer", named(kind))),
         Some(_) => Err("its token_type is not a text".to_owned()),
     }
 }
@@ -236,12 +239,15 @@ fn check_type(token_type: Option<&Value>, must_be_bearer: bool) -> Result<(), St
 fn check_bound(token_type: Option<&Value>) -> Result<(), String> {
     match token_type {
         Some(Value::String(kind)) if kind.trim().eq_ignore_ascii_case(SCHEME) => Ok(()),
-        Some(Value::String(kind)) => {
-            let kind: String = kind.chars().take(20).collect();
-            Err(format!("its token_type is {kind:?} and not {SCHEME}"))
-        }
+        Some(Value::String(kind)) => Err(format!("its token_type is {} and not {SCHEME}", named(kind))),
         _ => Err(format!("it has no token_type, which must be {SCHEME}")),
     }
+}
+
+/// A type as it may be shown.
+fn named(kind: &str) -> String {
+    let is_word = opaque::words(kind, Strictness::Words).is_empty() || kind.eq_ignore_ascii_case(SCHEME);
+    if kind.len() <= 20 && is_word { format!("{kind:?}") } else { "another one".to_owned() }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::format;
 use super::settings::Format;
+use super::{format, opaque};
 use crate::secret;
 
 /// How deep a token may be wrapped.
@@ -18,6 +18,11 @@ const LONGEST_NAME: usize = 40;
 /// The pointer (RFC 6901) to the text whose name says best that it is an access token; the shallowest of several.
 pub(super) fn token_at(body: &[u8], headers: &HeaderMap, format: Format) -> Option<String> {
     let mut answer = format::parse(body, headers, format).ok()?;
+    if answer.as_str().is_some_and(|text| !text.is_empty() && text.bytes().all(|c| c.is_ascii_graphic())) {
+        secret::wipe(&mut answer);
+        // The whole answer is one word.
+        return Some(String::new());
+    }
     let mut found = Vec::new();
     walk(&answer, "", 0, &mut found);
     secret::wipe(&mut answer);
@@ -49,6 +54,7 @@ fn walk(value: &Value, pointer: &str, depth: usize, found: &mut Vec<(u8, usize, 
 fn is_shown(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len())
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'))
+        && opaque::is_name(name)
 }
 
 /// How surely a member of this name is an access token; the smallest is the surest.
@@ -87,6 +93,7 @@ mod tests {
         check(r#"{"list":[{"token":"x"}]}"#, Some("/list/0/token"));
         check(r#"{"id_token":"x","session_token":"y"}"#, Some("/session_token"));
         check("<oauth><token>a</token></oauth>", Some("/oauth/token"));
+        check("\"a.b-c\"", Some(""));
     }
 
     #[test]
@@ -97,5 +104,7 @@ mod tests {
         check(r#"{"a b/c":{"token":"x"}}"#, None);
         check("[]", None);
         check("hello", None);
+        check("\"not now\"", None);
+        check(r#"{"5f4dcc3b5aa765d61d8327deb882cf99":{"token":"x"}}"#, None);
     }
 }

@@ -1,7 +1,8 @@
 //! Making the text of others fit to be shown: masked first, then cut, then escaped.
 //!
 //! Owns the promise that no secret leaves in an error message. A server may echo what it was sent, in the encoding in
-//! which it was sent; so every secret is looked for in every encoding that we send. When that cannot be promised
+//! which it was sent; so every secret is looked for in every encoding that we send, and what looks like a token is masked though nobody
+//! knows it ([`super::opaque`]). When that cannot be promised
 //! (a secret of three letters is in half of all words) the text is withheld altogether.
 
 use std::ops::Range;
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::encode::RESERVED;
 use super::material::{Client, Material};
+use super::opaque::{self, Strictness};
 use super::request::{basic_pair, form_encoded};
 use super::settings::BasicEncoding;
 use crate::secret::Secret;
@@ -108,17 +110,28 @@ impl Mask {
     /// # Errors
     /// [`Withheld`] where a secret is too short to be masked, or masking did not remove it.
     pub(super) fn show(&self, text: &str) -> Result<String, Withheld> {
+        self.shown(text, Strictness::Prose)
+    }
+
+    /// As [`Mask::show`], of a text in an answer that should have held a token: plain words of it.
+    pub(super) fn show_words(&self, text: &str) -> Result<String, Withheld> {
+        self.shown(text, Strictness::Words)
+    }
+
+    fn shown(&self, text: &str, strictness: Strictness) -> Result<String, Withheld> {
         if self.withhold {
             return Err(Withheld);
         }
-        let shown = escaped(&self.masked(text));
+        let shown = escaped(&self.masked(text, strictness));
         // Masking may join what stood around a secret to another one, and so may the escapes.
         if self.finds_any(&shown) { Err(Withheld) } else { Ok(shown) }
     }
 
-    fn masked(&self, text: &str) -> String {
+    fn masked(&self, text: &str, strictness: Strictness) -> String {
         let haystack = Zeroizing::new(text.to_ascii_lowercase());
         let mut found: Vec<Range<usize>> = json_web_tokens(text);
+        // What no mask knows, since nobody has it yet.
+        found.extend(opaque::words(text, strictness));
         for needle in &self.needles {
             found.extend(haystack.match_indices(needle.as_str()).map(|(at, part)| at..at + part.len()));
         }
@@ -333,8 +346,8 @@ mod tests {
 
     #[test]
     fn masking_comes_before_cutting() {
-        let text = format!("{}hunter2-and-more", "x".repeat(SHOWN - 4));
-        assert_eq!(mask(&["hunter2-and-more"]).show(&text).unwrap(), format!("{}***", "x".repeat(SHOWN - 4)));
+        let text = format!("{}hunter2-and-more", "x ".repeat(SHOWN / 2 - 2));
+        assert_eq!(mask(&["hunter2-and-more"]).show(&text).unwrap(), format!("{}***", "x ".repeat(SHOWN / 2 - 2)));
         let long = "ä".repeat(1000);
         assert_eq!(mask(&[]).show(&long).unwrap(), format!("{}…", "ä".repeat(SHOWN)));
     }

@@ -116,6 +116,11 @@ impl Seen {
     }
 }
 
+/// A number that is no lifetime, as it was written.
+fn no_lifetime(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number| *number <= 0)
+}
+
 fn difference(ours: SystemTime, theirs: SystemTime) -> i64 {
     let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     ours.duration_since(theirs).map_or_else(|error| -seconds(error.duration()), seconds)
@@ -149,7 +154,26 @@ fn lifetime_from(value: &Value, settings: &Settings) -> String {
         format!("{pointer} of the answer")
     } else if claims.is_some() {
         "exp of the token itself".to_owned()
+    } else if let Some(said) = at(&shape.expires_in).and_then(no_lifetime) {
+        format!("response.default_lifetime: {} of the answer is {said}, which is no lifetime", shape.expires_in)
     } else {
         "response.default_lifetime: neither the answer nor the token says".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_says_no_lifetime_is_not_one_that_says_nothing() {
+        let check = |answer: &str, wanted: &str| {
+            let from = lifetime_from(&serde_json::from_str(answer).unwrap(), &super::super::testing::settings());
+            assert!(from.contains(wanted), "{answer}: {from}");
+        };
+        check(r#"{"expires_in":0}"#, "/expires_in of the answer is 0, which is no lifetime");
+        check(r#"{"expires_in":"-5"}"#, "is -5, which is no lifetime");
+        check(r#"{"expires_in":60}"#, "/expires_in of the answer");
+        check("{}", "neither the answer nor the token says");
     }
 }

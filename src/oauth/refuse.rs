@@ -15,7 +15,7 @@ use super::mask::{Mask, escaped};
 use super::message::{self, Told, told};
 use super::send::{Answer, Body, NoAnswer};
 use super::settings::{GrantType, PermanentRule, ResponseShape, Settings};
-use super::{Class, FetchError, format};
+use super::{Class, FetchError, format, opaque};
 use crate::dpop::Complaint;
 use crate::reason::Reason;
 use crate::retry_after::retry_after;
@@ -117,14 +117,14 @@ pub(super) fn without_token(defect: Defect, answer: &Answer, settings: &Settings
         Defect::NoToken { why, answer } => (Reason::TokenIllegal, why, answer),
         Defect::NotBound(why) => return not_bound(&why, answer, mask),
     };
-    // Of an answer that should have held a token only what is surely an error text is shown.
-    let line = message::envelope(&value, &settings.response);
+    // An answer that should have held a token may be one: only what is surely an error text is shown, and no list and no bare text.
+    let line = value.is_object().then(|| message::envelope(&value, &settings.response)).flatten();
     let code = message::code(&value, &settings.response).filter(|code| code != "0");
     let body = answer.text();
     let evidence =
         Evidence { status: answer.status, code: code.as_deref(), texts: [&body, line.as_deref().unwrap_or_default()] };
     let is_error = code.is_some() || matches!(value.get("error"), Some(Value::Object(_) | Value::Bool(true)));
-    let said = line.as_ref().map_or(Said::Nothing, |line| Said::of(mask, &Told::Said(line.clone())));
+    let said = line.as_ref().map_or(Said::Nothing, |line| Said::of_success(mask, line, is_error));
     if let Some(verdict) = judge_error(evidence, is_error, &settings.permanent) {
         return failure(verdict, answer, &said);
     }
@@ -281,6 +281,16 @@ enum Said {
 }
 
 impl Said {
+    /// Plain words, if they are more than one or an error says so: a single one may be the token.
+    fn of_success(mask: &Mask, line: &str, is_error: bool) -> Self {
+        match mask.show_words(line) {
+            Ok(text) if !text.chars().any(char::is_alphabetic) => Self::Nothing,
+            Ok(text) if is_error || text.contains(' ') || opaque::is_code(&text) => Self::Quoted(text),
+            Ok(_) => Self::Nothing,
+            Err(_) => Self::Described(WITHHELD.to_owned()),
+        }
+    }
+
     fn of(mask: &Mask, told: &Told) -> Self {
         match told {
             Told::Said(text) => match mask.show(text) {

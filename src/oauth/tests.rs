@@ -185,7 +185,8 @@ async fn an_error_in_the_guise_of_a_success_is_classed_by_its_code() {
         (r#"{"error":"bad_login"}"#, Class::Refused, Reason::TokenRefused, "bad_login"),
         (r#"{"error":{"code":"X","message":"No"}}"#, Class::Refused, Reason::TokenRefused, "X: No"),
         (r#"{"error":true,"message":"No"}"#, Class::Refused, Reason::TokenRefused, "No"),
-        (r#"{"error":"","message":"No"}"#, Class::Transient, Reason::TokenIllegal, "No"),
+        (r#"{"error":"","message":"Not now"}"#, Class::Transient, Reason::TokenIllegal, "(200 \"Not now\")"),
+        (r#"{"error":"x","error_description":"a1b2c3d4"}"#, Class::Refused, Reason::TokenRefused, "(200 \"x: ***\")"),
     ];
     for (body, class, reason, words) in rows {
         check(body, http("200 OK", "", body), class, reason, words).await;
@@ -404,6 +405,119 @@ async fn tokens_issued_before_and_the_refresh_token_in_use_are_masked_too() {
     endpoint.issued.lock().unwrap().push(remembered[0].clone());
     let error = endpoint.fetch(Grant::Refresh(issued.refresh_token.unwrap())).await.unwrap_err();
     assert!(error.message.contains("expired: ***; still good: ***"), "{error}");
+}
+
+/// Where a server may put a token that it was not asked to put there.
+fn shapes(token: &str) -> Vec<String> {
+    let quoted = serde_json::Value::from(token).to_string();
+    let in_json = [
+        "T",
+        "[T]",
+        "[[T]]",
+        "{\"token\":T}",
+        "{\"data\":T}",
+        "{\"data\":{\"message\":T}}",
+        "{\"message\":T}",
+        "{\"msg\":T}",
+        "{\"reason\":T}",
+        "{\"code\":T}",
+        "{\"type\":T}",
+        "{\"errors\":[T]}",
+        "{\"errors\":[{\"loc\":T,\"msg\":T,\"type\":T}]}",
+        "{\"title\":T,\"detail\":T}",
+        "{\"error\":T}",
+        "{\"error\":{\"message\":T}}",
+        "{\"error\":\"x\",\"error_description\":T}",
+        "{\"success\":true,\"message\":T,\"code\":0}",
+        "{\"access_token\":\"\",\"error_description\":T}",
+        "{\"access_token\":\"\",\"token_type\":T}",
+        "{\"access_token\":\"abc\",\"token_type\":T}",
+        "{\"x\":T,\"x\":1}",
+    ];
+    let mut shapes: Vec<_> = in_json.iter().map(|shape| shape.replace('T', &quoted)).collect();
+    for shape in ["T", "message=T", "error=T", "T=", "<a>T</a>", "<a><message>T</message></a>", "Your token: T", "T\n"]
+    {
+        shapes.push(shape.replace('T', token));
+    }
+    shapes.push(serde_json::json!({ "message": format!("here it is: {token}") }).to_string());
+    shapes
+}
+
+#[tokio::test]
+async fn a_token_in_an_answer_that_is_not_understood_is_never_shown() {
+    let mut seen = 0;
+    let long =
+        opaque::tests::TOKENS.iter().map(|token| (*token, &["200 OK", "201 Made", "400 No", "401 No", "500 No"][..]));
+    // Of a text that is surely an error, words of the length of names are shown.
+    let short = opaque::tests::SHORT_TOKENS.iter().map(|token| (*token, &["200 OK", "201 Made"][..]));
+    for (token, statuses) in long.chain(short) {
+        let as_name = serde_json::json!({ token: 1 }).to_string();
+        // A member may have a short name.
+        let as_name = (token.len() > 16).then_some(as_name);
+        for body in shapes(token).into_iter().chain(as_name) {
+            for status in statuses {
+                let server = Scripted::serve(http(status, "", &body)).await;
+                let (result, observed) = server.endpoint(|_| {}).fetch_observed(Grant::Configured).await;
+                let Err(error) = result else { continue };
+                let shown = format!("{error} {error:?} {observed:?}");
+                // Nor a piece of it.
+                let pieces =
+                    token.as_bytes().windows(token.len().min(9)).map(|piece| std::str::from_utf8(piece).unwrap());
+                for piece in pieces {
+                    assert!(!shown.contains(piece), "{status} {body}: {shown}");
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 1000, "{seen}");
+}
+
+#[tokio::test]
+async fn errors_of_real_vendors_stay_readable() {
+    let rows = [
+        (
+            "400 Bad",
+            r#"{"code": 400, "error": "gateway_auth_wrong_redirect_url", "message": "Wrong redirect url or not set"}"#,
+            "\"gateway_auth_wrong_redirect_url: Wrong redirect url or not set\"",
+        ),
+        (
+            "422 Bad",
+            r#"{"detail":[{"loc":["body","username"],"msg":"field required","type":"value_error.missing"}]}"#,
+            "\"body.username: field required (value_error.missing)\"",
+        ),
+        (
+            "500 Bad",
+            "One or Many Required parameters from company name must be missing, E.g error \"Company Name\",",
+            "\"One or Many Required parameters from company name must be missing, E.g error 'Company Name',\"",
+        ),
+        (
+            "401 No",
+            r#"{"error": {"code": "401021", "code_reason": "invalid_client", "message": "Invalid client_id, client_secret, or session_key"}}"#,
+            "\"invalid_client: Invalid client_id, client_secret, or session_key\"",
+        ),
+        (
+            "500 Bad",
+            r#"{"error": {"code": "500999", "code_reason": "API_ERROR", "message": "Api Error, please contact customer service"}}"#,
+            "\"API_ERROR: Api Error, please contact customer service\"",
+        ),
+        ("404 No", r#"{"error":"json-string"}"#, "\"json-string\""),
+        (
+            "401 No",
+            r#"{"code": 401, "detail": "Authentication failed", "type": "authentication_error"}"#,
+            "\"authentication_error: Authentication failed\"",
+        ),
+        (
+            "401 No",
+            r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided. Trace ID: 0b7a9c1e-5f43-4d2b-9c3e-1a2b3c4d5e6f"}"#,
+            "\"invalid_client: AADSTS7000215: Invalid client secret provided. Trace ID: 0b7a9c1e-5f43-4d2b-9c3e-1a2b3c4d5e6f\"",
+        ),
+        ("200 OK", r#"{"success":false,"message":"Client unknown"}"#, "(200 \"Client unknown\")"),
+    ];
+    for (status, body, words) in rows {
+        let error = Scripted::serve(http(status, "", body)).await.fetch(|_| {}).await.unwrap_err();
+        assert!(error.message.contains(words), "{status} {body}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::settings::{Accounts, Callers};
 use super::shared_key::SharedKey;
 use crate::guard::{HostRules, NamedHost, Refusal};
+use crate::process;
 use crate::reason::Reason;
 use crate::secret::SecretError;
 use crate::server::{ConnectionInfo, Owner, Peer};
@@ -58,7 +59,8 @@ impl Rules {
         self.check_address(info)?;
         self.check_names(info)?;
         if let Some(accounts) = &self.settings.accounts {
-            check_owner(accounts, info.peer).map_err(|detail| Problem::new(Reason::CallerNotAllowed, detail))?;
+            check_owner(accounts, info.peer, process::unknown_user())
+                .map_err(|detail| Problem::new(Reason::CallerNotAllowed, detail))?;
         }
         self.check_key(headers)
     }
@@ -112,13 +114,25 @@ impl Rules {
     }
 }
 
-/// By user and group. A caller of another machine has neither; other rules decide about it.
-fn check_owner(accounts: &Accounts, peer: Peer) -> Result<(), String> {
-    let is_user = |uid| accounts.uids.contains(&uid) || accounts.members.contains(&uid);
-    let refused =
-        |uid: u32| format!("a process of user {uid} is not allowed; add to {}: uids = [{uid}]", accounts.written_in);
+/// By user and group. A caller of another machine has neither; other rules decide about it. `unknown` is the user that all look like
+/// whom this process cannot tell: it is nobody's name.
+fn check_owner(accounts: &Accounts, peer: Peer, unknown: Option<u32>) -> Result<(), String> {
+    let is_user = |uid| unknown != Some(uid) && (accounts.uids.contains(&uid) || accounts.members.contains(&uid));
+    let refused = |uid: u32| match uid {
+        _ if unknown == Some(uid) => format!(
+            "whose process calls cannot be told: bearerd runs in a user namespace, where everybody outside of it is user {uid}; run it \
+             outside (systemd: [Service] PrivateUsers=no)"
+        ),
+        process::OVERFLOW_USER => {
+            format!(
+                "a process of user {uid} (nobody) is not allowed; many can be that user: give the caller one of its own"
+            )
+        }
+        _ => format!("a process of user {uid} is not allowed; add to {}: uids = [{uid}]", accounts.written_in),
+    };
     match peer {
-        Peer::Unix { uid, gid, .. } if is_user(uid) || accounts.gids.contains(&gid) => Ok(()),
+        // Groups have the same number for what cannot be told.
+        Peer::Unix { uid, gid, .. } if is_user(uid) || unknown != Some(gid) && accounts.gids.contains(&gid) => Ok(()),
         Peer::Tcp { owner: Some(Owner::Uid(uid)), .. } if is_user(uid) => Ok(()),
         Peer::Unix { uid, .. } | Peer::Tcp { owner: Some(Owner::Uid(uid)), .. } => Err(refused(uid)),
         Peer::Tcp { owner: Some(Owner::Nobody), .. } => {
@@ -146,7 +160,7 @@ mod tests {
         let tcp =
             |peer: &str, owner| Peer::Tcp { peer: peer.parse().unwrap(), local: "10.0.0.5:80".parse().unwrap(), owner };
         let check = |peer: Peer, wanted: Result<(), &str>| {
-            assert_eq!(check_owner(&accounts, peer), wanted.map_err(str::to_owned), "{peer:?}");
+            assert_eq!(check_owner(&accounts, peer, None), wanted.map_err(str::to_owned), "{peer:?}");
         };
         let line = "a process of user 0 is not allowed; add to [callers]: uids = [0]";
         check(unix(1001, 1), Ok(()));
@@ -165,5 +179,22 @@ mod tests {
         check(tcp("10.0.0.5:1", Some(Owner::Unknown)), Err("it cannot be told whose process 10.0.0.5:1 is"));
         check(tcp("127.0.0.1:1", Some(Owner::Unknown)), Err("it cannot be told whose process 127.0.0.1:1 is"));
         check(tcp("[::ffff:127.0.0.1]:1", None), Err("it cannot be told whose process [::ffff:127.0.0.1]:1 is"));
+    }
+
+    #[test]
+    fn everybody_is_never_let_in_as_nobody() {
+        let nobody = process::OVERFLOW_USER;
+        let mut accounts =
+            Accounts { uids: vec![1001], gids: vec![], members: vec![], written_in: "[callers]".to_owned() };
+        let peer = Peer::Unix { uid: nobody, gid: nobody, pid: None };
+        for (unknown, words) in [(None, "one of its own"), (Some(nobody), "PrivateUsers=no")] {
+            let refusal = check_owner(&accounts, peer, unknown).unwrap_err();
+            assert!(refusal.contains(words) && !refusal.contains("uids = ["), "{refusal}");
+        }
+        accounts.uids.push(nobody);
+        assert!(check_owner(&accounts, peer, Some(nobody)).is_err(), "who wrote that opened the door to everybody");
+        assert_eq!(check_owner(&accounts, peer, None), Ok(()));
+        let known = Peer::Unix { uid: 1001, gid: nobody, pid: None };
+        assert_eq!(check_owner(&accounts, known, Some(nobody)), Ok(()));
     }
 }

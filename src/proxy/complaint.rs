@@ -8,6 +8,25 @@ use crate::reason::Reason;
 #[derive(Debug)]
 pub(super) struct Complaints(Repeated<Reason>);
 
+/// What most likely helps, in a line of the log; the page of the code has the rest.
+fn cure(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::UpstreamConnect => {
+            "check host and port of upstream, and that this machine may reach it: curl -v the same address from here"
+        }
+        Reason::UpstreamName => "check the name in upstream, and this machine's DNS",
+        Reason::UpstreamTls => "check ca and server_name in [routes.NAME.tls]",
+        Reason::UpstreamConnectTime => "check firewall and proxy on the way, or raise timeouts.connect",
+        Reason::UpstreamSilent => "see why the API is slow, or raise timeouts.response_head",
+        Reason::UpstreamClosed => {
+            "look into the API's own log; it may close idle connections sooner than timeouts.upstream_idle"
+        }
+        Reason::UpstreamMalformed => "check scheme and port of upstream: what answers does not speak HTTP as it should",
+        Reason::UpstreamProxy | Reason::UpstreamProxyRefused => "check address and login of the proxy on the way",
+        _ => return None,
+    })
+}
+
 impl Complaints {
     /// Nothing said yet.
     pub(super) fn new() -> Self {
@@ -18,7 +37,10 @@ impl Complaints {
     pub(super) fn utter(&self, route: &str, problem: &Problem) {
         if let Some(unsaid) = self.0.failed(problem.reason) {
             let code = problem.reason.code();
-            tracing::warn!(route, code, unsaid, "{code} {route}: {}", problem.detail);
+            // Left out where there is nothing to count.
+            let unsaid = (unsaid > 0).then_some(unsaid);
+            let cure = cure(problem.reason).map(|cure| format!("; {cure}")).unwrap_or_default();
+            tracing::warn!(route, code, unsaid, "{code} {route}: {}{cure}", problem.detail);
         }
     }
 
@@ -33,5 +55,19 @@ impl Complaints {
                 "{route}: the upstream answers again, after {lasted} of failures"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_on_the_way_has_a_cure() {
+        let of_upstreams = Reason::ALL.iter().filter(|reason| reason.code().starts_with('U'));
+        // A loop and a refused upgrade say what to change by themselves.
+        let without: Vec<_> =
+            of_upstreams.filter(|reason| cure(**reason).is_none()).map(|reason| reason.code()).collect();
+        assert_eq!(without, ["U008", "U011"]);
     }
 }

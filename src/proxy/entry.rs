@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 
-use http::Method;
 use http::header::{EXPECT, HeaderMap, HeaderName, ORIGIN, VIA};
 use http::request::Parts;
+use http::uri::Authority;
+use http::{Method, Version};
 
 use super::Gateway;
 use super::asked::{Asked, Memory};
@@ -55,7 +56,11 @@ pub(super) fn admit(
     // Looked for first, told last: who may call can depend on it.
     let route = found.ok().and_then(|route| gateway.routes.get(route));
     let rules = route.and_then(|route| route.callers.as_ref()).unwrap_or(&gateway.callers);
-    rules.check_host(info, &asked.named).map_err(refused)?;
+    rules.check_host(info, &asked.named).map_err(|refusal| match parts.uri.authority() {
+        // In the form in which requests go to proxies (RFC 9112 §3.2.2).
+        Some(authority) if parts.version < Version::HTTP_2 => meant_for_a_proxy(refusal.reason, authority),
+        _ => refused(refusal),
+    })?;
     rules.check(info, &parts.headers)?;
     let has_marks = headers::has_one_of(&parts.headers, &LOOKED_AT);
     if has_marks {
@@ -104,6 +109,17 @@ fn expects_continue(headers: &HeaderMap) -> Result<bool, Problem> {
         expects = true;
     }
     Ok(expects)
+}
+
+/// To allow this host would send what is meant for it to this route's upstream.
+#[cold]
+fn meant_for_a_proxy(reason: Reason, authority: &Authority) -> Problem {
+    let shown: String = authority.host().chars().take(80).collect();
+    let detail = format!(
+        "the caller takes bearerd for an HTTP proxy and asks for {shown:?}, which is no host of a route; leave it out of the caller's proxy \
+         setting (http.nonProxyHosts, NO_PROXY), or write host = {shown:?} in the route that is meant"
+    );
+    Problem::new(reason, detail)
 }
 
 #[cold]

@@ -60,6 +60,11 @@ class Files(unittest.TestCase):
         self.assertEqual(cron["spec"]["jobTemplate"]["spec"], usual["spec"])
 
 
+    def test_the_sidecar_changes_nothing_of_a_pod_but_what_it_adds(self):
+        spec = yaml.safe_load((KUBERNETES / "sidecar/pod.yaml").read_text())["spec"]["template"]["spec"]
+        self.assertEqual(set(spec), {"initContainers", "volumes"})
+
+
 @unittest.skipUnless(KUBECTL.exists(), "no kubectl")
 class Rendered(unittest.TestCase):
     def each(self, sidecars_only=False):
@@ -84,7 +89,8 @@ class Rendered(unittest.TestCase):
         for _, rendered in self.each(sidecars_only=True):
             pod = pod_of(rendered)
             self.assertEqual(bearerd_of(pod)["restartPolicy"], "Always")
-            self.assertGreater(pod["terminationGracePeriodSeconds"], DRAIN_SECONDS)
+            # Kubernetes' own, unless the application says otherwise.
+            self.assertGreater(pod.get("terminationGracePeriodSeconds", 30), DRAIN_SECONDS)
             self.assertNotIn("lifecycle", str(pod))
 
     def test_bearerd_has_a_user_of_its_own_and_nothing_to_gain(self):
@@ -118,8 +124,12 @@ class Rendered(unittest.TestCase):
             ]
             container = only(having)
             self.assertTrue(container["name"] == "bearerd" or container["command"][:2] == ["/opt/bearerd/bearerd", "exec"])
-            self.assertEqual(volume["secret"]["defaultMode"], 0o440)
-            self.assertEqual(pod["securityContext"]["fsGroup"], container["securityContext"]["runAsGroup"])
+            # Where the job has the mount too, another user must not read it.
+            if container["name"] == "bearerd":
+                self.assertEqual(volume["secret"]["defaultMode"], 0o444)
+            else:
+                self.assertEqual(volume["secret"]["defaultMode"], 0o440)
+                self.assertEqual(pod["securityContext"]["fsGroup"], container["securityContext"]["runAsGroup"])
 
     def test_the_configuration_is_where_bearerd_looks_and_its_secret_lies_in_the_mount(self):
         for _, rendered in self.each():

@@ -25,6 +25,15 @@ fn a_foreign_host_is_refused_with_the_line_to_add() {
 }
 
 #[test]
+fn a_request_meant_for_a_proxy_is_told_the_proxy_setting_and_not_to_open_the_door() {
+    let (upstream, bearerd, _endpoint) = running();
+    let response = bearerd.send(&Request::get("http://other.example/items")).expect_problem(421, "C003");
+    let told = response.json().to_string();
+    assert!(told.contains("http.nonProxyHosts") && !told.contains("hosts = ["), "{told}");
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
 fn loopback_names_are_always_allowed() {
     let (_upstream, bearerd, _endpoint) = running();
     let port = bearerd.address().port();

@@ -107,12 +107,13 @@ fn every_step_that_works_is_ticked() {
 
 /// A server that refuses with this answer; the screen must end in this cure. It is asked once.
 #[track_caller]
-fn refused(lines: &str, reply: Reply, code: i32, wanted: &[&str]) {
+fn refused(lines: &str, reply: Reply, code: i32, wanted: &[&str]) -> String {
     let (endpoint, _upstream, setup) = stage(300);
     endpoint.always(reply);
     let ended = check(&setup.credential(lines)).expect_code(code);
     expect(&ended, wanted);
     assert_eq!(endpoint.count(), 1, "it was tried again\n{}", ended.told());
+    ended.told()
 }
 
 fn refusal(status: u16, error: &str, description: &str) -> Reply {
@@ -188,6 +189,11 @@ fn the_wrong_place_the_wrong_form_and_a_server_in_trouble_are_told() {
     );
     let worded = Reply::json(200, r#"{"success":false,"message":"Client unknown"}"#);
     refused("", worded, 1, &["T016", "→ cure the server says why there is no token, most likely:", "Client unknown"]);
+    let bare = Reply::json(200, "\"ghp_aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bD1fG3hJ5\"");
+    let ended = refused("", bare, 1, &["T016", "→ cure say where the token is: access_token = \"\""]);
+    assert!(!ended.contains("ghp_"), "{ended}");
+    let empty = Reply::json(200, r#"{"access_token":null,"expires_in":60}"#);
+    refused("", empty, 1, &["T016", "/access_token is null", "→ cure the server names a token and gives none"]);
     refused(
         "",
         Reply::Raw(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()),

@@ -127,6 +127,28 @@ fn what_is_no_token_is_refused() {
 }
 
 #[test]
+fn a_token_where_none_was_looked_for_is_shown_nowhere() {
+    for token in ["ghp_aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bD1fG3hJ5", "0b7a9c1e-5f43-4d2b-9c3e-1a2b3c4d5e6f", "tok-a1b2"] {
+        for body in ["T", "[T]", r#"{"message":T}"#, r#"{"errors":[T]}"#, r#"{"error":"x","error_description":T}"#] {
+            let (endpoint, _upstream, setup) = stage(300);
+            endpoint.always(ok(body.replace('T', &format!("\"{token}\""))));
+            let bearerd = setup.credential("refresh.wait = \"100ms\"").start();
+            bearerd.wait_for_log("T0", 6.0);
+            let answer = bearerd.get("/items").expect(503);
+            assert!(answer.field("proxy-status").is_some_and(|value| value.contains("T0")), "{}", answer.raw_head);
+            let shown = [answer.raw_head.clone(), answer.text(), bearerd.log().join("\n")];
+            let asked = ["/status", "/readyz", "/", "/metrics"].map(|path| {
+                let answer = bearerd.admin_get(path);
+                format!("{}{}", answer.raw_head, answer.text())
+            });
+            for text in shown.iter().chain(&asked) {
+                assert!(!text.is_empty() && !text.contains(token), "{body}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_200_with_an_error_is_no_token() {
     check("error with 200", "T01", |_| ok(r#"{"error":"server_error","error_description":"try later"}"#));
 }

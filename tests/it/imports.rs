@@ -354,7 +354,7 @@ fn lines_of_documentation_become_credentials_that_work() {
         for name in line.names {
             assert!(printed.told().contains(name), "{}: {name} is not in\n{}", line.title, printed.told());
         }
-        assert!(printed.stderr.contains("bearerd check --fetch bearerd.toml"), "{}", printed.stderr);
+        assert!(printed.stderr.contains("bearerd check --fetch FILE"), "{}", printed.stderr);
         assert!(!printed.told().contains("8A4BE698"), "{}", printed.told());
         let tokens = Tokens::new(3_600);
         let (endpoint, upstream) = (TokenEndpoint::start(&tokens), Upstream::start(&tokens));

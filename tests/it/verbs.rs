@@ -114,3 +114,42 @@ fn completions_and_the_manual_page_know_every_verb() {
     bash.arg("-n").arg(&script);
     finish(bash, setup.canaries()).expect_code(0);
 }
+
+#[test]
+fn an_api_that_says_200_to_everything_is_not_taken_for_the_admin_listener() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    let address = bearerd.address().to_string();
+    for verb in [&["healthcheck"][..], &["healthcheck", "--live"], &["wait", "--timeout", "100ms"], &["status"]] {
+        let mut command = bare(&setup, verb, &[]);
+        command.args(["--admin", &address]);
+        let ended = finish(command, setup.canaries()).expect_code(1);
+        assert!(ended.told().contains("admin listener"), "{verb:?}: {}", ended.told());
+        assert!(ended.told().lines().count() == 1, "{verb:?} shows what a stranger says: {}", ended.told());
+    }
+}
+
+#[test]
+fn a_state_directory_that_the_service_manager_makes_may_be_missing_before_the_start() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let missing = setup.directory().join("state");
+    let setup = setup.top(&format!("state_directory = {missing:?}"));
+    let checked = setup.run_verb("check").expect_code(0);
+    assert!(checked.told().contains("StateDirectory="), "{}", checked.told());
+    let ended = setup.run_verb("run").expect_code(78);
+    assert!(ended.told().contains("F011 state_directory") && ended.told().contains("mkdir"), "{}", ended.told());
+}
+
+#[test]
+fn the_file_that_a_flag_or_a_variable_leaves_unread_is_named() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    let _bearerd = setup.spawn();
+    for (verb, variables, because) in [
+        (&["check", "--scope", "a"][..], &[][..], "--scope"),
+        (&["check"], &[("BEARERD_CLIENT_ID", "x")], "BEARERD_CLIENT_ID"),
+    ] {
+        let ended = finish(bare(&setup, verb, variables), setup.canaries()).expect_code(78);
+        let wanted = format!("./bearerd.toml was found but is not read, because {because} describes a whole proxy");
+        assert!(ended.told().contains(&wanted), "{}", ended.told());
+    }
+}

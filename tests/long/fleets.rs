@@ -27,8 +27,11 @@ pub(crate) fn a_hundred_instances_for_a_hundred_lives() -> Vec<Row> {
     bearerds.iter().for_each(|bearerd| {
         bearerd.wait_ready(30.0);
     });
-    let loads: Vec<_> =
-        bearerds.iter().step_by(10).map(|each| Load::start(each.address(), 1, seconds(0.1), Request::get("/items"))).collect();
+    let loads: Vec<_> = bearerds
+        .iter()
+        .step_by(10)
+        .map(|each| Load::start(each.address(), 1, seconds(0.1), Request::get("/items")))
+        .collect();
     // The first life counts from the first token on.
     let (began, before) = (now(), endpoint.count());
     while endpoint.tokens().issued().len() < before + LIVES {
@@ -47,7 +50,11 @@ pub(crate) fn a_hundred_instances_for_a_hundred_lives() -> Vec<Row> {
         .sum();
     let apart = endpoint.requests().windows(2).skip(before).map(|two| two[1].at - two[0].at).min().unwrap();
     vec![
-        row(format!("{INSTANCES} instances, a Redis, {LIVES} tokens one after the other: token requests"), requests.to_string(), "at most 101"),
+        row(
+            format!("{INSTANCES} instances, a Redis, {LIVES} tokens one after the other: token requests"),
+            requests.to_string(),
+            "at most 101",
+        ),
         row("least time between two of them", format!("{apart:.1?}"), "more than 2 s of the 4 s that a token lives"),
         row("answers to callers meanwhile, all 200", answers.to_string(), ""),
         row("took", format!("{took:.0?}"), ""),
@@ -65,7 +72,11 @@ pub(crate) fn a_thousand_renewals_in_redis() -> Vec<Row> {
     let [revoked, reused] = ["revoked_grants", "reused"].map(|name| fleet.provider.count(name).to_string());
     fleet.expect_no_reuse();
     vec![
-        row("8 processes, a Redis, one single-use refresh token: renewals", outcome.renewals.to_string(), "at least 1,000"),
+        row(
+            "8 processes, a Redis, one single-use refresh token: renewals",
+            outcome.renewals.to_string(),
+            "at least 1,000",
+        ),
         row("revoked grants", revoked, "0"),
         row("tokens that came twice", reused, "0"),
         row("requests meanwhile, all 200", outcome.requests.to_string(), ""),

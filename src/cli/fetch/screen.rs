@@ -1,6 +1,6 @@
 //! Lines of `check --fetch`: a mark, a label, a text, wrapped so that a terminal of 100 columns does not have to.
 
-use std::io::{self, Write as _};
+use crate::cli::output;
 
 /// Columns of a line.
 const WIDTH: usize = 98;
@@ -32,14 +32,14 @@ impl Mark {
     }
 }
 
-/// Prints one step. Nobody can be told if that fails.
+/// Prints one step.
 pub(super) fn say(mark: Mark, label: &str, text: &str) {
-    let _ = writeln!(io::stdout(), "{}", line(mark, label, text));
+    output::write(format!("{}\n", line(mark, label, text)));
 }
 
 /// Prints a line as it is.
 pub(super) fn title(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    output::write(format!("{text}\n"));
 }
 
 pub(super) fn line(mark: Mark, label: &str, text: &str) -> String {

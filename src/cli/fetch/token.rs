@@ -29,7 +29,8 @@ pub(super) fn lines(issued: &Issued, seen: Option<&Seen>, settings: &Settings, n
     let lifetime = humantime::format_duration(Duration::from_secs(issued.lifetime.as_secs()));
     let from = seen.map(|seen| format!(" ({})", seen.lifetime_from)).unwrap_or_default();
     let kind = if claims.is_some() { "a JWT" } else { "opaque (no JWT)" };
-    let mut lines = vec![(Mark::Done, "token", format!("lives for {lifetime}{from}; {kind}"))];
+    let mark = if from.contains("no lifetime") { Mark::Odd } else { Mark::Done };
+    let mut lines = vec![(mark, "token", format!("lives for {lifetime}{from}; {kind}"))];
     lines.extend(scope(issued, settings));
     lines.extend(refresh(issued, seen));
     if let Some(thumbprint) = issued.key.as_ref().and_then(|key| key.thumbprint()) {

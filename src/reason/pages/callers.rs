@@ -101,12 +101,17 @@ pub(super) const NOT_ALLOWED: Page = Page {
     causes: &[
         "The caller's address is in none of the ranges of callers.from.",
         "The caller's certificate has none of the names in callers.client_names.",
+        "The caller's user is none of callers.uids and callers.gids.",
+        "bearerd runs in a user namespace (PrivateUsers=yes of its unit, as shipped; rootless containers): every user outside of it looks \
+            like 65534, and whoever allowed that number would allow everybody.",
         "A load balancer or a container network changes the address that bearerd sees.",
         "Somebody tries who should not.",
     ],
     cures: &[
         "Look at the answer: it names the address or the name that bearerd saw.",
         "Add its range: [callers] from = [\"loopback\", \"10.42.0.0/16\"].",
+        "Run bearerd outside of user namespaces where callers are told by uids or gids: systemctl edit bearerd, then [Service] \
+            PrivateUsers=no, then systemctl restart bearerd.",
         "Move the caller onto the same host or into the same pod, and listen on localhost only.",
     ],
     shows: "The caller gets 403 as application/problem+json with this code; nothing more is sent to the upstream. \

@@ -51,7 +51,7 @@ pub(super) const BUDGET: Page = Page {
         "Raise budget.requests, if the vendor allows it.",
         "Give all instances one token store, so that they share one token: [store].",
         "Ask the vendor for tokens that live longer.",
-        "Look at bearerd_token_rejections_total: what rejects the tokens?",
+        "Look at bearerd_token_rejections_total, which says how often the API rejects tokens.",
     ],
     shows: "The log; a request gets 503 once the token has expired, or the API's own rejection while it has not.",
 };

@@ -200,10 +200,11 @@ pub(super) const DENIED: Page = Page {
     ],
     cures: &[
         "Read the log line: it holds the server's own words.",
-        "Write the right secret to its file; bearerd sees it and asks at once, without a restart.",
+        "Write the right secret to its file; bearerd sees it and asks at once, without a restart. One that systemd hands over \
+            ({ systemd = \"NAME\" }) is copied at start: systemctl restart bearerd.",
         "Change client_authentication in [credentials.NAME] to \"client_secret_post\" (or \"client_secret_basic\") if \
             the server takes it only there; for odd servers try basic_encoding = \"raw\".",
-        "Correct scope, audience or grant_type in [credentials.NAME], then restart bearerd.",
+        "Correct scope, audience or grant_type in [credentials.NAME], then reload bearerd (SIGHUP, systemctl reload bearerd).",
         "Run bearerd retry NAME after mending something at the server (an unlocked account, a granted scope).",
         "Test it with: bearerd check --fetch.",
     ],

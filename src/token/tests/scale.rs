@@ -111,7 +111,9 @@ async fn every_fault_of_the_store_ends_in_one_fleet_again() {
         ("full", |many| many.server.is(Mood::Full), |many| many.server.is(Mood::Well)),
         ("wiped", |many| many.server.wipe(), |_| {}),
     ];
-    let mut table = format!("store of {size} instances, 900 s | token requests meanwhile | seconds to one token again | without a token\n");
+    let mut table = format!(
+        "store of {size} instances, 900 s | token requests meanwhile | seconds to one token again | without a token\n"
+    );
     for (name, fault, mend) in faults {
         let (recovery, during, without) = ride_out(size, fault, mend).await;
         table.push_str(&format!("{name} | {during} | {recovery:.0} | {without}\n"));
@@ -141,7 +143,9 @@ async fn an_endpoint_that_is_down_is_not_stormed_when_it_comes_back() {
         assert!(recovery <= 6.0, "{recovery} s");
         assert_eq!(many.endpoint.requests(), while_down + 1);
         assert!(while_down < 500, "{while_down} while it was down");
-        eprintln!("{size} instances, endpoint down for 600 s: {while_down} requests meanwhile, {recovery:.1} s to one token");
+        eprintln!(
+            "{size} instances, endpoint down for 600 s: {while_down} requests meanwhile, {recovery:.1} s to one token"
+        );
     })
     .await;
 }

@@ -125,6 +125,13 @@ fn without_token(case: &Case<'_>, status: StatusCode, said: &str) -> Vec<String>
             "the token is where it should be and cannot be used, as the line above says: tell the server's owner",
         ]);
     }
+    if ["is null", "is empty", "is not a text"].iter().any(|what| said.contains(what)) {
+        return vec![
+            "the server names a token and gives none: see in the vendor's documentation what it wants first (an account that is \
+             activated, another grant, a scope)"
+                .to_owned(),
+        ];
+    }
     vec![format!(
         "no member of the answer is called a token: see the vendor's documentation, then write access_token, access_token_header or \
          access_token_cookie in {table}"

@@ -136,6 +136,15 @@ fn no_place_of_a_token_is_made_up() {
     given(BASIC).check(200, told, "the server says why there is no token, most likely: Client *** unknown");
     let in_place = Given { token_at: Some("/access_token"), ..given(BASIC) };
     in_place.check(200, "WHY the token has characters that no header may carry (200)", "cannot be used");
+    for said in ["/access_token is null", "/access_token is empty", "/access_token is not a text"] {
+        given(BASIC).check(
+            200,
+            &format!("WHY {said}; the answer has: access_token (200)"),
+            "names a token and gives none",
+        );
+    }
+    let whole = Given { token_at: Some(""), ..given(BASIC) };
+    whole.check(200, "WHY there is no /access_token (200)", "access_token = \"\" in [credentials.a.response]");
     in_place.check(200, "WHY the token has already expired (200)", "check this machine's clock");
     in_place.check(200, "WHY its token_type is \"MAC\" and not Bearer (200)", "scheme = ");
     for said in [missing, told] {
