@@ -12,6 +12,7 @@
 pub mod backend;
 #[cfg(test)]
 pub(crate) mod contract_tests;
+#[cfg(unix)]
 mod file;
 mod presence;
 #[cfg(feature = "redis")]
@@ -23,6 +24,7 @@ pub(crate) mod simulated;
 mod slot;
 
 pub use backend::{Backend, StoreError, Written};
+#[cfg(unix)]
 pub use file::FileStore;
 pub use presence::Store;
 #[cfg(feature = "redis")]

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::store::settings::Place;
-use crate::store::{self, Backend, FileStore, SealKeys, Store};
+use crate::store::{self, Backend, SealKeys, Store};
 use crate::token::Stores;
 
 /// The store of the process.
@@ -103,7 +103,10 @@ impl Common {
 /// Where the entries are.
 fn backend(settings: &store::Settings, clock: &Clock) -> Result<Box<dyn Backend>, store::StoreError> {
     match &settings.place {
-        Place::File { directory } => Ok(Box::new(FileStore::new(directory.clone(), clock.clone()))),
+        #[cfg(unix)]
+        Place::File { directory } => Ok(Box::new(store::FileStore::new(directory.clone(), clock.clone()))),
+        #[cfg(not(unix))]
+        Place::File { .. } => Err(store::StoreError::Refused("files are not shared on this system".to_owned())),
         #[cfg(feature = "redis")]
         Place::Redis(redis) => Ok(Box::new(store::RedisStore::new(redis.clone(), settings.timeout, clock.clone())?)),
         // The configuration has refused it already.

@@ -78,6 +78,9 @@ pub(super) fn read(reader: &Reader<'_>, state_directory: Option<&Path>) -> Optio
     if kind == Kind::Redis {
         check_build(reader, HAS_REDIS);
     }
+    if let (Kind::File, Err(why)) = (kind, crate::platform::LOCAL_STORES) {
+        reader.reject("kind", Reason::ConfigWrongValue, format!("kind = \"file\" {why}"));
+    }
     Some(Settings { place, seal_key: seal_key?, old_seal_key, timeout })
 }
 

@@ -17,6 +17,8 @@ pub(crate) const UNIX_SOCKETS: Available = Ok(());
 pub(crate) const HANDED_OVER_SOCKETS: Available = Ok(());
 /// `callers.uids` and `callers.gids`.
 pub(crate) const ACCOUNTS: Available = Ok(());
+/// A token store in files.
+pub(crate) const LOCAL_STORES: Available = Ok(());
 
 /// Where a configuration is looked for if none is named.
 pub(crate) const USUAL_PLACES: &[&str] = &["bearerd.toml", "/etc/bearerd/bearerd.toml"];
