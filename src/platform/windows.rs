@@ -25,8 +25,7 @@ pub(crate) const UNIX_SOCKETS: Available = Err(
 pub(crate) const HANDED_OVER_SOCKETS: Available =
     Err("is a socket of systemd, which Windows has not; write an address of this machine: \"localhost:8080\"");
 /// A token store in files: locks and their end are others here.
-pub(crate) const LOCAL_STORES: Available =
-    Err("is not to be had on Windows; a Redis on TCP is: kind = \"redis\"");
+pub(crate) const LOCAL_STORES: Available = Err("is not to be had on Windows; a Redis on TCP is: kind = \"redis\"");
 /// `callers.uids` and `callers.gids`.
 pub(crate) const ACCOUNTS: Available =
     Err("cannot be obeyed: connections on Windows have no users; tell callers apart by callers.key or by certificates");

@@ -95,10 +95,10 @@ impl Fleet {
     }
 
     /// Finds the entry of what has this fingerprint. Returns whether there is one to be had.
-    fn prepare(&mut self, fingerprint: Option<[u8; 32]>) -> bool {
+    fn prepare(&mut self, store: Option<Rc<Store>>, fingerprint: Option<[u8; 32]>) -> bool {
         let is_same = fingerprint.is_some() && self.fingerprint == fingerprint;
         self.fingerprint = fingerprint.or(self.fingerprint);
-        let (Some(store), Some(fingerprint)) = (self.store(), fingerprint) else {
+        let (Some(store), Some(fingerprint)) = (store, fingerprint) else {
             self.slot = None;
             return false;
         };
@@ -161,7 +161,7 @@ impl<S: Source> Refresher<S> {
     pub(super) fn meet(&mut self, fingerprint: Option<[u8; 32]>) -> bool {
         let store = if self.shared.settings.is_bound { None } else { self.fleet.store() };
         self.rotation.share(store.as_ref(), self.lease_time());
-        store.is_some() && self.fleet.prepare(fingerprint)
+        self.fleet.prepare(store, fingerprint)
     }
 
     fn lease_time(&self) -> Duration {

@@ -170,7 +170,7 @@ fn the_level_is_changed_while_it_runs_where_that_is_switched_on() {
     assert_eq!(debug(), Vec::<String>::new());
     let answer = Request::post("/log-level?level=debug&for=1h", "").send(bearerd.admin()).expect(200).json();
     assert_eq!((&answer["level"], &answer["configured"]), (&"debug".into(), &"info".into()));
-    assert_eq!(bearerd.log_with("log level set by hand").len(), 1);
+    bearerd.wait_for_log("log level set by hand", 5.0);
     eventually("debug lines come", seconds(10.0), || {
         noise();
         !debug().is_empty()
