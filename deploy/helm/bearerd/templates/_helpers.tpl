@@ -41,6 +41,8 @@ securityContext:
   allowPrivilegeEscalation: false
   capabilities:
     drop: ["ALL"]
+  seccompProfile:
+    type: RuntimeDefault
 resources: {{- toYaml .Values.resources | nindent 2 }}
 volumeMounts:
   - name: bearerd-config
@@ -85,13 +87,12 @@ volumeMounts:
 - name: bearerd-secrets
   secret:
     secretName: {{ .Values.secretName }}
-    # Readable by fsGroup, by nobody else.
-    defaultMode: 0440
+    # In this container alone, whose only user is bearerd: no fsGroup of the pod is needed.
+    defaultMode: 0444
 {{- end -}}
 
-{{/* For the pod's securityContext: the group that may read the Secret's files. */}}
+{{/* For the pod's securityContext, if it has none: bearerd needs nothing of it, the restricted profile does. */}}
 {{- define "bearerd.podSecurityContext" -}}
-fsGroup: 65532
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
