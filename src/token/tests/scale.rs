@@ -59,7 +59,7 @@ async fn live(instances: usize, hours: u64) -> Figures {
 #[tokio::test(start_paused = true)]
 async fn a_fleet_asks_as_often_as_one_instance_whatever_its_size() {
     let (sizes, hours): (&[usize], u64) =
-        if is_full() { (&[1, 10, 100, 1000, 10_000], 48) } else { (&[1, 10, 50], 12) };
+        if is_full() { (&[1, 10, 100, 1000, 10_000], 48) } else { (&[1, 10, 30], 6) };
     let mut table = String::from("instances | token requests | in lifetimes | busiest second\n");
     for size in sizes {
         let figures = live(*size, hours).await;
@@ -84,8 +84,8 @@ async fn ride_out(instances: usize, fault: impl Fn(&Many), mend: impl Fn(&Many))
         let before = many.endpoint.requests();
         fault(many);
         let mut without = 0;
-        for _ in 0..900 {
-            pass(seconds(1)).await;
+        for _ in 0..450 {
+            pass(seconds(2)).await;
             without += many.instances.borrow().iter().filter(|instance| instance.reader.current().is_none()).count();
         }
         mend(many);
@@ -103,7 +103,7 @@ async fn ride_out(instances: usize, fault: impl Fn(&Many), mend: impl Fn(&Many))
 
 #[tokio::test(start_paused = true)]
 async fn every_fault_of_the_store_ends_in_one_fleet_again() {
-    let size = if is_full() { 500 } else { 20 };
+    let size = if is_full() { 500 } else { 6 };
     type Change = fn(&Many);
     let faults: [(&str, Change, Change); 4] = [
         ("down", |many| many.server.is(Mood::Down), |many| many.server.is(Mood::Well)),
@@ -127,7 +127,7 @@ async fn every_fault_of_the_store_ends_in_one_fleet_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_is_down_is_not_stormed_when_it_comes_back() {
-    let size = if is_full() { 1000 } else { 50 };
+    let size = if is_full() { 1000 } else { 20 };
     fleet(Many::new(settings(), fresh(300)), async |many| {
         many.start_many(size);
         pass(seconds(30)).await;
