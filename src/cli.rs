@@ -32,7 +32,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Environment;
-use crate::process;
+use crate::{panics, process};
 use whom::Whom;
 
 /// Wrong usage, as clap has it.
@@ -195,6 +195,7 @@ pub fn main(
     let limits = process::Limits::now();
     // Before anything is read that could be secret.
     let unhardened = process::harden();
+    panics::watch();
     let arguments: Vec<_> = arguments.into_iter().collect();
     let variables: Vec<_> = variables.into_iter().collect();
     // https://no-color.org: if it is set, and not to nothing.

@@ -41,7 +41,7 @@
 //! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
 //! | [`traces`] | spans of requests and token requests, and their way to a collector; with the feature `otel` |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`panics`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth` and `store`; `oauth` reaches `upstream` and `secret`; `server`
@@ -137,6 +137,7 @@ pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod oauth;
+pub mod panics;
 mod platform;
 pub mod process;
 pub mod proxy;

@@ -18,6 +18,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use crate::panics;
 use crate::reason::Reason;
 pub use fleet::{BudgetMetrics, LazyBudget, StoreMetrics};
 #[cfg(feature = "otel")]
@@ -34,6 +35,7 @@ const ACTIONS: [&str; 7] =
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    panics: IntCounter,
     /// `bearerd_connections`.
     pub connections: IntGauge,
     /// `bearerd_replay_memory_bytes`.
@@ -84,6 +86,8 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         register_process(&r);
         let metrics = Self {
+            panics: counter_vec(&r, "bearerd_panics_total", "Mistakes of bearerd's own that ended a task.", &[])
+                .with_label_values(&[] as &[&str]),
             connections: gauge(&r, "bearerd_connections", "Open connections of callers."),
             replay_memory: gauge(&r, "bearerd_replay_memory_bytes", "Request bodies kept for a replay."),
             replay_memory_limit: gauge(
@@ -333,6 +337,7 @@ impl Metrics {
 
     /// The page of `/metrics`, in Prometheus' text format.
     pub fn render(&self) -> String {
+        self.panics.inc_by(panics::count().saturating_sub(self.panics.get()));
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }
@@ -485,6 +490,7 @@ mod tests {
             "bearerd_refused_total{reason=\"C003\"} 0",
             "bearerd_requests_in_flight 0",
             "bearerd_connections 0",
+            "bearerd_panics_total 0",
             "bearerd_replay_memory_bytes 0",
             "bearerd_replay_memory_limit_bytes 0",
             "bearerd_token_last_failure_timestamp_seconds{credential=\"api\"} 0",

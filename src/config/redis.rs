@@ -13,7 +13,6 @@ use crate::reason::Reason;
 use crate::secret::SecretSource;
 use crate::store::settings::{Redis, Server, Topology};
 use crate::tls::ClientSettings;
-use crate::upstream::is_loopback_host;
 
 /// Those that nothing else has.
 pub(super) const KEYS: &[&str] = &[
@@ -65,7 +64,17 @@ pub(super) fn read(reader: &Reader<'_>, is_wanted: bool) -> Option<Redis> {
     let database = urls.first().map_or(0, |url| url.database);
     let Users { username, password, sentinel_username, sentinel_password } = users;
     let servers = urls.into_iter().map(|url| url.server).collect();
-    Some(Redis { servers, topology, username, password, sentinel_username, sentinel_password, database, tls })
+    Some(Redis {
+        servers,
+        topology,
+        username,
+        password,
+        sentinel_username,
+        sentinel_password,
+        database,
+        tls,
+        allow_plain_tcp,
+    })
 }
 
 struct Users {
@@ -169,8 +178,7 @@ fn settings_of_tls(
 
 /// What is stored is sealed; what is said to get in is not.
 fn refuse_plain(reader: &Reader<'_>, urls: &[Url]) {
-    let is_far = |url: &Url| matches!(&url.server, Server::Tcp(host, _) if !is_loopback_host(host));
-    if !urls.iter().any(is_far) {
+    if urls.iter().all(|url| url.server.is_here()) {
         return;
     }
     let cure = match reader.node("url").map(|node| &node.place) {

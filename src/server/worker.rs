@@ -296,3 +296,87 @@ impl Drop for Counted {
         self.1.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Full;
+
+    use super::super::CallerBody;
+    use super::super::connection::Answer;
+    use super::*;
+    use crate::shutdown;
+
+    /// Has a mistake in what it does with one path.
+    struct Fragile;
+
+    impl Handler for Fragile {
+        type Body = Full<Bytes>;
+
+        async fn handle(&self, _: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<Full<Bytes>> {
+            assert_ne!(request.uri().path(), "/mistake", "on purpose");
+            Response::new(Full::new(Bytes::from("well"))).into()
+        }
+
+        fn refuse(&self, _: &ConnectionInfo, _: Refusal, _: bool) -> Bytes {
+            Bytes::new()
+        }
+    }
+
+    fn send(mut caller: &TcpStream, path: &str) {
+        write!(caller, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    }
+
+    fn is_served(mut caller: &TcpStream) -> bool {
+        send(caller, "/");
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"well") && caller.read(&mut byte).unwrap() == 1 {
+            answer.push(byte[0]);
+        }
+        answer.starts_with(b"HTTP/1.1 200")
+    }
+
+    #[test]
+    fn a_panic_in_one_request_ends_its_connection_and_no_other() {
+        let settings = Settings {
+            request_head: Some(Duration::from_secs(60)),
+            keep_alive: Some(Duration::from_secs(60)),
+            response_unread: Some(Duration::from_secs(60)),
+            head: 4096,
+            connections: 16,
+            owners: false,
+        };
+        let (_trigger, never) = shutdown::channel();
+        let gauge = IntGauge::new("connections", "of callers").unwrap();
+        let (workers, threads) =
+            start(1, &Policy::new(settings, None), || Fragile, (&never, &never), &gauge).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let call = || {
+            let caller = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (socket, peer) = listener.accept().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let peer = Peer::Tcp { peer, local: socket.local_addr().unwrap(), owner: None };
+            let info = ConnectionInfo { peer, loopback_listener: true, group: 0, secure: false, names: None };
+            let (socket, draining) = (Connected::Tcp(socket), never.clone());
+            workers.hand_over(Accepted { socket, info, tls: None, draining });
+            caller
+        };
+        let before = call();
+        assert!(is_served(&before));
+        let mut unlucky = call();
+        send(&unlucky, "/mistake");
+        // A reset is an end too.
+        assert!(matches!(unlucky.read(&mut [0]), Ok(0) | Err(_)), "it got an answer");
+        assert!(is_served(&before) && is_served(&call()), "the worker is gone");
+        drop((before, workers));
+        for thread in threads.handles {
+            thread.join().unwrap();
+        }
+        assert_eq!(gauge.get(), 0, "the connection that panicked is still counted");
+    }
+}

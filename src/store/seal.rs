@@ -1,8 +1,9 @@
 //! What the place of an entry may not read, change or exchange.
 //!
 //! Owns names and sealing. From each key of `[store]` two others are derived (HKDF, RFC 5869): one that makes names, one that seals
-//! (ChaCha20-Poly1305, RFC 8439, with a random nonce before each text). The name of an entry is authenticated with it, so that one
-//! entry cannot be passed off as another.
+//! (ChaCha20-Poly1305, RFC 8439, with a random nonce before each text). Name and version of an entry are authenticated with it, so that
+//! whoever can write to the place cannot pass off one entry as another, nor an old one as news: a refresh token that was used, a refusal
+//! that is over. What the place itself says, the age of an entry above all, is not.
 
 use std::fmt;
 
@@ -48,7 +49,7 @@ pub(super) struct SealKey {
 
 /// Something that cannot be sealed or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it was sealed with another key, for another entry, or changed since")]
+#[error("it was sealed with another key, for another entry or another version, or changed since")]
 pub struct Unsealable;
 
 impl SealKey {
@@ -75,17 +76,17 @@ impl SealKey {
         Name(name)
     }
 
-    /// Seals a text for this name: form, nonce, ciphertext with its tag.
+    /// Seals a text for this name and version: form, nonce, ciphertext with its tag.
     ///
     /// # Errors
     /// [`Unsealable`] if the system has no randomness.
-    pub(super) fn seal(&self, name: &Name, plain: &[u8]) -> Result<Vec<u8>, Unsealable> {
+    pub(super) fn seal(&self, name: &Name, version: u64, plain: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| Unsealable)?;
         let mut text = Zeroizing::new(plain.to_vec());
         // Its room for the tag now, so that no copy in the clear is left behind by growing.
         text.reserve(CHACHA20_POLY1305.tag_len());
-        let aad = Aad::from(name.0);
+        let aad = Aad::from(bound(name, version));
         let tag = self
             .seal
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text)
@@ -97,11 +98,11 @@ impl SealKey {
         Ok(sealed)
     }
 
-    /// Opens what was sealed for this name.
+    /// Opens what was sealed for this name and version.
     ///
     /// # Errors
     /// [`Unsealable`] for everything else.
-    pub(super) fn open(&self, name: &Name, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
+    pub(super) fn open(&self, name: &Name, version: u64, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unsealable> {
         let (form, rest) = sealed.split_first().ok_or(Unsealable)?;
         let (nonce, text) = rest.split_first_chunk::<NONCE_LEN>().ok_or(Unsealable)?;
         if *form != FORM {
@@ -109,10 +110,18 @@ impl SealKey {
         }
         let mut text = Zeroizing::new(text.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = self.seal.open_in_place(nonce, Aad::from(name.0), &mut text).map_err(|_| Unsealable)?.len();
+        let length = self.seal.open_in_place(nonce, Aad::from(bound(name, version)), &mut text).map_err(|_| Unsealable)?.len();
         text.truncate(length);
         Ok(text)
     }
+}
+
+/// What is authenticated with a text, and stands beside it.
+fn bound(name: &Name, version: u64) -> [u8; 40] {
+    let mut bound = [0; 40];
+    let bytes = name.0.into_iter().chain(version.to_be_bytes());
+    bound.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    bound
 }
 
 impl fmt::Debug for SealKey {
@@ -130,27 +139,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_under_its_key_and_name_alone() {
+    fn what_is_sealed_opens_under_its_key_name_and_version_alone() {
         let (one, other) = (key("one key"), key("another key"));
         let name = one.name("token", &[7; 32]);
-        let sealed = one.seal(&name, b"CANARY").unwrap();
-        assert_eq!(*one.open(&name, &sealed).unwrap(), b"CANARY");
+        let sealed = one.seal(&name, 7, b"CANARY").unwrap();
+        assert_eq!(*one.open(&name, 7, &sealed).unwrap(), b"CANARY");
         assert!(!sealed.windows(6).any(|window| window == b"CANARY"));
-        assert_eq!(other.open(&name, &sealed), Err(Unsealable));
-        assert_eq!(one.open(&one.name("token", &[8; 32]), &sealed), Err(Unsealable));
-        assert_eq!(one.open(&one.name("rotation", &[7; 32]), &sealed), Err(Unsealable));
+        assert_eq!(other.open(&name, 7, &sealed), Err(Unsealable));
+        assert_eq!(one.open(&one.name("token", &[8; 32]), 7, &sealed), Err(Unsealable));
+        assert_eq!(one.open(&one.name("rotation", &[7; 32]), 7, &sealed), Err(Unsealable));
+        for another in [0, 6, 8, u64::MAX] {
+            assert_eq!(one.open(&name, another, &sealed), Err(Unsealable), "version {another}");
+        }
     }
 
     #[test]
     fn nothing_that_was_changed_or_cut_opens() {
         let key = key("key");
         let name = key.name("token", &[7; 32]);
-        let sealed = key.seal(&name, b"text").unwrap();
+        let sealed = key.seal(&name, 7, b"text").unwrap();
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert!(key.open(&name, &changed).is_err(), "byte {at}");
-            assert!(key.open(&name, &sealed[..at]).is_err(), "cut at {at}");
+            assert!(key.open(&name, 7, &changed).is_err(), "byte {at}");
+            assert!(key.open(&name, 7, &sealed[..at]).is_err(), "cut at {at}");
         }
     }
 
@@ -161,6 +173,6 @@ mod tests {
         assert_eq!(name, key("one key").name("token", &[7; 32]));
         let others = [other.name("token", &[7; 32]), one.name("token ", &[7; 32]), one.name("token", &[8; 32])];
         assert!(!others.contains(&name));
-        assert_ne!(one.seal(&name, b"text"), one.seal(&name, b"text"));
+        assert_ne!(one.seal(&name, 7, b"text"), one.seal(&name, 7, b"text"));
     }
 }

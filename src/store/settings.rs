@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::secret::SecretSource;
 use crate::tls::ClientSettings;
+use crate::upstream::is_loopback_host;
 
 /// `[store]`, where `kind` is not `memory`.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +87,8 @@ pub struct Redis {
     pub database: u16,
     /// TLS towards the servers; `None` for plain TCP.
     pub tls: Option<ClientSettings>,
+    /// Whether a password may go beyond this machine without TLS. Sentinels and nodes of a cluster name servers that no configuration does.
+    pub allow_plain_tcp: bool,
 }
 
 /// One address.
@@ -95,6 +98,16 @@ pub enum Server {
     Tcp(String, u16),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl Server {
+    /// Whether it can only be on this machine.
+    pub fn is_here(&self) -> bool {
+        match self {
+            Self::Tcp(host, _) => is_loopback_host(host),
+            Self::Unix(_) => true,
+        }
+    }
 }
 
 /// What the servers are to each other.

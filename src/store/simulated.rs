@@ -70,6 +70,31 @@ impl Server {
         }
     }
 
+    /// What is stored now, for [`Server::put_back`].
+    pub(crate) fn contents(&self) -> Vec<(Name, Vec<u8>)> {
+        let entries = self.0.entries.borrow();
+        entries.iter().filter_map(|(name, entry)| Some((*name, entry.stored.as_ref()?.bytes.clone()))).collect()
+    }
+
+    /// What somebody does who can write here and has no key: old contents, as if they were news.
+    pub(crate) fn put_back(&self, contents: &[(Name, Vec<u8>)]) {
+        for (name, bytes) in contents {
+            let mut entries = self.0.entries.borrow_mut();
+            if let Some(content) = entries.get_mut(name).and_then(|entry| entry.stored.as_mut()) {
+                *content = Content { version: content.version + 1, bytes: bytes.clone(), at: Instant::now(), until: None };
+            }
+            drop(entries);
+            self.ring(name);
+        }
+    }
+
+    /// Likewise: a lease of nobody's on everything that there is.
+    pub(crate) fn hold_all(&self, time: Duration) {
+        for entry in self.0.entries.borrow_mut().values_mut() {
+            entry.lease = Some((Holder(0), u64::MAX, Instant::now() + time));
+        }
+    }
+
     /// Every byte that is stored.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let entries = self.0.entries.borrow();

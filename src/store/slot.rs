@@ -119,12 +119,16 @@ impl Slot {
                     return Ok(At::Granted(fence, stored.and_then(|stored| self.open(place, stored))));
                 }
                 backend::Claimed::Taken { left } => return Ok(At::Taken(left)),
+                // Who asked would ask again, for ever.
+                backend::Claimed::Newer(stored) if stored.version <= claim.seen => {
+                    return Err(StoreError::Nonsense("an entry that is known is called newer".to_owned()));
+                }
                 backend::Claimed::Newer(stored) => {
                     let version = stored.version;
                     match self.open(place, stored) {
                         Some(opened) => return Ok(At::Newer(opened)),
                         // What cannot be read is in nobody's way. It can only grow, so this ends.
-                        None => claim.seen = claim.seen.max(version),
+                        None => claim.seen = version,
                     }
                 }
             }
@@ -159,7 +163,7 @@ impl Slot {
         for place in &self.places {
             let bytes = place
                 .key
-                .seal(&place.name, text)
+                .seal(&place.name, version, text)
                 .map_err(|_| StoreError::Refused("no randomness to seal with".into()))?;
             let write = Write { holder: self.holder, fence: lease.fence, version, bytes, keep, release };
             if self.store.within("write", self.store.backend().write(&place.name, write)).await? == Written::Outrun {
@@ -217,7 +221,7 @@ impl Slot {
     }
 
     fn open(&self, place: &Place, stored: Stored) -> Option<Opened> {
-        match place.key.open(&place.name, &stored.bytes) {
+        match place.key.open(&place.name, stored.version, &stored.bytes) {
             Ok(text) => Some(Opened { version: stored.version, text, age: stored.age }),
             Err(error) => {
                 let code = Reason::StoreUnusable;

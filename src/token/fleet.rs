@@ -192,9 +192,11 @@ impl<S: Source> Refresher<S> {
                     return Turn::Ask;
                 }
                 Ok(Claimed::Taken(left)) => {
+                    // No lease lasts so long as the place may say.
+                    let left = left.min(PATIENCE.saturating_sub(begun.elapsed())).max(FLOOR / 100);
                     if let Some(slot) = &mut self.fleet.slot {
                         // Too late is as good as told.
-                        let _ = timeout(left.max(FLOOR / 100), slot.changed()).await;
+                        let _ = timeout(left, slot.changed()).await;
                     }
                 }
             }

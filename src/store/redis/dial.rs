@@ -1,9 +1,11 @@
 //! Opening one connection to one server: look-up, TCP or Unix socket, TLS, login.
 //!
 //! Owns the login: the command is written here, into memory that is wiped, and not by the library, which would keep copies. What the server
-//! says about it is repeated only if it repeats nothing of it. Files of certificates and secrets are read anew each time.
+//! says about it is repeated only if it repeats nothing of it. Files of certificates and secrets are read anew each time. Refuses to say
+//! a password in the clear to a server beyond this machine that only a sentinel or a node of a cluster has named.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use crate::secret::{Secret, SecretSource};
 use crate::store::backend::StoreError;
 use crate::store::settings::{Redis, Server};
 use crate::tls::{self, ClientSettings};
+use crate::upstream::is_loopback_host;
 
 /// How long one address of a name may take, so that the next one has its turn.
 const ONE_ADDRESS: Duration = Duration::from_secs(2);
@@ -99,6 +102,11 @@ async fn logged_in(settings: &Redis, server: &Server, who: Who) -> Result<Stream
     // Before connecting: a command that says the password may take its time.
     let username = secret(username.as_ref()).await?;
     let password = secret(password.as_ref()).await?;
+    if password.is_some() && settings.tls.is_none() && !settings.allow_plain_tcp && !server.is_here() {
+        return Err(StoreError::Refused(line(&format!(
+            "{server} was named, and to say the password there would show it to the network; write rediss://, or allow_plain_tcp = true"
+        ))));
+    }
     let mut stream = connect(server, settings.tls.as_ref()).await?;
     match (username, password) {
         (None, None) => {}
@@ -145,7 +153,7 @@ async fn unix(_path: &Path) -> Result<Stream, StoreError> {
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host((host, port)).await? {
+    for address in addresses(host, port).await? {
         match timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => return Ok(tcp),
             Ok(Err(error)) => last = error,
@@ -153,6 +161,15 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+/// `localhost` and all below it is loopback by definition (RFC 6761 §6.3): a password may go there in the clear, so no resolver may say
+/// otherwise.
+async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if is_loopback_host(host) && host.parse::<IpAddr>().is_err() {
+        return Ok([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].map(|ip| (ip, port).into()).into());
+    }
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
 async fn handshake(settings: &ClientSettings, host: &str, tcp: TcpStream) -> Result<Stream, StoreError> {
@@ -241,6 +258,7 @@ fn unreachable(server: &Server, error: &io::Error) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::settings::Topology;
 
     async fn log_in_at(answer: &[u8]) -> (Result<(), StoreError>, Vec<u8>) {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
@@ -272,6 +290,43 @@ mod tests {
             log_in_at(b"-ERR unknown command `AUTH`, with args beginning with: `bearerd`, `hunter2`, \r\n").await;
         let said = result.unwrap_err().to_string();
         assert!(said.contains("does not know AUTH") && !said.contains("hunter2"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_password_goes_in_the_clear_to_this_machine_alone_whoever_names_another() {
+        let at = |host: &str| Server::Tcp(host.to_owned(), 1);
+        let settings = Redis {
+            servers: vec![at("localhost")],
+            topology: Topology::Cluster,
+            username: None,
+            password: Some(SecretSource::inline("hunter2")),
+            sentinel_username: None,
+            sentinel_password: None,
+            database: 0,
+            tls: None,
+            allow_plain_tcp: false,
+        };
+        // Nobody is there: whoever tried to connect would not be refused.
+        let ask = async |settings: &Redis, host: &str, who| {
+            timeout(Duration::from_millis(100), logged_in(settings, &at(host), who)).await.map(|outcome| outcome.err())
+        };
+        let refused = |outcome: Result<Option<StoreError>, _>| matches!(outcome, Ok(Some(StoreError::Refused(_))));
+        for far in ["192.0.2.1", "2001:db8::1", "localhost.example"] {
+            assert!(refused(ask(&settings, far, Who::Data).await), "{far}");
+        }
+        assert!(!refused(ask(&settings, "192.0.2.1", Who::Sentinel).await), "without a password");
+        assert!(!refused(ask(&settings, "127.0.0.1", Who::Data).await));
+        let allowed = Redis { allow_plain_tcp: true, ..settings };
+        assert!(!refused(ask(&allowed, "192.0.2.1", Who::Data).await));
+    }
+
+    #[tokio::test]
+    async fn localhost_and_all_below_it_is_this_machine_whatever_a_resolver_says() {
+        for host in ["localhost", "LOCALHOST.", "cache.localhost"] {
+            let found = addresses(host, 7).await.unwrap();
+            assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()), "{host}: {found:?}");
+        }
+        assert_eq!(addresses("192.0.2.1", 7).await.unwrap(), ["192.0.2.1:7".parse().unwrap()]);
     }
 
     #[test]

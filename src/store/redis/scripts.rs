@@ -168,7 +168,8 @@ impl Scripted {
     }
 }
 
-/// The entry of `KEYS[1]`: nothing, a table, or what is wrong with it.
+/// The entry of `KEYS[1]`: nothing, a table, or what is wrong with it. Nobody of ours has written more than 4 MiB: what else is there never
+/// crosses the network.
 const ENTRY: &str = "
 local function strange(what)
   return redis.error_reply('NONSENSE ' .. what .. ' has a form that bearerd never gave it')
@@ -184,7 +185,7 @@ local function read_entry()
     return nil
   end
   local written = found[4] and tonumber(found[4])
-  if not (is_number(found[1]) and is_number(found[2]) and found[3] and written) then
+  if not (is_number(found[1]) and is_number(found[2]) and found[3] and #found[3] <= 4194304 and written) then
     return nil, strange('the entry')
   end
   return { version = found[1], fence = found[2], bytes = found[3], age = math.max(now - written, -1) }

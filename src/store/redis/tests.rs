@@ -82,6 +82,7 @@ fn at_socket(path: &Path) -> Redis {
         sentinel_password: None,
         database: 0,
         tls: None,
+        allow_plain_tcp: false,
     }
 }
 

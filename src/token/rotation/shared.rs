@@ -134,7 +134,11 @@ impl Common {
         while begun.elapsed() < LOCK_PATIENCE {
             match slot.claim(u64::MAX, above, self.lease).await.map_err(RotationError::Store)? {
                 Claimed::Granted(lease, opened) => return Ok((lease, opened)),
-                Claimed::Taken(left) => drop(timeout(left + GRACE, slot.changed()).await),
+                Claimed::Taken(left) => {
+                    // No lease lasts so long as the place may say.
+                    let left = left.min(LOCK_PATIENCE.saturating_sub(begun.elapsed()));
+                    drop(timeout(left + GRACE, slot.changed()).await);
+                }
                 // Nothing is newer than what was asked for.
                 Claimed::Newer(_) => {}
             }

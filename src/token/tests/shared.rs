@@ -273,6 +273,43 @@ async fn a_store_that_was_wiped_or_garbled_is_filled_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_old_entry_is_no_news_whoever_calls_it_so() {
+    fleet(Many::new(settings(), fresh(600)), async |many| {
+        many.start_many(3);
+        pass(seconds(5)).await;
+        let old = many.server.contents();
+        assert_eq!(many.values(), [Some("token-1".to_owned())].into());
+        let sent = many.all()[0].reader.usable().await.unwrap();
+        assert!(matches!(many.all()[0].reader.rejected(&sent, RequestHash(1)).await, Verdict::Replay(_)));
+        pass(seconds(5)).await;
+        assert_eq!(many.values(), [Some("token-2".to_owned())].into());
+        many.server.put_back(&old);
+        pass(seconds(5)).await;
+        // Whoever believed it would send a token that was rejected.
+        assert_eq!(many.values(), [Some("token-2".to_owned())].into());
+        // Nor does one that knows nothing yet.
+        let late = many.start();
+        assert_ne!(late.reader.usable().await.unwrap().value().expose(), "token-1");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_never_ends_delays_a_renewal_and_stops_none() {
+    fleet(Many::new(settings(), fresh(3600)), async |many| {
+        many.start();
+        pass(seconds(5)).await;
+        many.server.hold_all(seconds(10 * 365 * 86_400));
+        for _ in 0..3 * 3600 {
+            pass(seconds(1)).await;
+            assert!(!many.values().contains(&None));
+        }
+        assert!(many.endpoint.requests() > 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_cut_off_goes_on_alone() {
     fleet(Many::new(settings(), fresh(60)), async |many| {
         let instances = many.start_many(3);

@@ -204,6 +204,12 @@ async fn what_somebody_else_put_under_our_keys_is_nonsense_and_stays() {
             nonsense(store.write(&name, news(us, 1, b"text")).await.unwrap_err());
             assert_eq!(server.cli(&["DUMP", &entry]), before);
         }
+        // More than any entry: it is not even sent.
+        let huge = "redis.call('HSET', KEYS[1], 'version', ARGV[1], 'fence', ARGV[1], 'bytes', string.rep('x', 4194305), 'written', '1')";
+        server.cli(&["DEL", &entry]);
+        server.cli(&["EVAL", huge, "1", &entry, digits]);
+        nonsense(store.read(&name).await.unwrap_err());
+        nonsense(store.claim(&name, claim(us)).await.unwrap_err());
         server.cli(&["DEL", &entry]);
         for (key, value) in [(scripts::lease(&name), "x"), (scripts::fence(&name), "7")] {
             server.cli(&["SET", &key, value]);
