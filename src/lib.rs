@@ -126,6 +126,8 @@ mod delegate;
 pub mod demo;
 mod disk;
 pub mod dpop;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod guard;
 mod http1;
 pub mod jose;

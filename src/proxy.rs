@@ -16,6 +16,8 @@ mod dpop;
 mod echo;
 mod entry;
 mod field_rules;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gate;
 mod headers;
 mod held;
@@ -34,6 +36,8 @@ pub mod settings;
 mod share;
 pub mod shared_key;
 mod slots;
+#[cfg(any(test, feature = "fuzzing"))]
+mod smallest;
 #[cfg(not(feature = "otel"))]
 #[path = "proxy/no_spans.rs"]
 mod spans;

@@ -13,6 +13,8 @@ pub mod backend;
 #[cfg(test)]
 pub(crate) mod contract_tests;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod presence;
 #[cfg(feature = "redis")]
 pub mod redis;
