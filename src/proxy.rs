@@ -216,7 +216,7 @@ impl Proxy {
         {
             headers::strip_injected(&mut parts.headers, header);
         }
-        let request = Sanitized::new(parts, route, &entry.asked.authority, &self.via, !intake.is_empty());
+        let request = Sanitized::new(parts, route, &entry.asked.authority, &self.via, !intake.is_empty())?;
         Ok(Prepared { route: Rc::clone(route), asked: entry.asked, intake, request })
     }
 

@@ -115,13 +115,15 @@ fn forward(which: u8, flags: u8, head: &[u8]) {
         let token = token::fuzzing::token(TOKEN);
         let token: Option<&AccessToken> = route.credential.as_ref().map(|_| &token);
         let Some(path) = below_prefix(&caller.target, route) else { return };
-        let sanitized = Sanitized::new(
+        let Ok(sanitized) = Sanitized::new(
             caller.parts.clone(),
             route,
             &asked.authority,
             &HeaderValue::from_static(VIA),
             caller.body.is_some(),
-        );
+        ) else {
+            return;
+        };
         let Ok(authorized) = sanitized.authorize(route, token) else { return };
         let length = caller.body.map(|length| length.map_or(Length::Chunked { trailers: true }, Length::Known));
         let written = upstream::fuzzing::written(authorized.as_head(), length);
