@@ -28,7 +28,7 @@ pub(crate) fn json_pointer(data: &[u8]) {
             let mut texts = Vec::new();
             other.iter().for_each(|value| collect(value, &mut texts));
             for secret in
-                texts.iter().filter(|secret| secret.len() >= 12 && !names(&text, secret) && !pointer.contains(**secret))
+                texts.iter().filter(|secret| secret.len() >= 12 && !names(text, secret) && !pointer.contains(**secret))
             {
                 assert!(!error.contains(*secret), "{error}");
             }

@@ -120,7 +120,9 @@ impl Case {
             Err(lost @ (Lost::Stalled | Lost::Malformed(_))) => unreachable!("{lost:?}"),
             Ok(()) => return self.is_repeated(again).await,
         }
-        assert!(again.is_none(), "half of a body is never sent again");
+        // One of which nothing was read is still whole, and would be streamed.
+        let is_whole = self.reads == 0 && matches!(again, Some(RequestBody::Live { ahead: None, .. }));
+        assert!(again.is_none() || is_whole, "half of a body is never sent again");
     }
 
     /// A replay that can be sent sends all of it, or fails.
