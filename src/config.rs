@@ -17,6 +17,8 @@ mod doors;
 mod dpop;
 mod environment;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod grant;
 mod include;
 mod inject;

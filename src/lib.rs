@@ -40,6 +40,7 @@
 //! | `http1` | HTTP/1 as both sides speak it: bodies as they come, messages as they go |
 //! | [`jose`] | signed JWTs: keys in every form, algorithms, thumbprints; knows no claims |
 //! | [`traces`] | spans of requests and token requests, and their way to a collector; with the feature `otel` |
+//! | `fuzzing` | what must hold for any bytes whatever; in tests, and with the feature of that name, for `fuzz/`. The properties stand in the rooms that they are about |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
 //! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`panics`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
@@ -130,6 +131,8 @@ mod delegate;
 pub mod demo;
 mod disk;
 pub mod dpop;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod guard;
 mod http1;
 pub mod jose;

@@ -12,6 +12,8 @@ pub mod dpop;
 mod encode;
 mod fingerprint;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod jar;
 mod lifetime;
 mod likely;
@@ -26,6 +28,8 @@ mod revoke;
 mod send;
 mod session;
 pub mod settings;
+#[cfg(any(test, feature = "fuzzing"))]
+mod smallest;
 mod steps;
 #[cfg(test)]
 mod testing;

@@ -16,6 +16,8 @@ mod dpop;
 mod echo;
 mod entry;
 mod field_rules;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gate;
 mod headers;
 mod held;
@@ -34,6 +36,8 @@ pub mod settings;
 mod share;
 pub mod shared_key;
 mod slots;
+#[cfg(any(test, feature = "fuzzing"))]
+mod smallest;
 #[cfg(not(feature = "otel"))]
 #[path = "proxy/no_spans.rs"]
 mod spans;
@@ -212,7 +216,7 @@ impl Proxy {
         {
             headers::strip_injected(&mut parts.headers, header);
         }
-        let request = Sanitized::new(parts, route, &entry.asked.authority, &self.via, !intake.is_empty());
+        let request = Sanitized::new(parts, route, &entry.asked.authority, &self.via, !intake.is_empty())?;
         Ok(Prepared { route: Rc::clone(route), asked: entry.asked, intake, request })
     }
 

@@ -6,6 +6,8 @@
 
 mod command;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod json;
 mod said;
 

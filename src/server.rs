@@ -9,6 +9,8 @@ mod acceptor;
 mod caller_body;
 mod connection;
 mod framing;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod http1;
 mod http2;

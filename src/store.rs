@@ -14,6 +14,8 @@ pub mod backend;
 pub(crate) mod contract_tests;
 #[cfg(unix)]
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod presence;
 #[cfg(feature = "redis")]
 pub mod redis;

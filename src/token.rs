@@ -7,6 +7,8 @@
 mod budget;
 mod entry;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod gap;
 mod in_turn;
 mod latch;

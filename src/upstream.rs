@@ -9,6 +9,8 @@ pub mod answer;
 pub mod connect;
 mod connection;
 mod extended_connect;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod greeting;
 mod http1;
 mod http2;

@@ -6,51 +6,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::settings::{
-    ClientAuthentication, Encoding, Endpoint, Format, GrantProof, GrantType, Legal, Login, ResponseShape, Settings,
-};
+use super::settings::{Endpoint, Settings};
+pub(super) use super::smallest::settings;
 use super::{FetchError, Grant, Issued, TokenEndpoint};
 use crate::clock::Clock;
 use crate::tls::{self, ClientSettings};
 use crate::upstream::Ways;
-
-/// The smallest credential: client credentials without a client.
-pub(super) fn settings() -> Settings {
-    Settings {
-        endpoint: Endpoint::Given("http://127.0.0.1/token".parse().unwrap()),
-        method: http::Method::POST,
-        encoding: Encoding::Form,
-        grant: GrantType::ClientCredentials,
-        proof: GrantProof::Fields,
-        client: ClientAuthentication::Anonymous,
-        adapts: false,
-        username: None,
-        password: None,
-        scope: None,
-        audience: None,
-        resource: Vec::new(),
-        params: Vec::new(),
-        headers: Vec::new(),
-        response: ResponseShape {
-            format: Format::Auto,
-            expect_status: Vec::new(),
-            access_token: "/access_token".to_owned(),
-            elsewhere: None,
-            expires_in: "/expires_in".to_owned(),
-            expires_at: None,
-            refresh_token: "/refresh_token".to_owned(),
-            default_lifetime: Duration::from_secs(3600),
-            error_code: "/error".to_owned(),
-            error_message: "/error_description".to_owned(),
-        },
-        permanent: Vec::new(),
-        use_refresh_token: true,
-        dpop: None,
-        legal: Legal { bearer: true, header: true, cookie: false },
-        login: Login::default(),
-        timeout: Duration::from_secs(60),
-    }
-}
 
 /// What the scripted endpoint does once it has read a request.
 #[derive(Clone, Debug)]

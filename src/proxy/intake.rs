@@ -250,14 +250,15 @@ impl Intake {
         self.hurried.set(true);
         std::future::poll_fn(|cx| {
             loop {
+                // It may have ended badly before anybody asked.
+                if let Some(lost) = self.fault() {
+                    return Poll::Ready(Err(lost));
+                }
                 if let Kept::Lost(lost) = self.state.borrow().kept {
                     return Poll::Ready(Err(lost));
                 }
-                match ready!(self.poll_source(cx)) {
-                    Some(Ok(_)) => (),
-                    None => return Poll::Ready(Ok(())),
-                    Some(Err(IntakeError::Stalled)) => return Poll::Ready(Err(Lost::Stalled)),
-                    Some(Err(IntakeError::Failed)) => return Poll::Ready(Err(Lost::Failed)),
+                if ready!(self.poll_source(cx)).is_none() {
+                    return Poll::Ready(Ok(()));
                 }
             }
         })
@@ -375,3 +376,6 @@ fn poll_pause(pause: &mut Option<Pin<Box<Sleep>>>, patience: Option<Duration>, c
     let Some(patience) = patience else { return Poll::Pending };
     pause.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience))).as_mut().poll(cx)
 }
+
+#[cfg(test)]
+mod tests;

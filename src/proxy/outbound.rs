@@ -38,14 +38,18 @@ pub(super) struct Authorized<'a>(RequestHead<'a>);
 impl Sanitized {
     /// Strips a caller's request and points it at the route's upstream. `authority` is what the caller asked for, by its target or
     /// its `Host`; `via` is our own entry (RFC 9110 §7.6.3); `has_body` decides what is said about a body's length.
+    ///
+    /// # Errors
+    /// [`Problem`] if the target would be longer than any.
     pub(super) fn new(
         parts: Parts,
         route: &RouteShare,
         authority: &Authority,
         via: &HeaderValue,
         has_body: bool,
-    ) -> Self {
-        let mut target = target::upstream_target(&parts.uri, route);
+    ) -> Result<Self, Problem> {
+        let too_long = || Problem::new(Reason::HeadTooLarge, "at the upstream the request's target is longer than any");
+        let mut target = target::upstream_target(&parts.uri, route).ok_or_else(too_long)?;
         let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
         let joins_cookies = parts.version == Version::HTTP_2;
         let mut headers = parts.headers;
@@ -84,7 +88,7 @@ impl Sanitized {
         let spelling = parts.extensions.get().filter(|_| route.settings.header_case == HeaderCase::Preserve).cloned();
         // A caller's extended CONNECT, the only one that gets here, is a GET in HTTP/1's form of it.
         let method = if parts.method == Method::CONNECT { Method::GET } else { parts.method };
-        Self { method, target, headers, spelling, upgrade }
+        Ok(Self { method, target, headers, spelling, upgrade })
     }
 
     /// The protocols that it asks to change to.

@@ -88,7 +88,7 @@ impl Route {
         self.settings.strip_path && !self.prefix.is_empty()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn for_tests(settings: settings::Route) -> Self {
         let metrics = crate::metrics::Metrics::new().route(&settings.name);
         Self::new(settings, None, metrics)
@@ -181,42 +181,7 @@ impl Paths {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::proxy::settings::{Inject, Rejection, Replay};
-    use crate::upstream::Origin;
-
-    pub(crate) fn route(path: &str, host: Option<&str>) -> settings::Route {
-        let upstream: http::Uri = "https://api.example".parse().unwrap();
-        settings::Route {
-            name: "api".to_owned(),
-            host: host.map(str::to_owned),
-            path: path.to_owned(),
-            origin: Origin::of(&upstream).unwrap(),
-            upstream,
-            credential: None,
-            strip_path: true,
-            keep_host: false,
-            protocol: crate::upstream::Protocol::Auto,
-            upgrades: vec!["websocket".to_owned()],
-            rejection: Rejection {
-                status: vec![401],
-                www_authenticate_error: vec!["invalid_token".to_owned()],
-                body: Vec::new(),
-                grpc_status: Vec::new(),
-                replay: Replay::All,
-                replay_body_limit: 64 * 1024,
-            },
-            callers: None,
-            inject: Inject::Header { name: http::header::AUTHORIZATION, scheme: "Bearer".to_owned() },
-            fields: settings::FieldRules::default(),
-            header_case: settings::HeaderCase::Lower,
-            timeouts: settings::Timeouts {
-                connect: std::time::Duration::from_secs(5),
-                request_body_idle: None,
-                response_head: None,
-                upstream_idle: None,
-            },
-        }
-    }
+    pub(crate) use crate::proxy::smallest::route;
 
     fn table() -> Table {
         let mut table = Table::default();

@@ -44,7 +44,7 @@ pub(super) fn of_worker(gateway: &Gateway, before: &[Rc<RouteShare>]) -> Vec<Rc<
 }
 
 impl RouteShare {
-    fn new(route: &Arc<Route>, connector: &Connector) -> Rc<Self> {
+    pub(super) fn new(route: &Arc<Route>, connector: &Connector) -> Rc<Self> {
         let pool = Pool::new(connector.clone(), route.pool_options());
         Rc::new(Self { route: Arc::clone(route), pool, own: OnceCell::new(), token: RefCell::default() })
     }

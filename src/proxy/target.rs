@@ -5,16 +5,17 @@ use http::uri::PathAndQuery;
 
 use super::route::Route;
 
-/// The upstream's path: base path, and the caller's path less the route's prefix. The query goes through unchanged.
-pub(super) fn upstream_target(caller: &Uri, route: &Route) -> PathAndQuery {
+/// The upstream's path: base path, and the caller's path less the route's prefix. The query goes through unchanged. `None` if that is
+/// longer than any: without the base path it would lead to where this route does not.
+pub(super) fn upstream_target(caller: &Uri, route: &Route) -> Option<PathAndQuery> {
     let whole = || caller.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     if caller.path() == "*" || (route.base_path.is_empty() && !route.strips()) {
-        return whole();
+        return Some(whole());
     }
     let rest = if route.strips() { strip_prefix(caller.path(), &route.prefix) } else { caller.path() };
     let target = join(&route.base_path, rest, caller.query());
-    // Both parts come from parsed URIs, so that joining them gives no new characters.
-    PathAndQuery::try_from(target).unwrap_or_else(|_| whole())
+    // Both parts come from parsed URIs, so that joining them gives no new characters: it can only be too long.
+    PathAndQuery::try_from(target).ok()
 }
 
 /// The path below a prefix that it begins with; the whole path otherwise.
@@ -48,7 +49,7 @@ mod tests {
             settings.upstream = upstream.parse().unwrap();
             settings.strip_path = strip;
             let got = upstream_target(&caller.parse().unwrap(), &Route::for_tests(settings));
-            assert_eq!(got.as_str(), wanted, "{upstream} {prefix} strip={strip} {caller}");
+            assert_eq!(got.unwrap().as_str(), wanted, "{upstream} {prefix} strip={strip} {caller}");
         };
         check("https://a", "/", true, "/x?y=1", "/x?y=1");
         check("https://a/", "/", true, "/", "/");
@@ -63,5 +64,18 @@ mod tests {
         check("https://a", "/", true, "/a%2Fb//c/../d;x=1", "/a%2Fb//c/../d;x=1");
         check("https://a", "/", true, "http://localhost:8080/x?y", "/x?y");
         check("https://a/v2", "/", true, "*", "*");
+    }
+    #[test]
+    fn a_path_that_is_too_long_with_the_base_path_is_none_at_all() {
+        let mut settings = route("/", None);
+        settings.upstream = "https://a/v2".parse().unwrap();
+        let route = Route::for_tests(settings);
+        let of_length = |length: usize| {
+            let path = format!("/{}", "a".repeat(length - 1));
+            upstream_target(&path.parse().unwrap(), &route).map(|target| target.as_str().len())
+        };
+        let longest = usize::from(u16::MAX) - 1;
+        assert_eq!(of_length(longest - 3), Some(longest));
+        assert_eq!(of_length(longest - 2), None);
     }
 }

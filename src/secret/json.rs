@@ -68,10 +68,16 @@ pub(super) fn member(text: &str, pointer: &str) -> Result<Zeroizing<String>, Poi
 fn step<'a>(text: &'a str, name: &str) -> Result<Result<&'a str, String>, PointerError> {
     let found = match text.as_bytes().first() {
         Some(b'{') => serde_json::Deserializer::from_str(text).deserialize_map(Members { name }),
-        Some(b'[') => serde_json::Deserializer::from_str(text).deserialize_seq(Items { index: name.parse().ok() }),
+        Some(b'[') => serde_json::Deserializer::from_str(text).deserialize_seq(Items { index: index(name) }),
         _ => return Ok(Err(String::new())),
     };
     found.map_err(|error| not_json(&error))
+}
+
+/// RFC 6901 §4: no sign and no leading zero.
+fn index(name: &str) -> Option<usize> {
+    let is_index = name == "0" || !name.starts_with(['0', '+']);
+    is_index.then(|| name.parse().ok()).flatten()
 }
 
 /// `serde_json` tells the place and the kind of a mistake and nothing of the text.
@@ -241,6 +247,8 @@ mod tests {
         check(KEY_FILE, "/jwk/k", "has no /jwk/k; there are: kty");
         check(KEY_FILE, "/type/x", "has no /type/x");
         check(KEY_FILE, "/a~1b/m~0n/7", "has no /a~1b/m~0n/7; it is a list of 2");
+        check(KEY_FILE, "/a~1b/m~0n/00", "has no /a~1b/m~0n/00; it is a list of 2");
+        check(KEY_FILE, "/a~1b/m~0n/+0", "has no /a~1b/m~0n/+0; it is a list of 2");
         check(KEY_FILE, "/none", "has no secret at /none: it is null");
         check(KEY_FILE, "/yes", "has no secret at /yes: it is true or false");
         check(r#"{"a":""}"#, "/a", "has no secret at /a: it is an empty string");

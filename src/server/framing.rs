@@ -8,6 +8,8 @@ mod activity;
 mod chunks;
 mod end;
 mod fields;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::server) mod fuzzing;
 mod head;
 mod message;
 mod target;

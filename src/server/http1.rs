@@ -26,6 +26,12 @@ use answer::After;
 use request::Asked;
 pub(super) use wire::{Wire, WireBody};
 
+/// The request of a judged head.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn request_of(head: &bytes::Bytes, places: &super::framing::Places) -> Result<Request<()>, Refusal> {
+    request::read(head, places).map(|(request, _)| request)
+}
+
 /// As what a connection is counted whose answer nobody takes.
 const UNREAD: Refusal =
     Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");

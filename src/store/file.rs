@@ -5,6 +5,8 @@
 
 mod directory;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::store) mod fuzzing;
 mod lock;
 mod notice;
 

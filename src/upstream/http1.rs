@@ -4,6 +4,8 @@
 //! costs each request more than its HTTP does; it loses an answer that comes while a write fails; and it skips
 //! interim answers without end. A request goes on while its answer comes; the connection serves another one when both have ended.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 pub(super) mod head;
 mod request;
 

@@ -81,6 +81,14 @@ fn write_head(to: &mut BytesMut, head: &RequestHead<'_>, length: Option<Length>,
     to.put_slice(b"\r\n");
 }
 
+/// A head as it is written. `length` is that of the body, if there is one.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) fn printed(head: &RequestHead<'_>, length: Option<Length>) -> BytesMut {
+    let mut to = BytesMut::new();
+    write_head(&mut to, head, length, None);
+    to
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::connection::Target;
