@@ -118,7 +118,7 @@ def check(settings, environment=None):
         for secret in found:
             file = path / secret
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("only-for-this-check\n")
+            file.write_text("only-for-this-check-and-nothing-else\n")
         (path / "bearerd.toml").write_text(settings)
         variables = {"PATH": os.environ["PATH"], "CREDENTIALS_DIRECTORY": directory, **(environment or {})}
         return output(BINARY, "check", "--config", path / "bearerd.toml", env=variables)

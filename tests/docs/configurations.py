@@ -44,11 +44,11 @@ def make_up(value, directory):
     environment = {"CREDENTIALS_DIRECTORY": str(directory)}
     for secret in secrets_in(value):
         if "env" in secret:
-            environment[secret["env"]] = "only-for-this-check"
+            environment[secret["env"]] = "only-for-this-check-and-nothing-else"
             continue
         path = directory / secret.get("file", secret.get("systemd"))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("only-for-this-check\n")
+        path.write_text("only-for-this-check-and-nothing-else\n")
     return environment
 
 

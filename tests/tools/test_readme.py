@@ -11,7 +11,7 @@ FAILURES = (ROOT / "docs" / "failures.md").read_text()
 CONFIG = ROOT / "src" / "config"
 # Keys that hold tables have a heading instead of a row.
 TABLES = set("admin callers credentials inject limits log permanent refresh rejection response".split())
-TABLES |= set("revocation routes steps timeouts tls traces".split())
+TABLES |= set("budget revocation routes steps store timeouts tls traces".split())
 
 
 def source(path):
