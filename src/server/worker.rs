@@ -353,8 +353,7 @@ mod tests {
         };
         let (_trigger, never) = shutdown::channel();
         let gauge = IntGauge::new("connections", "of callers").unwrap();
-        let (workers, threads) =
-            start(1, &Policy::new(settings, None), || Fragile, (&never, &never), &gauge).unwrap();
+        let (workers, threads) = start(1, &Policy::new(settings, None), || Fragile, (&never, &never), &gauge).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let call = || {
             let caller = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -110,7 +110,8 @@ impl SealKey {
         }
         let mut text = Zeroizing::new(text.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let length = self.seal.open_in_place(nonce, Aad::from(bound(name, version)), &mut text).map_err(|_| Unsealable)?.len();
+        let length =
+            self.seal.open_in_place(nonce, Aad::from(bound(name, version)), &mut text).map_err(|_| Unsealable)?.len();
         text.truncate(length);
         Ok(text)
     }

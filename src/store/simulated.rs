@@ -81,7 +81,8 @@ impl Server {
         for (name, bytes) in contents {
             let mut entries = self.0.entries.borrow_mut();
             if let Some(content) = entries.get_mut(name).and_then(|entry| entry.stored.as_mut()) {
-                *content = Content { version: content.version + 1, bytes: bytes.clone(), at: Instant::now(), until: None };
+                *content =
+                    Content { version: content.version + 1, bytes: bytes.clone(), at: Instant::now(), until: None };
             }
             drop(entries);
             self.ring(name);
