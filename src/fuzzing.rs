@@ -19,6 +19,7 @@ pub const TARGETS: &[Target] = &[
     ("json_pointer", crate::secret::fuzzing::json_pointer),
     ("jwt_exp", crate::oauth::fuzzing::jwt_exp),
     ("proxy_status", crate::proxy::fuzzing::proxy_status),
+    ("references", crate::proxy::fuzzing::references),
     ("replay_body", crate::proxy::fuzzing::replay_body),
     ("request_target", crate::proxy::fuzzing::request_target),
     ("retry_after", crate::token::fuzzing::retry_after),

@@ -148,8 +148,16 @@ fn hold_all(names: &[&str]) {
 }
 
 const FROM_CALLERS: &[&str] = &["framing", "header_rules", "replay_body", "request_target"];
-const FROM_SERVERS: &[&str] =
-    &["challenge", "jwt_exp", "proxy_status", "retry_after", "set_cookie", "token_answer", "upstream_answer"];
+const FROM_SERVERS: &[&str] = &[
+    "challenge",
+    "jwt_exp",
+    "proxy_status",
+    "references",
+    "retry_after",
+    "set_cookie",
+    "token_answer",
+    "upstream_answer",
+];
 const FROM_OURSELVES: &[&str] = &["configuration", "json_pointer", "store_entry"];
 
 #[test]

@@ -87,7 +87,13 @@ fn turned(reference: &str, route: &Route, (scheme, authority): (&str, &Authority
     // With `strip_path = false` the upstream's path still begins with the prefix.
     let prefix = if route.strips() { route.prefix.as_str() } else { "" };
     let slash = if prefix.is_empty() && !rest.starts_with('/') { "/" } else { "" };
-    if absolute {
+    // `/v2//evil.test` is a path of the upstream, and `//evil.test` would be another host (RFC 3986 §4.2; browsers take `\` for `/`, and
+    // tabs for nothing).
+    let would_be_host = || {
+        let mut characters = rest.chars();
+        prefix.is_empty() && characters.next() == Some('/') && matches!(characters.next(), Some('/' | '\\' | '\t'))
+    };
+    if absolute || (!route.base_path.is_empty() && would_be_host()) {
         Some(format!("{scheme}://{authority}{prefix}{slash}{rest}"))
     } else {
         Some(format!("{prefix}{slash}{rest}"))
@@ -143,6 +149,24 @@ mod tests {
         check("https://a.test", "/", "https://a.test@evil.test/x", "https://a.test@evil.test/x");
         check("https://a.test", "/", "http://a.test/x", "http://a.test/x");
         check("https://a.test", "/", "x/y", "x/y");
+    }
+
+    #[test]
+    fn what_a_base_path_hid_is_no_other_host() {
+        let check = |prefix: &str, reference: &str, wanted: &str| {
+            let mut headers = HeaderMap::from_iter([(LOCATION, reference.parse().unwrap())]);
+            rewrite(
+                &mut headers,
+                &at("https://a.test/v2", prefix),
+                ("http", &Authority::from_static("localhost:8080")),
+            );
+            assert_eq!(headers[LOCATION], wanted, "{prefix} {reference}");
+        };
+        check("/", "/v2//evil.test/x", "http://localhost:8080//evil.test/x");
+        check("/", "/v2/\\evil.test/x", "http://localhost:8080/\\evil.test/x");
+        check("/", "/v2/\t/evil.test/x", "http://localhost:8080/\t/evil.test/x");
+        check("/api", "/v2//evil.test/x", "/api//evil.test/x");
+        check("/", "/v2/x//y", "/x//y");
     }
 
     #[test]
