@@ -11,14 +11,14 @@ pub(crate) fn sealed(data: &[u8]) {
     let keys = SealKeys::new(&Secret::new("a key of thirty-two characters!!"), None).unwrap();
     let key = &keys.in_order[0];
     let name = key.name("token", &[7; 32]);
-    assert!(key.open(&name, data).is_err(), "nobody else can seal");
-    let sealed = key.seal(&name, data).unwrap();
-    assert_eq!(*key.open(&name, &sealed).unwrap(), data);
-    assert!(key.open(&key.name("rotation", &[7; 32]), &sealed).is_err());
+    assert!(key.open(&name, 7, data).is_err(), "nobody else can seal");
+    let sealed = key.seal(&name, 7, data).unwrap();
+    assert_eq!(*key.open(&name, 7, &sealed).unwrap(), data);
+    assert!(key.open(&key.name("rotation", &[7; 32]), 7, &sealed).is_err());
     let at = data.iter().fold(0_usize, |at, byte| at.wrapping_mul(31).wrapping_add(usize::from(*byte)));
     let mut changed = sealed.clone();
     changed[at % sealed.len()] ^= 1 << (at % 8);
-    assert!(key.open(&name, &changed).is_err());
-    assert!(key.open(&name, &sealed[..at % sealed.len()]).is_err());
+    assert!(key.open(&name, 7, &changed).is_err());
+    assert!(key.open(&name, 7, &sealed[..at % sealed.len()]).is_err());
     file(data);
 }
