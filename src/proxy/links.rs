@@ -111,7 +111,11 @@ fn path_at<'a>(reference: &'a str, origin: &Origin) -> Option<&'a str> {
     let (authority, path) = rest.split_at_checked(end)?;
     let uri: Uri = format!("{}://{authority}/", origin.scheme().as_str()).parse().ok()?;
     let named = Origin::of(&uri).ok()?;
-    (named.host().eq_ignore_ascii_case(origin.host()) && named.port() == origin.port()).then_some(path)
+    let is_same = named.host().eq_ignore_ascii_case(origin.host()) && named.port() == origin.port();
+    // A port that is none counts as none for `http`, and as a broken reference for whoever follows it.
+    let port = authority.rsplit('@').next()?.get(origin.host().len()..)?;
+    let is_port = port.strip_prefix(':').unwrap_or(port).bytes().all(|byte| byte.is_ascii_digit());
+    (is_same && is_port).then_some(path)
 }
 
 #[cfg(test)]
@@ -148,6 +152,8 @@ mod tests {
         check("https://a.test", "/", "https://a.test.evil/x", "https://a.test.evil/x");
         check("https://a.test", "/", "https://a.test@evil.test/x", "https://a.test@evil.test/x");
         check("https://a.test", "/", "http://a.test/x", "http://a.test/x");
+        check("https://a.test", "/", "https://a.test:443x/y", "https://a.test:443x/y");
+        check("https://a.test", "/", "https://a.test:/y", "http://localhost:8080/y");
         check("https://a.test", "/", "x/y", "x/y");
     }
 
