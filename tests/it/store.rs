@@ -91,7 +91,12 @@ fn act_as_one(section: &str) {
         assert!(apart > 2.5, "{apart} s between two token requests");
     }
     loads.into_iter().for_each(|load| load.stop().expect_all_ok());
-    // A revocation costs one request, whoever meets it first.
+    // A revocation costs one request, whoever meets it first; if it comes when all of them have the last token.
+    endpoint.wait_for(endpoint.count() + 1, 20.0);
+    let end = |each: &Bearerd| each.metric("bearerd_token_expiry_timestamp_seconds", &[("credential", "api")]).unwrap();
+    eventually("all have the last token", seconds(5.0), || {
+        bearerds.iter().all(|each| (end(each) - end(&bearerds[0])).abs() < 0.5)
+    });
     let before = endpoint.count();
     endpoint.tokens().revoke_all();
     for bearerd in &bearerds {
