@@ -18,7 +18,9 @@ pub(crate) fn json_pointer(data: &[u8]) {
     let found = member(text, pointer);
     let other: Result<Value, _> = serde_json::from_str(text.trim());
     match (&found, &other) {
-        (Ok(found), other) => match other.as_ref().unwrap().pointer(pointer) {
+        // What is not asked for is skipped, half characters in it too.
+        (Ok(_), Err(_)) => assert!(text.contains("\\u")),
+        (Ok(found), Ok(other)) => match other.pointer(pointer) {
             Some(Value::String(text)) => assert_eq!(**found, *text),
             Some(other) => assert_eq!(serde_json::from_str::<Value>(found).unwrap(), *other),
             None => unreachable!("{pointer} leads nowhere to others"),
