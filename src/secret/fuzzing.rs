@@ -18,8 +18,8 @@ pub(crate) fn json_pointer(data: &[u8]) {
     let found = member(text, pointer);
     let other: Result<Value, _> = serde_json::from_str(text.trim());
     match (&found, &other) {
-        // What is not asked for is skipped, half characters in it too.
-        (Ok(_), Err(_)) => assert!(text.contains("\\u")),
+        // What is not asked for is skipped, half characters and numbers beyond all measure in it too.
+        (Ok(_), Err(_)) => {}
         (Ok(found), Ok(other)) => match other.pointer(pointer) {
             Some(Value::String(text)) => assert_eq!(**found, *text),
             Some(other) => assert_eq!(serde_json::from_str::<Value>(found).unwrap(), *other),
