@@ -190,7 +190,8 @@ impl TokenEndpoint {
 
     /// The longest that [`TokenEndpoint::fetch`] takes.
     pub fn deadline(&self) -> std::time::Duration {
-        self.settings.timeout.saturating_mul(2)
+        // A server may want another proof.
+        self.settings.timeout.saturating_mul(if self.settings.dpop.is_some() { 2 } else { 1 })
     }
 
     /// Sends one token request, with every secret read as it is now, and reads the answer. Takes at most

@@ -27,12 +27,16 @@ pub type Stores = watch::Receiver<Option<Rc<Store>>>;
 const MARGIN: Duration = Duration::from_secs(2);
 /// How long somebody else's turns may last before this instance asks on its own.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How long somebody else's turn is waited for without a word before the store is asked again.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A token that was asked for so recently answers a rejection, even if it is the same.
 const JUST_NOW: Duration = Duration::from_secs(5);
 /// What is left of a token that is not worth taking over.
 const SLIVER: Duration = Duration::from_millis(250);
 /// How long nothing is offered to a store that did not take it.
 const OFFER_AGAIN: Duration = Duration::from_secs(5);
+/// A life of which the last fifth has room for whatever the store does.
+const LONG_LIFE: Duration = Duration::from_secs(60);
 /// How long an entry is kept beyond what it is about.
 const AFTERLIFE: Duration = Duration::from_secs(3600);
 /// How long a refusal is kept, or what can be renewed.
@@ -137,10 +141,12 @@ impl Fleet {
     }
 
     /// The jitter of the next renewal, 0 to 1. Instances that take turns need not keep out of each other's way: whoever is first renews for
-    /// all, so they keep to the last fifth of the time for it, and a fleet asks hardly more often than one instance.
-    pub(super) fn sample(&self) -> f64 {
+    /// all, so they keep to the last fifth of the time for it, and a fleet asks hardly more often than one instance. Short lives have no
+    /// time for a store that turns out to be away.
+    pub(super) fn sample(&self, lifetime: Duration) -> f64 {
         let sample = fastrand::f64();
-        if self.slot.as_ref().is_some_and(Slot::is_there) { 0.8 + sample / 5.0 } else { sample }
+        let is_late = lifetime >= LONG_LIFE && self.slot.as_ref().is_some_and(Slot::is_there);
+        if is_late { 0.8 + sample / 5.0 } else { sample }
     }
 
     /// Whether the entry should be looked at.
@@ -199,8 +205,8 @@ impl<S: Source> Refresher<S> {
                     return Turn::Ask;
                 }
                 Ok(Claimed::Taken(left)) => {
-                    // No lease lasts so long as the place may say.
-                    let left = left.min(PATIENCE.saturating_sub(begun.elapsed())).max(FLOOR / 100);
+                    // A store that does not answer any more tells nobody anything: it must be asked to be found out.
+                    let left = left.clamp(FLOOR / 100, ASK_AGAIN);
                     if let Some(slot) = &mut self.fleet.slot {
                         // Too late is as good as told.
                         let _ = timeout(left, slot.changed()).await;
@@ -291,8 +297,9 @@ impl<S: Source> Refresher<S> {
         let is_same = self.shared.snapshot().token.as_ref().is_some_and(|own| *own.value() == token.value);
         if is_same && occasion != Occasion::Rejected {
             // Nothing new but when it will be renewed.
-            let renew_at =
-                at + ask_again_after(token.lifetime, self.shared.settings.early, self.fleet.sample()).max(self.floor);
+            let renew_at = at
+                + ask_again_after(token.lifetime, self.shared.settings.early, self.fleet.sample(token.lifetime))
+                    .max(self.floor);
             let is_answer = occasion == Occasion::Told || asked < JUST_NOW;
             return (is_answer && renew_at > now && self.publisher.rests(renew_at)).then_some(Next::Renew(renew_at));
         }

@@ -352,7 +352,7 @@ impl<S: Source> Refresher<S> {
         self.short_lives = if is_short(lifetime) { self.short_lives.saturating_add(1) } else { 0 };
         self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));
         let after = if again { ask_again_after } else { renew_after };
-        let renew_at = at + after(lifetime, settings.early, self.fleet.sample()).max(self.floor);
+        let renew_at = at + after(lifetime, settings.early, self.fleet.sample(lifetime)).max(self.floor);
         if settings.use_refresh_token && !settings.lives_by_refresh_token {
             self.refresh_token = issued.refresh_token.or(self.refresh_token.take());
         } else {

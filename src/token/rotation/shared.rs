@@ -13,6 +13,7 @@ use super::{LOCK_PATIENCE, Record, Rotation, RotationError, Seed, Turn, blocking
 use crate::secret::Secret;
 use crate::store::{Claimed, Lease, Opened, Slot, Store, Written};
 use crate::token::entry::Descendant;
+use crate::token::fleet::ASK_AGAIN;
 
 /// How long it is waited for a lease's end beyond its end.
 const GRACE: Duration = Duration::from_millis(20);
@@ -135,9 +136,8 @@ impl Common {
             match slot.claim(u64::MAX, above, self.lease).await.map_err(RotationError::Store)? {
                 Claimed::Granted(lease, opened) => return Ok((lease, opened)),
                 Claimed::Taken(left) => {
-                    // No lease lasts so long as the place may say.
-                    let left = left.min(LOCK_PATIENCE.saturating_sub(begun.elapsed()));
-                    drop(timeout(left + GRACE, slot.changed()).await);
+                    // A store that does not answer any more tells nobody anything: it must be asked to be found out.
+                    drop(timeout((left + GRACE).min(ASK_AGAIN), slot.changed()).await);
                 }
                 // Nothing is newer than what was asked for.
                 Claimed::Newer(_) => {}

@@ -427,3 +427,34 @@ async fn the_budget_is_the_fleets() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_in_the_middle_of_a_turn_holds_nobody_up() {
+    fleet(Many::new(settings(), fresh(60)), async |many| {
+        many.endpoint.latency.set(Duration::from_millis(500));
+        many.start_many(5);
+        pass(seconds(5)).await;
+        // Whoever renews has its turn when the store hangs; the others have asked and been told to wait.
+        while many.endpoint.requests() < 2 {
+            pass(Duration::from_millis(10)).await;
+        }
+        let mut rejections = Vec::new();
+        for instance in many.all() {
+            let token = instance.reader.current().unwrap();
+            rejections.push(tokio::task::spawn_local(async move {
+                let verdict = instance.reader.rejected(&token, RequestHash(1)).await;
+                matches!(verdict, Verdict::Replay(_))
+            }));
+        }
+        pass(Duration::from_millis(100)).await;
+        many.server.is(Mood::Hung);
+        let hung = many.clock.now();
+        for rejection in rejections {
+            assert!(rejection.await.unwrap());
+        }
+        // One question more, its deadline, and a token request of one's own.
+        let took = many.clock.now().since(hung).as_secs_f64();
+        assert!(took < 5.0, "{took} s");
+    })
+    .await;
+}
