@@ -14,7 +14,7 @@
 //! | `bearerd:{NAME}` | channel | rings after writes that are news and when a lease is given back |
 //!
 //! The braces make all keys of an entry live in one slot of a cluster. Numbers are 20 decimal digits, because numbers of Lua end at 2^53.
-//! A user needs the rights of [`RIGHTS`].
+//! The rights that a user needs stand in `RIGHTS`, and in docs/fleet.md.
 
 mod bells;
 mod cluster;

@@ -33,7 +33,7 @@ impl SealKeys {
     /// Of the keys as they are configured. Each must have [`SHORTEST_KEY`] characters at least; that is the configuration's to check.
     ///
     /// # Errors
-    /// [`Unsealable`] if the cryptography does not work on this machine.
+    /// `Unsealable` if the cryptography does not work on this machine.
     pub fn new(current: &Secret, old: Option<&Secret>) -> Result<Self, Unsealable> {
         let in_order = old.into_iter().chain([current]).map(SealKey::new).collect::<Result<_, _>>()?;
         Ok(Self { in_order })
