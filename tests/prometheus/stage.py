@@ -56,6 +56,10 @@ token_endpoint = "http://127.0.0.1:{tokens}/token"
 client_id = "api"
 client_secret = "only-for-this-test"
 
+[credentials.api.budget]
+requests = 10000
+per = "1d"
+
 [credentials.api.rejection]
 replay_body_limit = "16KiB"
 
@@ -65,6 +69,11 @@ client_id = "denied"
 client_secret = "only-for-this-test"
 required = false
 refresh = {{ wait = "1s" }}
+
+[store]
+kind = "file"
+directory = "store"
+seal_key = "only for this test, but long enough"
 """
 
 
