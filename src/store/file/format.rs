@@ -27,10 +27,17 @@ pub(super) struct Stamp {
     pub(super) wall: u64,
 }
 
+/// By how much, in milliseconds, a clock that was read earlier may be behind.
+const LATE: u64 = 5_000;
+
 impl Stamp {
     /// How long ago `earlier` was; `None` where that cannot be known, because a clock was set back.
     pub(super) fn since(self, earlier: Self) -> Option<Duration> {
-        let by = |now: u64, then: u64| now.checked_sub(then).map(Duration::from_millis);
+        // Who waited for the disk has read the clock before who wrote meanwhile.
+        let by = |now: u64, then: u64| match now.checked_sub(then) {
+            None if then - now <= LATE => Some(Duration::ZERO),
+            since => since.map(Duration::from_millis),
+        };
         // A container may have a boot clock of its own (time_namespaces(7)).
         let by_boot = if self.is_boot_of(earlier) { by(self.uptime, earlier.uptime) } else { None };
         by_boot.or_else(|| by(self.wall, earlier.wall))
@@ -213,7 +220,10 @@ mod tests {
             (now(Some(7), 15_000, 9_000_000), seconds(10)),
             (now(Some(7), 15_000, 0), seconds(10)),
             (now(Some(8), 1_000, 1_060_000), seconds(60)),
-            (now(Some(8), 90_000, 999_999), None),
+            (now(Some(8), 90_000, 990_000), None),
+            // Read before it was written, by somebody who then waited for the disk.
+            (now(Some(7), 4_990, 1_000_000), seconds(0)),
+            (now(Some(8), 90_000, 999_999), seconds(0)),
             (now(None, 90_000, 1_060_000), seconds(60)),
             // A container's own boot clock.
             (now(Some(7), 1_000, 1_060_000), seconds(60)),
