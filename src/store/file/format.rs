@@ -28,7 +28,7 @@ pub(super) struct Stamp {
 }
 
 /// By how much, in milliseconds, a clock that was read earlier may be behind.
-const LATE: u64 = 5_000;
+const LATE: u64 = 2_000;
 
 impl Stamp {
     /// How long ago `earlier` was; `None` where that cannot be known, because a clock was set back.
