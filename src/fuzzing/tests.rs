@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
 use super::TARGETS;
 
@@ -137,12 +137,7 @@ fn hold_all(names: &[&str]) {
         let failure_persistence = Some(Box::new(FileFailurePersistence::Direct(regressions)) as _);
         let config = Config { failure_persistence, ..Config::default() };
         let changes = (any::<Index>(), prop::collection::vec(change(), 1..8));
-        // The same inputs in every usual run; others whenever somebody says how many.
-        let mut runner = match std::env::var_os("PROPTEST_CASES") {
-            Some(_) => TestRunner::new(config),
-            None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
-        };
-        let outcome = runner.run(&changes, |(first, changes)| {
+        let outcome = TestRunner::new(config).run(&changes, |(first, changes)| {
             let mut input = first.get(&corpus).clone();
             changes.iter().for_each(|change| apply(&mut input, change, &corpus));
             property(&input);
