@@ -4,6 +4,8 @@
 //! store, the answer is the same: go on as if alone. Tokens that are bound to a key of this process are of no use to another, and are
 //! not shared.
 
+mod news;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,14 +13,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::Source;
-use super::entry::{Entry, Known, Then, Trouble};
-use super::refresher::{Refresher, Sent};
-use super::schedule::{FLOOR, History, Next, ask_again_after};
+use super::entry::Entry;
+use super::refresher::Refresher;
+use super::schedule::{FLOOR, Next};
 use super::shared::Phase;
-use crate::oauth::{Class, FetchError, Issued};
+use crate::oauth::FetchError;
 use crate::reason::Reason;
 use crate::secret::Secret;
-use crate::store::{Claimed, Lease, Opened, Slot, Store, StoreError, Written};
+use crate::store::{Claimed, Lease, Slot, Store, StoreError};
 
 /// The token store as it is configured now; `None` for none.
 pub type Stores = watch::Receiver<Option<Rc<Store>>>;
@@ -29,18 +31,8 @@ const MARGIN: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How long somebody else's turn is waited for without a word before the store is asked again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// A token that was asked for so recently answers a rejection, even if it is the same.
-const JUST_NOW: Duration = Duration::from_secs(5);
-/// What is left of a token that is not worth taking over.
-const SLIVER: Duration = Duration::from_millis(250);
-/// How long nothing is offered to a store that did not take it.
-const OFFER_AGAIN: Duration = Duration::from_secs(5);
 /// A life of which the last fifth has room for whatever the store does.
 const LONG_LIFE: Duration = Duration::from_secs(60);
-/// How long an entry is kept beyond what it is about.
-const AFTERLIFE: Duration = Duration::from_secs(3600);
-/// How long a refusal is kept, or what can be renewed.
-const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
 /// What this instance has to do with the others.
 #[derive(Debug, Default)]
@@ -227,187 +219,6 @@ impl<S: Source> Refresher<S> {
         }
     }
 
-    /// The entry may have changed: what follows, if that is news.
-    pub(super) async fn look(&mut self) -> Option<Next> {
-        self.fleet.is_unread = false;
-        let fingerprint = self.fleet.fingerprint;
-        if !self.meet(fingerprint) {
-            return None;
-        }
-        let opened = self.fleet.slot.as_ref()?.read().await.ok()?;
-        match opened {
-            Some(opened) if opened.version > self.fleet.seen => {
-                self.fleet.seen = opened.version;
-                self.take_over(&opened, Occasion::Told).await
-            }
-            Some(opened) if opened.version == self.fleet.seen && !self.fleet.is_untold => None,
-            _ if self.fleet.offers_from.is_some_and(|from| Instant::now() < from) => None,
-            _ => self.offer().await,
-        }
-    }
-
-    /// The store knows less than this instance does.
-    async fn offer(&mut self) -> Option<Next> {
-        let renews = match (self.shared.snapshot().phase, self.shared.snapshot().fresh_token(self.shared.clock.now())) {
-            (Phase::Resting(at), Some(_)) => Next::Renew(at),
-            _ => return None,
-        };
-        match self.fleet.claim(MARGIN).await.ok()? {
-            Claimed::Newer(opened) => {
-                self.fleet.seen = opened.version;
-                self.take_over(&opened, Occasion::Told).await
-            }
-            Claimed::Granted(lease, _) => {
-                self.fleet.lease = Some(lease);
-                self.tell(Some(renews)).await;
-                None
-            }
-            // Who has it will be heard.
-            Claimed::Taken(_) => None,
-        }
-    }
-
-    /// Takes over what another instance, or an earlier run, has learnt. `None` if that is no answer to the occasion.
-    async fn take_over(&mut self, opened: &Opened, occasion: Occasion) -> Option<Next> {
-        // Written in a future that was none: nothing can be said of its token.
-        let age = opened.age?;
-        let Some(entry) = Entry::parse(&opened.text, age) else {
-            let (credential, code) = (&self.shared.settings.name, Reason::StoreUnusable);
-            tracing::warn!(credential, %code, "{code} {credential}: the entry in the token store cannot be understood");
-            return None;
-        };
-        let now = self.shared.clock.now();
-        self.note_sent(now - entry.asked);
-        if let Some(descendant) = entry.descendant {
-            self.rotation.learn(descendant);
-        }
-        let adopted = match entry.token {
-            Some(token) if token.age + SLIVER < token.lifetime => self.adopt(token, entry.asked, occasion).await,
-            _ => None,
-        };
-        match entry.trouble {
-            None => adopted,
-            Some(trouble) => self.suffer(trouble, occasion).await,
-        }
-    }
-
-    async fn adopt(&mut self, token: Known, asked: Duration, occasion: Occasion) -> Option<Next> {
-        let now = self.shared.clock.now();
-        let at = now - token.age;
-        let is_same = self.shared.snapshot().token.as_ref().is_some_and(|own| *own.value() == token.value);
-        if is_same && occasion != Occasion::Rejected {
-            // Nothing new but when it will be renewed.
-            let renew_at = at
-                + ask_again_after(token.lifetime, self.shared.settings.early, self.fleet.sample(token.lifetime))
-                    .max(self.floor);
-            let is_answer = occasion == Occasion::Told || asked < JUST_NOW;
-            return (is_answer && renew_at > now && self.publisher.rests(renew_at)).then_some(Next::Renew(renew_at));
-        }
-        if is_same && asked > JUST_NOW {
-            return None;
-        }
-        let issued =
-            Issued { access_token: token.value, lifetime: token.lifetime, refresh_token: None, scope: None, key: None };
-        let wall = self.shared.clock.wall();
-        let wall = wall.checked_sub(token.age).unwrap_or(wall);
-        let next = self.accept(Sent { issued, at, wall, is_own: false }).ok()?;
-        // What renews it is in the store. One of this instance's own would be of another grant.
-        self.refresh_token = None;
-        self.fleet.is_untold = false;
-        self.shared.metrics.adopted.inc();
-        self.forget().await;
-        Some(next)
-    }
-
-    /// Another instance was refused, or got no answer: its experience is everybody's.
-    async fn suffer(&mut self, trouble: Trouble, occasion: Occasion) -> Option<Next> {
-        let now = self.shared.clock.now();
-        // A little later than whoever it was, each at another time.
-        let later = |wait: Duration| (wait > Duration::ZERO).then(|| now + wait.mul_f64(1.0 + fastrand::f64() / 4.0));
-        let next = match trouble.then {
-            Then::Retry(wait) => Next::Retry(later(wait)?),
-            Then::Held(wait) => Next::Held(later(wait)?),
-            Then::Confirm(wait) => Next::Confirm(later(wait)?),
-            Then::Latched => Next::Latched,
-        };
-        if occasion == Occasion::Person {
-            return None;
-        }
-        self.history = History::heard(trouble.past, now);
-        if next.watches_secrets() {
-            self.refused = self.digest().await;
-        }
-        let class = trouble.past.kept.unwrap_or(Class::Transient);
-        let Trouble { reason, message, .. } = trouble;
-        self.publisher.failed(&FetchError { class, reason, status: None, retry_after: None, message }, next);
-        Some(next)
-    }
-
-    /// Tells the others how asking ended, with what follows, and gives the turn back; with `None` it ended before it was any of
-    /// their business.
-    pub(super) async fn tell(&mut self, next: Option<Next>) {
-        let Some(lease) = self.fleet.lease.take() else { return };
-        let Some(slot) = &self.fleet.slot else { return };
-        let Some(next) = next else { return slot.release(lease).await };
-        let entry = self.entry(Some(next));
-        let keep = keep(&entry);
-        match slot.write(&lease, lease.fence(), &entry.print(), (Some(keep), true)).await {
-            Ok(Written::Done) => {
-                self.fleet.seen = lease.fence();
-                self.fleet.is_untold = false;
-                // It is in the store, for whoever renews next.
-                self.refresh_token = None;
-                self.fleet.refresh_token = None;
-            }
-            // What came after it will be heard.
-            Ok(Written::Outrun) => {}
-            Err(_) => {
-                self.fleet.is_untold = true;
-                self.fleet.offers_from = Some(Instant::now() + OFFER_AGAIN);
-                // A store that takes no writes may still let others have their turn.
-                slot.release(lease).await;
-            }
-        }
-    }
-
-    /// What this instance knows.
-    fn entry(&self, next: Option<Next>) -> Entry {
-        let now = self.shared.clock.now();
-        let snapshot = self.shared.snapshot();
-        let known = |token: &std::sync::Arc<super::AccessToken>| Known {
-            value: token.value().clone(),
-            age: now.since(token.sent_at()),
-            lifetime: token.lifetime(),
-        };
-        let trouble = snapshot.failure.as_ref().filter(|_| !matches!(next, None | Some(Next::Renew(_))));
-        Entry {
-            asked: self.last_sent.map_or(MONTH, |at| now.since(at)),
-            token: snapshot.fresh_token(now).map(known),
-            refresh_token: self.refresh_token.clone().or_else(|| self.fleet.refresh_token.clone()),
-            trouble: trouble.zip(next).map(|(failure, next)| Trouble {
-                reason: failure.reason,
-                message: failure.message.clone(),
-                then: match next {
-                    Next::Renew(at) | Next::Retry(at) => Then::Retry(at.since(now)),
-                    Next::Held(at) => Then::Held(at.since(now)),
-                    Next::Confirm(at) => Then::Confirm(at.since(now)),
-                    Next::Latched => Then::Latched,
-                },
-                past: self.history.told(now),
-            }),
-            descendant: self.rotation.newest(),
-        }
-    }
-
-    /// The refresh token of the entry, for one use: nobody else finds it there any more. `None` if that cannot be had.
-    pub(super) async fn shared_refresh_token(&mut self) -> Option<Secret> {
-        let token = self.fleet.refresh_token.take()?;
-        let text = self.entry(None).print();
-        let (slot, lease) = (self.fleet.slot.as_ref()?, self.fleet.lease.as_ref()?);
-        let written = slot.write(lease, self.fleet.seen, &text, (Some(MONTH), false)).await;
-        (written == Ok(Written::Done)).then_some(token)
-    }
-
     /// Whether others should know how asking ended.
     pub(super) fn concerns_all(error: &FetchError) -> bool {
         use Reason::{SecretUnreadable, StoreAway, TokenBudget, TokenStateLost};
@@ -424,16 +235,4 @@ impl<S: Source> Refresher<S> {
             _ => Occasion::Due,
         }
     }
-}
-
-/// How long an entry is worth keeping.
-fn keep(entry: &Entry) -> Duration {
-    let token = entry.token.as_ref().map_or(Duration::ZERO, |token| token.lifetime.saturating_sub(token.age));
-    let trouble = match entry.trouble.as_ref().map(|trouble| trouble.then) {
-        None => Duration::ZERO,
-        Some(Then::Latched) => MONTH,
-        Some(Then::Retry(wait) | Then::Held(wait) | Then::Confirm(wait)) => wait,
-    };
-    let renewable = if entry.refresh_token.is_some() { MONTH } else { Duration::ZERO };
-    token.max(trouble).max(renewable) + AFTERLIFE
 }
