@@ -22,9 +22,9 @@ def mistake(path, name):
     text = file.read_text()
     if path.endswith(".py"):
         is_test = re.search(rf"^ +def {name}\(self", text, re.M) and name.startswith("test_")
-    elif path.startswith("tests/long/"):
+    elif path.startswith("tests/reliability/"):
         # A proof is one of the list, and no test of cargo's.
-        proofs = (pages.ROOT / "tests/long/main.rs").read_text()
+        proofs = (pages.ROOT / "tests/reliability/main.rs").read_text()
         is_test = f"{file.stem}::{name})" in proofs and re.search(rf"fn {name}\(", text)
     else:
         found = re.search(RUST_TEST.replace("{name}", name), text)
@@ -60,7 +60,7 @@ class Threats(unittest.TestCase):
         # Functions that are no tests, or are not run.
         self.assertIsNotNone(mistake("src/guard.rs", "host_of"))
         self.assertIsNotNone(mistake("src/panics.rs", "the_one_that_panics"))
-        self.assertIsNotNone(mistake("tests/long/crowd.rs", "prove"))
+        self.assertIsNotNone(mistake("tests/reliability/crowd.rs", "prove"))
 
 
 class Store(unittest.TestCase):

@@ -1,7 +1,7 @@
 //! Every row of RELIABILITY's appendices A (HTTP/1) and B (HTTP/2 in, HTTP/1 out): what is sent, what must come of it, what does.
 //!
 //! An outcome is written as there: the statuses, `!` if the connection was closed, and how many requests reached the upstream.
-//! `tests/long/run appendix` prints the tables.
+//! `./reliability G10` prints the tables.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

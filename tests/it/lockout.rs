@@ -1,6 +1,6 @@
 //! A wrong password is not tried again and again (promise 5).
 //!
-//! The minute before the one confirmation, and the latch after it, are in `tests/long`.
+//! The minute before the one confirmation, and the latch after it, are in `tests/reliability`.
 
 use crate::support::client::Load;
 use crate::support::{Reply, Request, Setup, TokenEndpoint, Upstream, eventually, now, seconds, stage, throughout};

@@ -1,7 +1,7 @@
 //! One refresh token that works once, and everything that could make it come twice: eight processes, `kill -9`, lost answers.
 //!
 //! The server (oidc-provider) ends the grant when a refresh token comes twice, as RFC 9700 §4.14.2 wants it; with `--keep-last` it
-//! is one of those that take the last one again until its successor was used. `tests/long` has the long form.
+//! is one of those that take the last one again until its successor was used. `tests/reliability` has the long form.
 
 use crate::support::fleet::Fleet;
 use crate::support::{Bearerd, eventually, seconds};

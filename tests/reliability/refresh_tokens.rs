@@ -8,7 +8,7 @@ const PROCESSES: usize = 8;
 const RENEWALS: u64 = 1_000;
 
 pub(crate) fn a_thousand_renewals_by_eight_processes() -> Vec<Row> {
-    let mut fleet = Fleet::new(4, &[]).expect("oidc-provider is installed: tests/long/run does it");
+    let mut fleet = Fleet::new(4, &[]).expect("oidc-provider is installed: ./reliability does it");
     fleet.start(PROCESSES);
     let start = now();
     let outcome = fleet.race(RENEWALS, seconds(900.0));
@@ -28,7 +28,7 @@ pub(crate) fn a_thousand_renewals_by_eight_processes() -> Vec<Row> {
 /// A process is killed and replaced, a hundred times at random moments, where the server takes the last token again.
 pub(crate) fn a_hundred_kills() -> Vec<Row> {
     let mut fleet =
-        Fleet::new(4, &["--keep-last", "--delay=200"]).expect("oidc-provider is installed: tests/long/run does it");
+        Fleet::new(4, &["--keep-last", "--delay=200"]).expect("oidc-provider is installed: ./reliability does it");
     fleet.start(4);
     fleet.kill_at_random(100, seconds(1.0));
     let before = fleet.provider.count("refreshes");

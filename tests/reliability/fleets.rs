@@ -69,7 +69,7 @@ pub(crate) fn a_hundred_instances_for_a_hundred_lives() -> Vec<Row> {
 /// Eight processes and a thousand renewals with one single-use refresh token, in a Redis.
 pub(crate) fn a_thousand_renewals_in_redis() -> Vec<Row> {
     let redis = redis();
-    let mut fleet = Fleet::new(2, &[]).expect("oidc-provider is installed: tests/long/run does it");
+    let mut fleet = Fleet::new(2, &[]).expect("oidc-provider is installed: ./reliability does it");
     fleet.setup = fleet.setup.clone().section(&redis.section());
     fleet.start(8);
     let start = now();

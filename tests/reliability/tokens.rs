@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 fn provider(lifetime: u64) -> Provider {
-    Provider::start(lifetime).expect("oidc-provider is installed: tests/long/run does it")
+    Provider::start(lifetime).expect("oidc-provider is installed: ./reliability does it")
 }
 
 /// Cold start to the first proxied request, and what a process costs that does nothing.

@@ -1,0 +1,127 @@
+//! The figures of reliability (G1 to G27) and some more: the real binary, built for release, real peers, real load, and a verdict.
+//!
+//! `./reliability` builds everything, runs this and prints the tables; it is no part of `cargo test`. Names given as
+//! arguments choose among the scenarios; `G1` chooses all whose name begins so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a proof fails by panicking and tells why"
+)]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "servers and callers are blocking threads on the real clock"
+)]
+
+#[path = "../it/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the short tests use the rest")]
+mod support;
+
+#[path = "../it/appendix.rs"]
+mod appendix;
+mod crowd;
+mod figures;
+mod fleets;
+mod gibibyte;
+mod half_bodies;
+mod half_heads;
+mod honest;
+mod http2_attacks;
+mod process;
+mod refresh_tokens;
+mod reloads;
+mod results;
+mod setting;
+mod slow_readers;
+mod tests_of_it;
+mod tokens;
+
+use std::process::ExitCode;
+
+use figures::Row;
+
+/// What can be run by name.
+struct Scenario {
+    name: &'static str,
+    title: &'static str,
+    /// Panics where nothing more can be measured; a figure that is missed is a row.
+    run: fn() -> Vec<Row>,
+}
+
+const fn scenario(name: &'static str, title: &'static str, run: fn() -> Vec<Row>) -> Scenario {
+    Scenario { name, title, run }
+}
+
+/// In the order of the table. A `-` separates the parts of a figure.
+const SCENARIOS: &[Scenario] = &[
+    scenario("G2", "tokens of 5 seconds under load", tokens::five_second_tokens_for_a_minute),
+    scenario("G3", "1,000 requests at once after a revocation", tokens::a_thousand_requests_after_a_revocation),
+    scenario("G5", "a wrong password", tokens::a_wrong_password_for_three_minutes),
+    scenario("G6-files", "8 processes, one single-use refresh token", refresh_tokens::a_thousand_renewals_by_eight_processes),
+    scenario("G6-kills", "kill -9 while such a token is in use", refresh_tokens::a_hundred_kills),
+    scenario("G6-redis", "8 processes, a Redis, one single-use refresh token", fleets::a_thousand_renewals_in_redis),
+    scenario("G6-fleet", "100 processes, a Redis, 100 tokens", fleets::a_hundred_instances_for_a_hundred_lives),
+    scenario("G7a", "10,000 half request heads", half_heads::prove),
+    scenario("G7b", "1,000 half request bodies", half_bodies::prove),
+    scenario("G8", "the floods of HTTP/2 beside honest callers", http2_attacks::prove),
+    scenario("G10-http1", "ambiguous and malformed HTTP/1", || payloads("HTTP/1", appendix::http1())),
+    scenario("G10-http2", "ambiguous and malformed HTTP/2", || payloads("HTTP/2", appendix::http2())),
+    scenario("G11", "100 reloads in 100 seconds under load", reloads::prove),
+    scenario("rest", "start and rest", tokens::start_and_rest),
+    scenario("slow-readers", "1,000 callers that read nothing", slow_readers::prove),
+    scenario("gibibyte", "1 GiB up and down", gibibyte::prove),
+];
+
+/// The two tables of payloads, which the short tests hold to as well.
+fn payloads(version: &str, outcomes: Vec<appendix::Outcome>) -> Vec<Row> {
+    appendix::hold(&outcomes);
+    let rows = outcomes.into_iter();
+    rows.map(|outcome| figures::row(format!("{version}: {}", outcome.what), outcome.ours, outcome.wanted)).collect()
+}
+
+/// Those that these words choose; all for none.
+fn choose(words: &[String]) -> Result<Vec<&'static Scenario>, String> {
+    let is_meant = |name: &str, word: &str| {
+        let rest = name.strip_prefix(word);
+        rest.is_some_and(|rest| !word.is_empty() && !rest.starts_with(|next: char| next.is_ascii_digit()))
+    };
+    if let Some(unknown) = words.iter().find(|word| !SCENARIOS.iter().any(|scenario| is_meant(scenario.name, word))) {
+        let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        return Err(format!("there is no scenario {unknown:?}; there are: {}", names.join(" ")));
+    }
+    let is_chosen =
+        |scenario: &&Scenario| words.is_empty() || words.iter().any(|word| is_meant(scenario.name, word));
+    Ok(SCENARIOS.iter().filter(is_chosen).collect())
+}
+
+/// Runs one and tells what it showed; returns whether everything held.
+fn prove(scenario: &Scenario, run: &results::Run) -> bool {
+    eprintln!("==> {}: {}", scenario.name, scenario.title);
+    let rows = std::panic::catch_unwind(scenario.run).unwrap_or_else(|_| {
+        vec![figures::held(scenario.title, "failed, see the output", "", false)]
+    });
+    let table = figures::markdown(&rows);
+    println!("## {}: {}\n\n{table}", scenario.name, scenario.title);
+    results::write(scenario.name, scenario.title, run, &table);
+    rows.iter().all(|row| row.holds)
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let chosen = match choose(&words) {
+        Ok(chosen) => chosen,
+        Err(mistake) => {
+            eprintln!("{mistake}");
+            return ExitCode::from(2);
+        }
+    };
+    let run = results::Run::now();
+    let missed: Vec<_> =
+        chosen.iter().filter(|scenario| !prove(scenario, &run)).map(|scenario| scenario.name).collect();
+    println!("{} scenarios, {} held; missed: {missed:?}", chosen.len(), chosen.len() - missed.len());
+    if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,28 @@
+//! Figures that the black-box tests hold already: the same tests, against the release build, counted.
+
+use std::process::Command;
+
+use crate::figures::{Row, held};
+use crate::support::BINARY;
+
+/// Runs the tests whose names begin with one of these; all of them must pass, and there must be as many as that at least.
+pub(crate) fn pass(what: &str, names: &[&str], at_least: usize) -> Vec<Row> {
+    let executable = std::env::var_os("BEARERD_IT").expect("./reliability builds the black-box tests and names them");
+    let binary = std::env::var_os("BEARERD_TEST_BINARY").unwrap_or_else(|| BINARY.into());
+    let mut command = Command::new(executable);
+    command.args(names).env("BEARERD_TEST_BINARY", binary).env("BEARERD_TEST_PEERS", "1");
+    let output = command.output().expect("the tests start");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let count = |kind: &str| said.lines().filter(|line| line.starts_with("test ") && line.ends_with(kind)).count();
+    let (passed, failed) = (count("... ok"), count("... FAILED"));
+    if failed > 0 || !output.status.success() {
+        eprintln!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let holds = failed == 0 && passed >= at_least && output.status.success();
+    vec![held(
+        format!("{what}: tests {} of `cargo test --test it`", names.join(" ")),
+        format!("{passed} passed, {failed} failed"),
+        format!("at least {at_least} passed, 0 failed"),
+        holds,
+    )]
+}
