@@ -4,6 +4,7 @@
 //! never from a request. Handles are resolved once, so that counting is one atomic addition; what is counted for each request
 //! is counted by every worker for itself (`traffic`).
 
+mod credential;
 mod fleet;
 #[cfg(feature = "otel")]
 mod spans;
@@ -14,22 +15,19 @@ use std::sync::Arc;
 
 use prometheus::core::Collector as _;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::panics;
 use crate::reason::Reason;
+use credential::Credentials;
+pub use credential::{CredentialMetrics, DpopNonceReplays, Rejections};
 pub use fleet::{BudgetMetrics, LazyBudget, StoreMetrics};
 #[cfg(feature = "otel")]
 pub use spans::SpanMetrics;
 pub use traffic::{AnsweredBy, Counted, RouteCounts, RouteMetrics, RouteReading, Tally};
 use traffic::{BUCKETS, Traffic};
-
-const OUTCOMES: [&str; 4] = ["success", "transient", "refused", "permanent"];
-
-const ACTIONS: [&str; 7] =
-    ["replayed", "passed_gap", "passed_body", "passed_memory", "passed_unsafe", "passed_unavailable", "passed_again"];
 
 /// Every metric of the process.
 #[derive(Debug)]
@@ -51,17 +49,8 @@ pub struct Metrics {
     pub spans: SpanMetrics,
     refused: Vec<(Reason, IntCounter)>,
     traffic: Traffic,
+    credentials: Credentials,
     fleet: fleet::Fleet,
-    waiting: IntGaugeVec,
-    token_expiry: GaugeVec,
-    token_valid: IntGaugeVec,
-    token_latched: IntGaugeVec,
-    token_last_success: GaugeVec,
-    token_last_failure: GaugeVec,
-    token_requests: IntCounterVec,
-    token_request_duration: HistogramVec,
-    token_rejections: IntCounterVec,
-    dpop_nonce_replays: IntCounterVec,
     config_reloads: IntCounterVec,
     config_is_current: IntGauge,
     tls_reloads: IntCounterVec,
@@ -116,62 +105,8 @@ impl Metrics {
                 .map(|reason| (*reason, refused.with_label_values(&[reason.code()])))
                 .collect(),
             traffic: traffic(&r),
+            credentials: Credentials::new(&r),
             fleet: fleet::Fleet::new(&r),
-            waiting: int_gauge_vec(
-                &r,
-                "bearerd_requests_waiting_for_token",
-                "Requests held because there is no token.",
-                &["credential"],
-            ),
-            token_expiry: gauge_vec(
-                &r,
-                "bearerd_token_expiry_timestamp_seconds",
-                "When the current token ends; 0 without one.",
-                &["credential"],
-            ),
-            token_valid: int_gauge_vec(&r, "bearerd_token_valid", "1 while there is a usable token.", &["credential"]),
-            token_latched: int_gauge_vec(
-                &r,
-                "bearerd_token_latched",
-                "1 while nothing is tried until somebody acts.",
-                &["credential"],
-            ),
-            token_last_success: gauge_vec(
-                &r,
-                "bearerd_token_last_success_timestamp_seconds",
-                "When a token was last issued; 0 if never.",
-                &["credential"],
-            ),
-            token_last_failure: gauge_vec(
-                &r,
-                "bearerd_token_last_failure_timestamp_seconds",
-                "When a token request last failed; 0 if never. Later than the last success while renewals fail.",
-                &["credential"],
-            ),
-            token_requests: counter_vec(
-                &r,
-                "bearerd_token_requests_total",
-                "Token requests by outcome.",
-                &["credential", "outcome"],
-            ),
-            token_request_duration: histogram_vec(
-                &r,
-                "bearerd_token_request_duration_seconds",
-                "Time a token request took.",
-                &["credential"],
-            ),
-            token_rejections: counter_vec(
-                &r,
-                "bearerd_token_rejections_total",
-                "Answers that rejected the token, by what followed.",
-                &["credential", "action"],
-            ),
-            dpop_nonce_replays: counter_vec(
-                &r,
-                "bearerd_dpop_nonce_replays_total",
-                "Requests sent again because their DPoP proof lacked a nonce (or had another time), by whom they went to.",
-                &["credential", "side"],
-            ),
             config_reloads: counter_vec(
                 &r,
                 "bearerd_config_reloads_total",
@@ -218,28 +153,11 @@ impl Metrics {
     /// A credential is no more, or another one takes its name: its state goes. What it has counted goes on if `is_replaced`.
     /// What its last requests change is seen by nobody.
     pub fn forget_credential(&self, name: &str, is_replaced: bool) {
-        let labels = &[name];
-        // An error means that there is no such series.
-        let _ = self.waiting.remove_label_values(labels);
-        let _ = self.token_expiry.remove_label_values(labels);
-        let _ = self.token_valid.remove_label_values(labels);
-        let _ = self.token_latched.remove_label_values(labels);
+        self.credentials.forget_state(name);
         self.fleet.forget_state(name);
-        if is_replaced {
-            return;
-        }
-        self.fleet.forget_counts(name);
-        let _ = self.token_last_success.remove_label_values(labels);
-        let _ = self.token_last_failure.remove_label_values(labels);
-        let _ = self.token_request_duration.remove_label_values(labels);
-        for outcome in OUTCOMES {
-            let _ = self.token_requests.remove_label_values(&[name, outcome]);
-        }
-        for action in ACTIONS {
-            let _ = self.token_rejections.remove_label_values(&[name, action]);
-        }
-        for side in ["token_endpoint", "upstream"] {
-            let _ = self.dpop_nonce_replays.remove_label_values(&[name, side]);
+        if !is_replaced {
+            self.credentials.forget_counts(name);
+            self.fleet.forget_counts(name);
         }
     }
 
@@ -265,34 +183,7 @@ impl Metrics {
 
     /// The handles of one credential; its series exist from here on.
     pub fn credential(&self, name: &str) -> CredentialMetrics {
-        let outcome = |o: &str| self.token_requests.with_label_values(&[name, o]);
-        let action = |a: &str| self.token_rejections.with_label_values(&[name, a]);
-        let side = |s: &str| self.dpop_nonce_replays.with_label_values(&[name, s]);
-        CredentialMetrics {
-            waiting: self.waiting.with_label_values(&[name]),
-            expiry: self.token_expiry.with_label_values(&[name]),
-            valid: self.token_valid.with_label_values(&[name]),
-            latched: self.token_latched.with_label_values(&[name]),
-            last_success: self.token_last_success.with_label_values(&[name]),
-            last_failure: self.token_last_failure.with_label_values(&[name]),
-            success: outcome("success"),
-            transient: outcome("transient"),
-            refused: outcome("refused"),
-            permanent: outcome("permanent"),
-            request_duration: self.token_request_duration.with_label_values(&[name]),
-            rejections: Rejections {
-                replayed: action("replayed"),
-                passed_gap: action("passed_gap"),
-                passed_body: action("passed_body"),
-                passed_memory: action("passed_memory"),
-                passed_unsafe: action("passed_unsafe"),
-                passed_unavailable: action("passed_unavailable"),
-                passed_again: action("passed_again"),
-            },
-            dpop_nonce_replays: DpopNonceReplays { token_endpoint: side("token_endpoint"), upstream: side("upstream") },
-            adopted: self.fleet.adopted(name),
-            budget: self.fleet.budget(name),
-        }
+        self.credentials.of(name, &self.fleet)
     }
 
     /// The handles of the token store; its series exist from here on.
@@ -355,69 +246,6 @@ pub struct TlsReloads {
     pub success: IntCounter,
     /// They cannot be used; those before stay.
     pub failure: IntCounter,
-}
-
-/// The handles of one credential.
-#[derive(Clone, Debug)]
-pub struct CredentialMetrics {
-    /// Requests held because there is no token.
-    pub waiting: IntGauge,
-    /// When the current token ends, epoch seconds; 0 without one.
-    pub expiry: Gauge,
-    /// 1 while there is a usable token.
-    pub valid: IntGauge,
-    /// 1 while nothing is tried until somebody acts.
-    pub latched: IntGauge,
-    /// When a token was last issued, epoch seconds.
-    pub last_success: Gauge,
-    /// When a token request last failed, epoch seconds.
-    pub last_failure: Gauge,
-    /// Token requests that brought a token.
-    pub success: IntCounter,
-    /// Token requests that failed for now.
-    pub transient: IntCounter,
-    /// Token requests refused with an unknown 4xx.
-    pub refused: IntCounter,
-    /// Token requests refused for good.
-    pub permanent: IntCounter,
-    /// Time of one token request.
-    pub request_duration: Histogram,
-    /// What followed on rejections.
-    pub rejections: Rejections,
-    /// Requests that were sent again with another proof.
-    pub dpop_nonce_replays: DpopNonceReplays,
-    /// Tokens that came from the token store.
-    pub adopted: IntCounter,
-    /// The budget of token requests; its series exist where there is one.
-    pub budget: LazyBudget,
-}
-
-/// `bearerd_dpop_nonce_replays_total` by side.
-#[derive(Clone, Debug)]
-pub struct DpopNonceReplays {
-    /// Token requests.
-    pub token_endpoint: IntCounter,
-    /// Forwarded requests.
-    pub upstream: IntCounter,
-}
-
-/// `bearerd_token_rejections_total` by action.
-#[derive(Clone, Debug)]
-pub struct Rejections {
-    /// Sent again with another token.
-    pub replayed: IntCounter,
-    /// Passed on: the gap is open.
-    pub passed_gap: IntCounter,
-    /// Passed on: the request's body was too long to keep.
-    pub passed_body: IntCounter,
-    /// Passed on: the replay memory was spent.
-    pub passed_memory: IntCounter,
-    /// Passed on: the method may not be sent twice.
-    pub passed_unsafe: IntCounter,
-    /// Passed on: no other token could be had, or the replay was not answered.
-    pub passed_unavailable: IntCounter,
-    /// Passed on: the replay was rejected too.
-    pub passed_again: IntCounter,
 }
 
 // The names are constants of this file; that they are legal and unique is proven by every test that makes the struct.

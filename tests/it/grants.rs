@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::{Value, json};
 
+use crate::support::rotating::Rotating;
 use crate::support::tls_front::Authority;
 use crate::support::{Reply, Request, Setup, TokenEndpoint, Upstream, eventually, seconds, stage};
 
@@ -191,54 +191,10 @@ fn metadata_of_another_issuer_get_no_secret() {
     check("/", "", "write issuer exactly so");
 }
 
-/// A server that hands out single-use refresh tokens and revokes everything when one comes twice.
-#[derive(Clone, Default)]
-struct Rotating(Arc<Mutex<RotatingState>>);
-
-#[derive(Default)]
-struct RotatingState {
-    current: String,
-    number: u32,
-    used: HashSet<String>,
-    revoked: bool,
-}
-
-impl Rotating {
-    fn reply(&self, endpoint: &TokenEndpoint, lifetime: u64) -> Reply {
-        let state = Arc::clone(&self.0);
-        state.lock().unwrap().current = "refresh-canary-0".to_owned();
-        endpoint.canaries().add("refresh-canary-");
-        Reply::custom(move |request, tokens| {
-            let mut state = state.lock().unwrap();
-            let sent = request.field("refresh_token").unwrap_or_default();
-            assert_eq!(request.field("grant_type").as_deref(), Some("refresh_token"));
-            if state.used.contains(&sent) {
-                state.revoked = true;
-            }
-            if state.revoked || sent != state.current {
-                return Reply::json(
-                    400,
-                    r#"{"error":"invalid_grant","error_description":"token was used or revoked"}"#,
-                );
-            }
-            state.used.insert(sent);
-            state.number += 1;
-            state.current = format!("refresh-canary-{}", state.number);
-            let answer =
-                json!({ "access_token": tokens.issue(), "expires_in": lifetime, "refresh_token": state.current });
-            Reply::json(200, answer.to_string())
-        })
-    }
-
-    fn is_revoked(&self) -> bool {
-        self.0.lock().unwrap().revoked
-    }
-}
-
 fn rotating(lifetime: u64) -> (TokenEndpoint, Upstream, Setup, Rotating) {
     let (endpoint, upstream, _) = stage(lifetime);
-    let server = Rotating::default();
-    endpoint.always(server.reply(&endpoint, lifetime));
+    let server = Rotating::strict();
+    endpoint.always(server.reply(&endpoint));
     let setup = with_credential(&endpoint, &upstream, "client_id = \"svc\"\nrefresh_token = { file = \"first\" }")
         .top("state_directory = \"state\"");
     std::fs::create_dir(setup.directory().join("state")).unwrap();
@@ -282,7 +238,7 @@ fn the_successor_is_on_disk_before_the_access_token_is_used() {
 #[test]
 fn an_end_in_the_middle_of_a_use_waits_for_its_answer() {
     let (endpoint, _upstream, setup, server) = rotating(300);
-    let Reply::Custom(answer) = server.reply(&endpoint, 300) else { unreachable!() };
+    let Reply::Custom(answer) = server.reply(&endpoint) else { unreachable!() };
     endpoint.always(Reply::Custom(answer).late(2.0));
     let mut bearerd = setup.start();
     endpoint.wait_for(1, 10.0);
@@ -306,7 +262,7 @@ fn a_lost_request_is_made_again_with_the_same_token() {
 #[test]
 fn a_lost_answer_ends_in_a_clear_word_and_a_new_token_heals_it() {
     let (endpoint, _upstream, setup, server) = rotating(300);
-    let reply = server.reply(&endpoint, 300);
+    let reply = server.reply(&endpoint);
     endpoint.next([Reply::custom(move |request, tokens| {
         if let Reply::Custom(answer) = &reply {
             answer(request, tokens);
@@ -320,12 +276,7 @@ fn a_lost_answer_ends_in_a_clear_word_and_a_new_token_heals_it() {
     assert!(line.contains("must be given anew") && line.contains("was not answered"), "{line}");
     bearerd.get("/items").expect_problem(503, "T025");
     // Somebody authorises it again.
-    {
-        let mut state = server.0.lock().unwrap();
-        state.revoked = false;
-        state.used.clear();
-        state.current = "refresh-canary-anew".to_owned();
-    }
+    server.authorise_anew("refresh-canary-anew");
     setup.secret_file("first", "refresh-canary-anew");
     bearerd.wait_ready(20.0);
     bearerd.get("/items").expect(200);
@@ -335,7 +286,7 @@ fn a_lost_answer_ends_in_a_clear_word_and_a_new_token_heals_it() {
 #[test]
 fn the_successor_beside_an_answer_that_is_not_understood_is_kept() {
     let (endpoint, _upstream, setup, server) = rotating(300);
-    let Reply::Custom(answer) = server.reply(&endpoint, 300) else { unreachable!() };
+    let Reply::Custom(answer) = server.reply(&endpoint) else { unreachable!() };
     endpoint.next([Reply::custom(move |request, tokens| match answer(request, tokens) {
         Reply::Http(status, fields, body) => {
             let body = String::from_utf8(body).unwrap().replace("access_token", "accessToken");

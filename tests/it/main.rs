@@ -39,6 +39,7 @@ mod grpc;
 mod http2;
 mod imports;
 mod inherited;
+mod kills;
 mod lifecycle;
 mod listeners;
 mod lockout;

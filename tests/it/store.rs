@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use crate::support::client::Load;
 use crate::support::fleet::Fleet;
-use crate::support::redis::{Redis, SEAL_KEY};
+use crate::support::redis::{Redis, SEAL_KEY, Watched};
 use crate::support::{Bearerd, Reply, Request, Setup, eventually, seconds, stage, throughout};
 
 /// `[store]` for files in a directory beside the configuration.
@@ -167,6 +167,32 @@ fn callers_notice_nothing_of_a_redis_that_is_killed_paused_or_wiped() {
     eventually("there is an entry again", seconds(10.0), || !redis.keys().is_empty());
     loads.into_iter().for_each(|load| load.stop().expect_all_ok());
     assert!(!bearerds[0].log_with("T032").is_empty());
+}
+
+#[test]
+fn callers_notice_nothing_of_a_master_that_dies_and_the_replica_goes_on_for_all() {
+    let Some(mut watched) = Watched::start() else { return };
+    let (endpoint, _upstream, setup) = stage(6);
+    setup.canaries().add(SEAL_KEY);
+    let setup = setup.section(&watched.section());
+    let bearerds = start_many(&setup, 3);
+    wait_ready(&bearerds);
+    let loads: Vec<_> =
+        bearerds.iter().map(|each| Load::start(each.address(), 1, seconds(0.02), Request::get("/items"))).collect();
+    let up = |wanted: f64| bearerds.iter().all(|each| each.metric("bearerd_store_up", &[]) == Some(wanted));
+    endpoint.wait_for(2, 20.0);
+    watched.master.kill();
+    eventually("the replica is the master", seconds(30.0), || watched.replica.command(&["role"]).starts_with("master"));
+    eventually("it is found", seconds(20.0), || up(1.0));
+    // One renewal may have been begun by each on its own; then they are one again.
+    endpoint.wait_for(endpoint.count() + 3, 30.0);
+    let again = endpoint.count();
+    endpoint.wait_for(again + 3, 40.0);
+    for pair in endpoint.requests()[again..].windows(2) {
+        let apart = pair[1].at.duration_since(pair[0].at);
+        assert!(apart > seconds(2.5), "{apart:?} between two token requests");
+    }
+    loads.into_iter().for_each(|load| load.stop().expect_all_ok());
 }
 
 #[test]

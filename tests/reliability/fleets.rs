@@ -1,11 +1,14 @@
 //! Many instances that share a Redis: one token for all of them, and one refresh token that works once.
 
-use crate::figures::{Row, row};
+use std::time::Duration;
+
+use crate::figures::{Row, held, milliseconds, row};
 use crate::support::client::Load;
 use crate::support::fleet::Fleet;
-use crate::support::redis::Redis;
-use crate::support::{Bearerd, Request, now, pause, seconds, stage};
+use crate::support::redis::{Redis, SEAL_KEY};
+use crate::support::{Bearerd, Request, Setup, now, pause, seconds, stage};
 
+const RESTARTS: usize = 21;
 const INSTANCES: usize = 100;
 const LIVES: usize = 100;
 
@@ -87,4 +90,43 @@ pub(crate) fn a_thousand_renewals_in_redis() -> Vec<Row> {
         row("requests meanwhile, all 200", outcome.requests.to_string(), ""),
         row("took", format!("{:.0?}", start.elapsed()), ""),
     ]
+}
+
+/// From the start of a process to its first answer 200, when the token is in the store: no token request.
+pub(crate) fn a_restart_within_a_lifetime() -> Vec<Row> {
+    let redis = redis();
+    let in_files = format!("[store]\nkind = \"file\"\ndirectory = \"store\"\nseal_key = \"{SEAL_KEY}\"\n");
+    let mut rows = Vec::new();
+    for (name, section) in [("a Redis", redis.section()), ("files", in_files)] {
+        let (endpoint, _upstream, setup) = stage(3_600);
+        let setup = setup.section(&section);
+        setup.start_ready().stop();
+        let mut times: Vec<_> = (0..RESTARTS).map(|_| restart(&setup)).collect();
+        times.sort();
+        let (middle, most) = (times[RESTARTS / 2], times[RESTARTS - 1]);
+        let requests = endpoint.count() - 1;
+        let what = format!("{RESTARTS} restarts with the token in {name}");
+        rows.push(held(format!("{what}: token requests"), requests, "0", requests == 0));
+        let told = format!("{}, {}", milliseconds(middle), milliseconds(most));
+        rows.push(held(
+            format!("{what}: start to the first answer 200, median and most"),
+            told,
+            "median ≤ 100 ms",
+            middle <= seconds(0.1),
+        ));
+    }
+    rows
+}
+
+/// How long it took; a request waits for its token by itself.
+fn restart(setup: &Setup) -> Duration {
+    let begun = now();
+    let bearerd = setup.start();
+    while bearerd.get("/items").status != 200 {
+        assert!(begun.elapsed() < seconds(10.0), "no answer 200");
+        pause(seconds(0.001));
+    }
+    let took = begun.elapsed();
+    bearerd.stop();
+    took
 }

@@ -61,7 +61,11 @@ const SCENARIOS: &[Scenario] = &[
     scenario("G2", "tokens of 5 seconds under load", tokens::five_second_tokens_for_a_minute),
     scenario("G3", "1,000 requests at once after a revocation", tokens::a_thousand_requests_after_a_revocation),
     scenario("G5", "a wrong password", tokens::a_wrong_password_for_three_minutes),
-    scenario("G6-files", "8 processes, one single-use refresh token", refresh_tokens::a_thousand_renewals_by_eight_processes),
+    scenario(
+        "G6-files",
+        "8 processes, one single-use refresh token",
+        refresh_tokens::a_thousand_renewals_by_eight_processes,
+    ),
     scenario("G6-kills", "kill -9 while such a token is in use", refresh_tokens::a_hundred_kills),
     scenario("G6-redis", "8 processes, a Redis, one single-use refresh token", fleets::a_thousand_renewals_in_redis),
     scenario("G6-fleet", "100 processes, a Redis, 100 tokens", fleets::a_hundred_instances_for_a_hundred_lives),
@@ -71,6 +75,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("G10-http1", "ambiguous and malformed HTTP/1", || payloads("HTTP/1", appendix::http1())),
     scenario("G10-http2", "ambiguous and malformed HTTP/2", || payloads("HTTP/2", appendix::http2())),
     scenario("G11", "100 reloads in 100 seconds under load", reloads::prove),
+    scenario("restart", "a restart with the token in the store", fleets::a_restart_within_a_lifetime),
     scenario("rest", "start and rest", tokens::start_and_rest),
     scenario("slow-readers", "1,000 callers that read nothing", slow_readers::prove),
     scenario("gibibyte", "1 GiB up and down", gibibyte::prove),
@@ -93,17 +98,15 @@ fn choose(words: &[String]) -> Result<Vec<&'static Scenario>, String> {
         let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         return Err(format!("there is no scenario {unknown:?}; there are: {}", names.join(" ")));
     }
-    let is_chosen =
-        |scenario: &&Scenario| words.is_empty() || words.iter().any(|word| is_meant(scenario.name, word));
+    let is_chosen = |scenario: &&Scenario| words.is_empty() || words.iter().any(|word| is_meant(scenario.name, word));
     Ok(SCENARIOS.iter().filter(is_chosen).collect())
 }
 
 /// Runs one and tells what it showed; returns whether everything held.
 fn prove(scenario: &Scenario, run: &results::Run) -> bool {
     eprintln!("==> {}: {}", scenario.name, scenario.title);
-    let rows = std::panic::catch_unwind(scenario.run).unwrap_or_else(|_| {
-        vec![figures::held(scenario.title, "failed, see the output", "", false)]
-    });
+    let rows = std::panic::catch_unwind(scenario.run)
+        .unwrap_or_else(|_| vec![figures::held(scenario.title, "failed, see the output", "", false)]);
     let table = figures::markdown(&rows);
     println!("## {}: {}\n\n{table}", scenario.name, scenario.title);
     results::write(scenario.name, scenario.title, run, &table);

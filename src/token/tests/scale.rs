@@ -1,7 +1,7 @@
 //! A fleet by simulation: real refreshers and the real store code, a simulated clock, network and endpoint, days in seconds.
 //!
 //! In the usual run small fleets for some hours. `BEARERD_SIMULATION=full` makes it up to 10,000 instances over days and prints the
-//! curves as a table: `BEARERD_SIMULATION=full cargo test --release --lib scale -- --nocapture`.
+//! curves as a table: `BEARERD_SIMULATION=full cargo test --profile simulation --lib scale -- --nocapture`.
 
 use super::shared::{Many, fleet};
 use super::*;

@@ -180,10 +180,11 @@ impl Setup {
         match &self.config {
             ConfigText::Given(text) => text.clone(),
             ConfigText::Usual { top, upstream, route, credential, sections } => format!(
-                "{}{top}\n{}[log]\nformat = \"json\"\nlevel = \"info\"\n\n\
+                "{}{top}\n{}[log]\nformat = \"json\"\nlevel = \"{}\"\n\n\
                  [routes.api]\n{upstream}{route}\n[credentials.api]\n{credential}\n{sections}",
                 unless_given(top, "listen", "listen = \"127.0.0.1:0\"\n"),
                 unless_given(sections, "[admin]", "[admin]\nlisten = \"127.0.0.1:0\"\n\n"),
+                level(),
             ),
         }
     }
@@ -243,6 +244,11 @@ impl Setup {
     pub(crate) fn run_verb(&self, verb: &str) -> Ended {
         finish(self.command(verb), &self.canaries)
     }
+}
+
+/// How much is logged: all tests hold at `trace` too, where most could come out.
+fn level() -> String {
+    std::env::var("BEARERD_TEST_LEVEL").unwrap_or_else(|_| "info".to_owned())
 }
 
 fn unless_given(text: &str, key: &str, usual: &'static str) -> &'static str {
