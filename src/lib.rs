@@ -42,7 +42,7 @@
 //! | [`traces`] | spans of requests and token requests, and their way to a collector; with the feature `otel` |
 //! | `fuzzing` | what must hold for any bytes whatever; in tests, and with the feature of that name, for `fuzz/`. The properties stand in the rooms that they are about |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`panics`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`panics`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], `sync`, [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth` and `store`; `oauth` reaches `upstream` and `secret`; `server`
@@ -151,6 +151,7 @@ pub mod server;
 pub mod shutdown;
 pub mod spelling;
 pub mod store;
+mod sync;
 pub mod tls;
 pub mod token;
 pub mod traces;

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Poll, Waker};
 
-use tokio::sync::watch;
+use crate::sync::watch;
 
 /// Tells every [`Shutdown`] made with it to stop. Dropping it tells them too.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ impl Shutdown {
     }
 }
 
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,8 @@ pub(crate) mod fuzzing;
 mod gap;
 mod in_turn;
 mod latch;
+#[cfg(test)]
+mod models;
 mod publish;
 mod reader;
 mod refresher;

@@ -1,8 +1,10 @@
 //! How much memory all kept request bodies may take together.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use prometheus::IntGauge;
+
+use crate::sync::AtomicUsize;
 
 /// A count of bytes with an upper bound, shared by all workers.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ impl Budget {
     }
 }
 
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod tests {
     use super::*;

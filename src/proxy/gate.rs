@@ -5,12 +5,14 @@
 
 use std::cell::RefCell;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Sleep;
+
+use crate::sync::{AtomicBool, Mutex};
 
 /// How long the upstream may keep silent before the body is sent anyway.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -75,6 +77,8 @@ impl Key {
     }
 }
 
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,11 +6,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+
+use crate::sync::{AtomicUsize, Notify};
 
 /// The most places that a worker keeps without using them…
 const SPARE: usize = 16;
@@ -106,8 +107,9 @@ impl Places {
         is_there.then(|| self.slot())
     }
 
-    /// Waits for a place; `None` if none became free in time.
+    /// Waits for a place; `None` if none became free in time. Who waits keeps nothing: it would wait for what it has itself.
     pub(super) async fn wait(self: &Rc<Self>) -> Option<Slot> {
+        self.slots.give_back(self.spare.take());
         self.slots.wait().await.then(|| self.slot())
     }
 
@@ -161,6 +163,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod tests {
     use super::*;

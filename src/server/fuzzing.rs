@@ -33,6 +33,11 @@ pub(crate) fn converse<H: Handler>(pieces: &[&[u8]], handler: Rc<H>) {
         .enable_time()
         .build()
         .expect("a runtime needs no more than memory");
+    runtime.block_on(conversation(pieces, handler));
+}
+
+/// The same, on whatever runs it.
+pub(crate) async fn conversation<H: Handler>(pieces: &[&[u8]], handler: Rc<H>) {
     let settings = Settings {
         request_head: None,
         keep_alive: None,
@@ -41,22 +46,20 @@ pub(crate) fn converse<H: Handler>(pieces: &[&[u8]], handler: Rc<H>) {
         connections: 1,
         owners: false,
     };
-    runtime.block_on(async {
-        let (mut theirs, ours) = tokio::io::duplex(64 * 1024);
-        let (_draining, is_draining) = shutdown::channel();
-        let ends = Ends { leaving: is_draining.clone(), draining: is_draining };
-        let serving = serve(Framed::new(ours, settings), info(), handler, ends);
-        let calling = async {
-            for piece in pieces {
-                // Whoever is refused is not read any more.
-                if theirs.write_all(piece).await.is_err() {
-                    break;
-                }
-                tokio::task::yield_now().await;
+    let (mut theirs, ours) = tokio::io::duplex(64 * 1024);
+    let (_draining, is_draining) = shutdown::channel();
+    let ends = Ends { leaving: is_draining.clone(), draining: is_draining };
+    let serving = serve(Framed::new(ours, settings), info(), handler, ends);
+    let calling = async {
+        for piece in pieces {
+            // Whoever is refused is not read any more.
+            if theirs.write_all(piece).await.is_err() {
+                break;
             }
-            drop(theirs);
-        };
-        let both = async { tokio::join!(serving, calling) };
-        tokio::time::timeout(LONGEST, both).await.expect("what has ended is served to its end");
-    });
+            tokio::task::yield_now().await;
+        }
+        drop(theirs);
+    };
+    let both = async { tokio::join!(serving, calling) };
+    tokio::time::timeout(LONGEST, both).await.expect("what has ended is served to its end");
 }

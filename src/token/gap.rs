@@ -5,16 +5,19 @@
 //! news, not the old story, and ends the gap. It goes on for the requests that it had turned away, as they would only
 //! prove the same again.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::RequestHash;
 use crate::backoff::doubling;
 use crate::clock::Moment;
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize};
 
 const FIRST: Duration = Duration::from_secs(1);
 const SETS: usize = 256;
 const WAYS: usize = 4;
+/// Instead of a time: somebody is opening a window, and nobody else may.
+const OPENING: u64 = u64::MAX;
 
 /// The gap of one credential.
 #[derive(Debug)]
@@ -155,10 +158,11 @@ impl Window {
         self.until.store(0, Ordering::Release);
     }
 
-    /// Opens it, unless it is open. The next time is twice as long if it comes within as long after the planned end as
+    /// Opens it, unless it is open or being opened. The next time is twice as long if it comes within as long after the planned end as
     /// it was to last; after a longer peace it starts small.
     fn widen(&self, now: Moment, most: Duration) -> Option<Duration> {
-        if self.opening(now).is_some() {
+        let is_closed = self.opening(now).is_none();
+        if !is_closed || self.until.compare_exchange(0, OPENING, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return None;
         }
         let before = self.doublings.load(Ordering::Acquire);
@@ -199,9 +203,12 @@ impl RequestSet {
         if set.iter().any(|slot| slot.load(Ordering::Relaxed) == key) {
             return;
         }
-        let free = set.iter().find(|slot| slot.load(Ordering::Relaxed) == 0);
+        let takes = |slot: &AtomicU64| slot.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if set.iter().any(|slot| slot.load(Ordering::Relaxed) == 0 && takes(slot)) {
+            return;
+        }
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(slot) = free.or_else(|| set.get(turn % WAYS)) {
+        if let Some(slot) = set.get(turn % WAYS) {
             slot.store(key, Ordering::Relaxed);
         }
     }
@@ -224,6 +231,8 @@ fn key(request: RequestHash, context: u64) -> u64 {
     (mixed ^ (mixed >> 31)).max(1)
 }
 
+#[cfg(test)]
+mod models;
 #[cfg(test)]
 mod tests {
     use super::*;

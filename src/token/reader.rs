@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::shared::{Phase, Shared, Snapshot};
@@ -15,6 +14,7 @@ use super::status::Status;
 use super::{AccessToken, TokenState, Unavailable};
 use crate::clock::Moment;
 use crate::metrics::CredentialMetrics;
+use crate::sync::watch;
 
 /// The read half: what the request path knows of a credential. Cheap to clone, shared by all workers.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use super::latch::{Digest, Latch, Record};
 use super::refresher::{Refresher, caught};
 use super::schedule::{FLOOR, History, Next, SECRET_SETTLES};
 use crate::reason::Reason;
+use crate::sync::spawn_blocking;
 
 impl<S: Source> Refresher<S> {
     pub(super) fn start_over(&mut self) {
@@ -36,7 +37,7 @@ impl<S: Source> Refresher<S> {
     pub(super) async fn remember(&mut self) -> Next {
         let now = self.shared.clock.now();
         let (directory, name) = (self.state_directory.take(), self.shared.settings.name.clone());
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = spawn_blocking(move || {
             let latch = Latch::open(directory.as_deref(), &name);
             let record = latch.load();
             (latch, record)
@@ -79,7 +80,7 @@ impl<S: Source> Refresher<S> {
         };
         let latch = self.latch.clone();
         self.recorded = true;
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || latch.store(&record)).await {
+        if let Ok(Err(error)) = spawn_blocking(move || latch.store(&record)).await {
             let credential = &self.shared.settings.name;
             tracing::warn!(credential, %error, "latch cannot be written; a restart would try again");
         }
@@ -90,7 +91,7 @@ impl<S: Source> Refresher<S> {
         if std::mem::take(&mut self.recorded) {
             let latch = self.latch.clone();
             // An error here means that the runtime is ending.
-            let _ = tokio::task::spawn_blocking(move || latch.clear()).await;
+            let _ = spawn_blocking(move || latch.clear()).await;
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::disk;
 use crate::platform::Lock;
 use crate::secret::Secret;
 use crate::store::{Lease, StoreError};
+use crate::sync::spawn_blocking;
 
 const MAGIC: &str = "bearerd refresh token 1";
 
@@ -172,7 +173,7 @@ impl Rotation {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RotationError> + Send + 'static,
 ) -> Result<T, RotationError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(RotationError::Interrupted))
+    spawn_blocking(work).await.unwrap_or(Err(RotationError::Interrupted))
 }
 
 /// Waits until no other process is about to use the token. The lock ends with the process, however that ends.

@@ -4,11 +4,8 @@
 //! readers ask for a token request. Nothing here takes a lock that a request could wait for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
 
 use super::gap::Gap;
 use super::schedule::Next;
@@ -16,6 +13,7 @@ use super::{AccessToken, Settings, Unavailable};
 use crate::clock::{Clock, Moment};
 use crate::metrics::CredentialMetrics;
 use crate::reason::Reason;
+use crate::sync::{ArcSwap, AtomicBool, AtomicU64, Notify, watch};
 
 /// The common ground of the two halves.
 #[derive(Debug)]

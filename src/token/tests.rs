@@ -150,7 +150,7 @@ impl World {
     }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         name: "api".to_owned(),
         early: Early::Default,
@@ -183,7 +183,7 @@ fn fresh(lifetime: u64) -> impl FnMut(&Asked) -> Answer + 'static {
     move |asked| Ok(issued(&format!("token-{}", asked.number), lifetime))
 }
 
-fn issued(token: &str, lifetime: u64) -> Issued {
+pub(super) fn issued(token: &str, lifetime: u64) -> Issued {
     Issued {
         access_token: Secret::new(token),
         lifetime: seconds(lifetime),
@@ -193,7 +193,7 @@ fn issued(token: &str, lifetime: u64) -> Issued {
     }
 }
 
-fn failed(class: Class, status: u16) -> FetchError {
+pub(super) fn failed(class: Class, status: u16) -> FetchError {
     let reason = match class {
         Class::Transient => Reason::TokenUnreachable,
         Class::Refused => Reason::TokenRefused,
