@@ -58,7 +58,7 @@ fn eventually_jumped(bearerd: &Bearerd, by: f64) -> String {
         bearerd.reload("success");
         let line = bearerd.log().pop().unwrap_or_default();
         let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-        shown = told["timestamp"].as_str().unwrap_or_default().to_owned();
+        shown = told["ts"].as_str().unwrap_or_default().to_owned();
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
         epoch_of(&shown).is_some_and(|then| (then - wall - by).abs() < 60.0)
     });

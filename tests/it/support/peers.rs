@@ -118,6 +118,7 @@ impl Peer {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
+    #[allow(dead_code, reason = "the scenarios of tests/reliability alone need it")]
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).expect("a signal");

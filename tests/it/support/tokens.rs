@@ -86,6 +86,7 @@ impl Tokens {
     }
 
     /// Takes back the token that was issued last.
+    #[allow(dead_code, reason = "the scenarios of tests/reliability alone need it")]
     pub(crate) fn revoke_last(&self) {
         if let Some(known) = self.known.lock().unwrap().last_mut() {
             known.revoked = true;

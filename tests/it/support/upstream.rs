@@ -248,6 +248,7 @@ impl Exchange<'_> {
     }
 
     /// The same in as few words as possible, for load.
+    #[allow(dead_code, reason = "the scenarios of tests/reliability alone need it")]
     pub(crate) fn brief(&mut self) -> io::Result<After> {
         self.read_body()?;
         if self.token_is_live() { self.answer(200, &[], "{}") } else { self.deny() }
