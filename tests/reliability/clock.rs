@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -74,7 +73,7 @@ fn epoch_of(text: &str) -> Option<f64> {
 pub(crate) fn the_process_stands_still() -> Vec<Row> {
     const LIFETIME: u64 = 5;
     let times = scaled(3, 20);
-    let mut most = Duration::ZERO;
+    let mut delays = Vec::new();
     let (mut fetches, mut expired, mut failed, mut total) = (Vec::new(), 0, 0, 0);
     for _ in 0..times {
         let (endpoint, upstream, setup) = stage(LIFETIME);
@@ -91,7 +90,7 @@ pub(crate) fn the_process_stands_still() -> Vec<Row> {
         bearerd.signal(Signal::CONT);
         let resumed = now();
         endpoint.wait_for(before + 1, 10.0);
-        most = most.max(endpoint.requests()[before].at.saturating_duration_since(resumed));
+        delays.push(endpoint.requests()[before].at.saturating_duration_since(resumed));
         pause(seconds(3.0));
         let report = load.stop();
         report.tell("the process stood still");
@@ -100,6 +99,8 @@ pub(crate) fn the_process_stands_still() -> Vec<Row> {
         (failed, total) = (failed + report.failed(), total + report.total());
     }
     let what = format!("stopped for 2 lives of a token, {times} times");
+    delays.sort();
+    let most = delays[delays.len() - 1];
     vec![
         held(format!("{what}: answers other than 200, of {total}"), failed, "0", failed == 0),
         held(format!("{what}: expired tokens at the upstream"), expired, "0", expired == 0),
@@ -109,6 +110,11 @@ pub(crate) fn the_process_stands_still() -> Vec<Row> {
             "1",
             fetches.iter().all(|each| *each == 1),
         ),
-        held(format!("{what}: the slowest of them began after"), secs(most), "≤ 1 s", most <= seconds(1.0)),
+        held(
+            format!("{what}: it came after, median and most"),
+            format!("{}, {}", secs(delays[delays.len() / 2]), secs(most)),
+            "≤ 1 s",
+            most <= seconds(1.0),
+        ),
     ]
 }
