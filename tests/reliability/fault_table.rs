@@ -17,7 +17,7 @@ use crate::support::listener::Listener;
 use crate::support::{FLOOR, Reply, Request, Standing, now, pause, seconds, stage};
 
 /// How many are tried at the same time: they wait more than they work.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 10;
 /// What a bad answer may cost, in KiB.
 const MEMORY: u64 = 2 << 10;
 /// What the figure asks for.
@@ -125,6 +125,7 @@ fn rows(count: usize, touched: usize, shown: &[Shown]) -> Vec<Row> {
     for one in shown {
         by_outcome.entry(one.outcome).or_default().push(&one.name);
     }
+    by_outcome.values_mut().for_each(|names| names.sort_unstable());
     let of = |outcome: Outcome| {
         let names = by_outcome.get(&outcome).cloned().unwrap_or_default();
         (names.len(), names.join(", "))
@@ -135,7 +136,7 @@ fn rows(count: usize, touched: usize, shown: &[Shown]) -> Vec<Row> {
     let never = of(Outcome::Never);
     let failed: usize = shown.iter().map(|one| one.failed).sum();
     let dead: usize = shown.iter().map(|one| one.dead_tokens).sum();
-    let apart = shown.iter().map(|one| one.apart).min().unwrap();
+    let nearest = shown.iter().min_by_key(|one| one.apart).unwrap();
     let largest = shown.iter().max_by_key(|one| one.memory).unwrap();
     let what = "a token endpoint's faults";
     vec![
@@ -144,10 +145,10 @@ fn rows(count: usize, touched: usize, shown: &[Shown]) -> Vec<Row> {
         held(format!("{what}: requests that failed while the old token lived"), failed, "0", failed == 0),
         held(format!("{what}: requests at the upstream without a live token"), dead, "0", dead == 0),
         held(
-            format!("{what}: least time between two token requests"),
-            format!("{apart:.2?}"),
+            format!("{what}: least time between two token requests ({})", nearest.name),
+            format!("{:.2?}", nearest.apart),
             format!("≥ 1 s, as it is received ≥ {FLOOR} s"),
-            apart >= seconds(FLOOR),
+            nearest.apart >= seconds(FLOOR),
         ),
         held(
             format!("{what}: most memory for one ({})", largest.name),
