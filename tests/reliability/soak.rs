@@ -231,7 +231,7 @@ impl Held {
         let of = |index: usize| self.all.iter().map(move |(_, values)| values[index]);
         let (least, most) = (of(0).min().unwrap(), of(0).max().unwrap());
         let descriptors = [self.most(1, 0), self.most(1, 3)];
-        let threads = [of(2).min().unwrap(), of(2).max().unwrap()];
+        let threads = [self.most(2, 0), self.most(2, 3)];
         vec![
             held(format!("{what}: slope of resident memory {when}"), told, wanted, holds),
             row(format!("{what}: resident memory {when}, least and most"), format!("{least}, {most} KiB"), ""),
@@ -242,10 +242,10 @@ impl Held {
                 descriptors[1] <= descriptors[0] * 11 / 10,
             ),
             held(
-                format!("{what}: threads, least and most"),
+                format!("{what}: most threads, in the first and in the last quarter"),
                 format!("{}, {}", threads[0], threads[1]),
-                "flat",
-                threads[0] == threads[1],
+                "no more",
+                threads[1] <= threads[0],
             ),
         ]
     }
