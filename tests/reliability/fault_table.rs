@@ -73,7 +73,7 @@ pub(crate) fn prove() -> Vec<Row> {
 
 /// A bearerd has a token, meets the fault when it renews that, and the fault passes.
 fn try_one((name, fault): Fault) -> Shown {
-    let (endpoint, upstream, setup) = stage(8);
+    let (endpoint, upstream, setup) = stage(12);
     let setup = setup.credential("refresh = { early = \"50%\" }").section("[timeouts]\ntoken_request = \"700ms\"");
     let bearerd = setup.start_ready();
     let load = Load::start(bearerd.address(), 1, seconds(0.02), Request::get("/items"));
@@ -83,7 +83,7 @@ fn try_one((name, fault): Fault) -> Shown {
     let before = resident(&bearerd);
     endpoint.tokens().set_lifetime(300);
     endpoint.always(fault);
-    endpoint.wait_for(2, 8.0);
+    endpoint.wait_for(2, 12.0);
     let start = now();
     let met = || bearerd.token_requests("success") > 1.0 || endpoint.count() > 2;
     while !met() && start.elapsed() < seconds(2.0) {

@@ -63,9 +63,11 @@ enum Away {
     Busy(SocketAddr),
 }
 
+/// One of them, with its name, for an endpoint.
+type Kind = (&'static str, fn(&TokenEndpoint) -> Away);
+
 impl Away {
-    /// All of them, for this endpoint.
-    fn all() -> [(&'static str, fn(&TokenEndpoint) -> Self); 5] {
+    fn all() -> [Kind; 5] {
         [
             ("kill -9", |endpoint| Self::Killed(Front::before(endpoint))),
             ("SIGSTOP", |endpoint| Self::Stopped(Front::before(endpoint))),
@@ -169,10 +171,10 @@ pub(crate) fn within_the_life_of_the_token() -> Vec<Row> {
 
 /// G1b and G1c: away until long after the token's end, in every way, and back.
 pub(crate) fn beyond_the_life_of_the_token() -> Vec<Row> {
-    Away::all().into_iter().flat_map(|(kind, make)| beyond(kind, make)).collect()
+    Away::all().into_iter().flat_map(beyond).collect()
 }
 
-fn beyond(kind: &str, make: fn(&TokenEndpoint) -> Away) -> Vec<Row> {
+fn beyond((kind, make): Kind) -> Vec<Row> {
     let (endpoint, upstream) = servers(6);
     let mut away = make(&endpoint);
     let lines = format!("refresh = {{ wait = \"{}s\" }}", WAIT.as_secs());
