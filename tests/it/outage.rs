@@ -19,7 +19,7 @@ fn it_starts_without_the_token_endpoint_and_is_ready_soon_after_that_is_back() {
     endpoint.come_back();
     bearerd.wait_ready(5.0);
     bearerd.get("/items").expect(200);
-    assert_eq!(endpoint.tokens().issued().len(), 1);
+    assert_eq!(endpoint.tokens().count(), 1);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn an_outage_within_the_tokens_life_is_noticed_by_nobody() {
     eventually("failed renewals", seconds(7.0), || bearerd.token_requests("transient") >= 1.0);
     assert!(bearerd.is_ready(), "the token is still good");
     endpoint.come_back();
-    eventually("a new token", seconds(6.0), || endpoint.tokens().issued().len() >= 2);
+    eventually("a new token", seconds(6.0), || endpoint.tokens().count() >= 2);
     let report = load.stop();
     report.expect_all_ok();
     assert_eq!(upstream.counted(), [report.total(), 0]);

@@ -18,7 +18,7 @@ fn three_second_tokens_under_load_fail_no_request() {
     assert_eq!((good, bad), (report.total(), 0));
     // One token request for each token: none beside the renewals.
     assert_eq!(bearerd.token_requests("success") as usize, endpoint.count());
-    assert_eq!(endpoint.tokens().issued().len(), endpoint.count());
+    assert_eq!(endpoint.tokens().count(), endpoint.count());
     let times: Vec<_> = endpoint.requests().iter().map(|request| request.at).collect();
     for pair in times.windows(2) {
         let gap = pair[1] - pair[0];
@@ -35,7 +35,7 @@ fn no_request_waits_for_a_slow_renewal() {
     let bearerd = setup.start_ready();
     endpoint.always(Reply::Token.late(3.0));
     let load = Load::start(bearerd.address(), 4, seconds(0.005), Request::get("/items"));
-    eventually("a renewal", seconds(14.0), || endpoint.tokens().issued().len() >= 2);
+    eventually("a renewal", seconds(14.0), || endpoint.tokens().count() >= 2);
     let report = load.stop();
     report.expect_all_ok();
     let slowest = report.quantile(1.0);
@@ -71,7 +71,7 @@ fn a_failed_renewal_keeps_the_old_token_and_is_tried_again() {
     let bearerd = setup.credential("refresh = { early = \"50%\" }").start_ready();
     endpoint.next([Reply::text(503, "text/plain", "down"), Reply::Close]);
     let load = Load::start(bearerd.address(), 2, seconds(0.01), Request::get("/items"));
-    eventually("a second token", seconds(14.0), || endpoint.tokens().issued().len() >= 2);
+    eventually("a second token", seconds(14.0), || endpoint.tokens().count() >= 2);
     load.stop().expect_all_ok();
     assert_eq!(endpoint.count(), 4);
     assert_eq!(upstream.with_token(Standing::Live), upstream.count());
@@ -193,7 +193,7 @@ fn a_refresh_token_that_fails_is_followed_by_the_original_grant() {
     }));
     let bearerd = setup.start_ready();
     let load = Load::start(bearerd.address(), 2, seconds(0.01), Request::get("/items"));
-    eventually("a second token", seconds(10.0), || endpoint.tokens().issued().len() >= 2);
+    eventually("a second token", seconds(10.0), || endpoint.tokens().count() >= 2);
     load.stop().expect_all_ok();
     assert_eq!(upstream.with_token(Standing::Live), upstream.count());
     assert_eq!(bearerd.metric("bearerd_token_latched", &[("credential", "api")]), Some(0.0));

@@ -21,22 +21,33 @@
 #[allow(dead_code, unused_imports, reason = "the short tests use the rest")]
 mod support;
 
+mod always_401;
 #[path = "../it/appendix.rs"]
 mod appendix;
+mod chaos;
+mod clock;
 mod crowd;
+mod fault_table;
 mod figures;
 mod fleets;
 mod gibibyte;
 mod half_bodies;
 mod half_heads;
+mod herd;
 mod honest;
 mod http2_attacks;
+mod load;
+mod outage;
 mod process;
 mod refresh_tokens;
+mod relay;
 mod reloads;
 mod results;
+mod rotation;
+mod rotations;
 mod setting;
 mod slow_readers;
+mod soak;
 mod tests_of_it;
 mod tokens;
 
@@ -58,28 +69,53 @@ const fn scenario(name: &'static str, title: &'static str, run: fn() -> Vec<Row>
 
 /// In the order of the table. A `-` separates the parts of a figure.
 const SCENARIOS: &[Scenario] = &[
-    scenario("G2", "tokens of 5 seconds under load", tokens::five_second_tokens_for_a_minute),
+    scenario("G1a", "the token endpoint is killed, the token valid", outage::within_the_life_of_the_token),
+    scenario("G1b-c", "the token endpoint away beyond the token's end, and back", outage::beyond_the_life_of_the_token),
+    scenario("G1d", "a start without the token endpoint", outage::at_the_start),
+    scenario("G2-real", "tokens of 5 seconds of a real server under load", tokens::five_second_tokens_for_a_minute),
+    scenario("G2-load", "tokens of 5 seconds at 5,000 requests a second", tokens::five_second_tokens_beside_long_ones),
     scenario("G3", "1,000 requests at once after a revocation", tokens::a_thousand_requests_after_a_revocation),
-    scenario("G5", "a wrong password", tokens::a_wrong_password_for_three_minutes),
-    scenario(
-        "G6-files",
-        "8 processes, one single-use refresh token",
-        refresh_tokens::a_thousand_renewals_by_eight_processes,
-    ),
+    scenario("G4", "a path that always says 401", always_401::prove),
+    scenario("G5", "a wrong password", tokens::a_wrong_password),
+    scenario("G6-files", "8 processes, one single-use token", refresh_tokens::a_thousand_renewals_by_eight_processes),
     scenario("G6-kills", "kill -9 while such a token is in use", refresh_tokens::a_hundred_kills),
     scenario("G6-redis", "8 processes, a Redis, one single-use refresh token", fleets::a_thousand_renewals_in_redis),
     scenario("G6-fleet", "100 processes, a Redis, 100 tokens", fleets::a_hundred_instances_for_a_hundred_lives),
+    scenario("G6-lost", "answers that are lost on their way", || tests_of_it::pass("a lost answer", LOST, 3)),
     scenario("G7a", "10,000 half request heads", half_heads::prove),
     scenario("G7b", "1,000 half request bodies", half_bodies::prove),
     scenario("G8", "the floods of HTTP/2 beside honest callers", http2_attacks::prove),
     scenario("G10-http1", "ambiguous and malformed HTTP/1", || payloads("HTTP/1", appendix::http1())),
     scenario("G10-http2", "ambiguous and malformed HTTP/2", || payloads("HTTP/2", appendix::http2())),
     scenario("G11", "100 reloads in 100 seconds under load", reloads::prove),
+    scenario("G13", "the soak", soak::prove),
+    scenario("G14", "broken connections on both sides", chaos::prove),
+    scenario("G16-wall", "the wall clock jumps", clock::the_wall_clock_jumps),
+    scenario("G16-stopped", "the process stands still", clock::the_process_stands_still),
+    scenario("G16-suspend", "a machine that slept", || tests_of_it::pass_in_library("suspend", SUSPEND, 3)),
+    scenario("G19", "everything that a token endpoint can do wrong", fault_table::prove),
+    scenario("G20", "200 instances started in one second", herd::prove),
+    scenario("G22", "20 rotations of a secret under load", rotations::prove),
+    scenario("G27", "panics", || tests_of_it::pass_in_library("panics", PANICS, 3)),
     scenario("restart", "a restart with the token in the store", fleets::a_restart_within_a_lifetime),
     scenario("rest", "start and rest", tokens::start_and_rest),
     scenario("slow-readers", "1,000 callers that read nothing", slow_readers::prove),
     scenario("gibibyte", "1 GiB up and down", gibibyte::prove),
 ];
+
+/// With a refresh token that was used and whose successor nobody knows.
+const LOST: &[&str] = &["grants::a_lost_", "renewal::a_refresh_token_that_fails"];
+
+/// With a clock that jumps as that of a machine does which slept.
+const SUSPEND: &[&str] = &[
+    "clock::tests::a_suspend",
+    "token::tests::renewals::a_token_that_expired",
+    "token::tests::renewals::meeting_an_expired",
+];
+
+/// Made to happen in a request, in a token request, and anywhere.
+const PANICS: &[&str] =
+    &["server::worker::tests::a_panic", "token::tests::failures::a_panic", "panics::tests::a_panic"];
 
 /// The two tables of payloads, which the short tests hold to as well.
 fn payloads(version: &str, outcomes: Vec<appendix::Outcome>) -> Vec<Row> {

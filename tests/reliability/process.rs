@@ -30,6 +30,12 @@ pub(crate) fn cpu(bearerd: &Bearerd) -> f64 {
     fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() * TICK
 }
 
+/// Resident memory (in KiB), descriptors and threads of a process.
+pub(crate) fn holdings(pid: u32) -> [u64; 3] {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() as u64;
+    [kib(pid, "VmRSS:"), descriptors, kib(pid, "Threads:")]
+}
+
 fn kib(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();

@@ -280,6 +280,8 @@ async fn a_panic_in_a_token_request_does_not_end_renewal() {
     with(settings(), answer, async |world| {
         pass(seconds(300)).await;
         assert!(world.endpoint.requests() > 5);
+        let back = world.endpoint.gaps()[1];
+        assert!(back < 1.01, "asked again after {back} s");
         assert!(world.reader.current().is_some());
         assert_eq!(world.metric("bearerd_token_requests_total{credential=\"api\",outcome=\"transient\"}"), 1.0);
     })

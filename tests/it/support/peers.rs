@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Whether a program can be started.
 pub(crate) fn installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
@@ -114,6 +116,12 @@ impl Peer {
 
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    #[allow(dead_code, reason = "the scenarios of tests/reliability alone need it")]
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("a signal");
     }
 }
 

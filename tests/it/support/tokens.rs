@@ -85,6 +85,19 @@ impl Tokens {
         }
     }
 
+    /// Takes back the token that was issued last.
+    #[allow(dead_code, reason = "the scenarios of tests/reliability alone need it")]
+    pub(crate) fn revoke_last(&self) {
+        if let Some(known) = self.known.lock().unwrap().last_mut() {
+            known.revoked = true;
+        }
+    }
+
+    /// How many were issued so far.
+    pub(crate) fn count(&self) -> usize {
+        self.known.lock().unwrap().len()
+    }
+
     /// Every token issued so far.
     pub(crate) fn issued(&self) -> Vec<String> {
         self.known.lock().unwrap().iter().map(|known| known.value.clone()).collect()

@@ -1,0 +1,269 @@
+//! The token endpoint is away (G1): while the token lives, beyond its end, at the start; and it comes back.
+//!
+//! It is away as real ones are: its process killed, its process stopped, its connections reset or never made, or 503 from whatever stands in
+//! front.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::figures::{Row, held, milliseconds, row, secs};
+use crate::load::{Pace, Paced, Report};
+use crate::relay::{Mode, Relay, Weather};
+use crate::setting::scaled;
+use crate::support::peers::Peer;
+use crate::support::setup::CLIENT_SECRET;
+use crate::support::{
+    Bearerd, Reply, Request, Setup, Standing, TokenEndpoint, Upstream, eventually, now, pause, seconds, stage,
+    throughout,
+};
+
+/// How soon there is a token again when the endpoint is back.
+const HEALS: Duration = Duration::from_secs(5);
+/// How long requests wait for a token where there is none, as configured.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// A process in front of a token endpoint.
+struct Front {
+    process: Option<Peer>,
+    address: SocketAddr,
+    behind: SocketAddr,
+}
+
+impl Front {
+    fn before(endpoint: &TokenEndpoint) -> Self {
+        let behind = endpoint.address();
+        let process = Peer::start("front.py", &[&behind.to_string()]);
+        Self { address: process.address(), process: Some(process), behind }
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        // Whoever lets go of it waits for its end.
+        self.process = None;
+    }
+
+    fn start_again(&mut self) {
+        let (behind, port) = (self.behind.to_string(), self.address.port().to_string());
+        self.process = Some(Peer::start("front.py", &[&behind, &port]));
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("it runs").signal(signal);
+    }
+}
+
+/// How it is away.
+enum Away {
+    Killed(Front),
+    Stopped(Front),
+    Reset(Relay),
+    Lost(Relay),
+    Busy(SocketAddr),
+}
+
+/// One of them, with its name, for an endpoint.
+type Kind = (&'static str, fn(&TokenEndpoint) -> Away);
+
+impl Away {
+    fn all() -> [Kind; 5] {
+        [
+            ("kill -9", |endpoint| Self::Killed(Front::before(endpoint))),
+            ("SIGSTOP", |endpoint| Self::Stopped(Front::before(endpoint))),
+            ("connections reset", |endpoint| Self::Reset(Relay::start(endpoint.address(), Weather::default()))),
+            ("connections lost", |endpoint| Self::Lost(Relay::start(endpoint.address(), Weather::default()))),
+            ("503", |endpoint| Self::Busy(endpoint.address())),
+        ]
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Self::Killed(front) | Self::Stopped(front) => front.address,
+            Self::Reset(relay) | Self::Lost(relay) => relay.address(),
+            Self::Busy(address) => *address,
+        }
+    }
+
+    fn begin(&mut self, endpoint: &TokenEndpoint) {
+        match self {
+            Self::Killed(front) => front.kill(),
+            Self::Stopped(front) => front.signal(Signal::STOP),
+            Self::Reset(relay) => relay.turn(Mode::Reset),
+            Self::Lost(relay) => relay.turn(Mode::Lost),
+            Self::Busy(_) => endpoint.always(Reply::text(503, "text/plain", "no healthy upstream")),
+        }
+    }
+
+    fn end(&mut self, endpoint: &TokenEndpoint) {
+        match self {
+            Self::Killed(front) => front.start_again(),
+            Self::Stopped(front) => front.signal(Signal::CONT),
+            Self::Reset(relay) | Self::Lost(relay) => relay.turn(Mode::Pass),
+            Self::Busy(_) => endpoint.always(Reply::Token),
+        }
+    }
+}
+
+/// An endpoint whose tokens live so many seconds, and an upstream that counts.
+fn servers(lifetime: u64) -> (TokenEndpoint, Upstream) {
+    let (endpoint, upstream, _) = stage(lifetime);
+    upstream.count_only();
+    upstream.on("/", |exchange| exchange.brief());
+    (endpoint, upstream)
+}
+
+/// A bearerd that asks for tokens at that address.
+fn setup(upstream: &Upstream, endpoint: &TokenEndpoint, address: SocketAddr, lines: &str) -> Setup {
+    let credential = format!(
+        "token_endpoint = \"http://{address}/token\"\nclient_id = \"svc\"\nclient_secret = \"{CLIENT_SECRET}\"\n{lines}\n"
+    );
+    endpoint.canaries().add_basic("svc", CLIENT_SECRET);
+    Setup::new(endpoint.canaries()).credential_only(&upstream.url(), &credential)
+}
+
+/// G1a: killed, within the life of the token, whose renewal is due soon after that.
+pub(crate) fn within_the_life_of_the_token() -> Vec<Row> {
+    const RATE: f64 = 5_000.0;
+    let outage = scaled(60, 600);
+    // Renewal begins between 50 % and 60 % of the life, so all of the outage is before its end.
+    let lifetime = 2 * outage + 40;
+    let (endpoint, upstream) = servers(lifetime);
+    let mut away = Away::Killed(Front::before(&endpoint));
+    let bearerd = setup(&upstream, &endpoint, away.address(), "refresh = { early = \"50%\" }").start_ready();
+    let begun = now();
+    let load = Paced::start(bearerd.address(), Pace::of(RATE, 64), &Request::get("/items"));
+    // The first requests make connections.
+    pause(seconds(2.0));
+    load.take();
+    pause(seconds(lifetime as f64 / 2.0 - 5.0).saturating_sub(begun.elapsed()));
+    let before = load.take();
+    away.begin(&endpoint);
+    let start = now();
+    let mut was_ready = true;
+    while start.elapsed() < Duration::from_secs(outage) {
+        was_ready &= bearerd.is_ready();
+        pause(seconds(0.5));
+    }
+    let during = load.stop();
+    let attempts = bearerd.token_requests("transient");
+    before.tell("before the endpoint was killed");
+    during.tell("endpoint killed, token valid");
+
+    let what = format!("endpoint killed for {outage} s, token valid");
+    let [p99, p99_then] = [&before, &during].map(|report| report.times.quantile(0.99));
+    let rate = during.rate();
+    let bad = upstream.counted()[1];
+    vec![
+        held(format!("{what}: requests a second"), format!("{rate:.0}"), "5,000", rate >= 0.98 * RATE),
+        held(format!("{what}: failed, of {} requests", during.total()), during.failed(), "0", during.failed() == 0),
+        held(
+            format!("{what}: p99 before, then"),
+            format!("{}, {}", milliseconds(p99), milliseconds(p99_then)),
+            "within 10 %",
+            p99_then <= p99.mul_f64(1.1),
+        ),
+        held(format!("{what}: token requests, all failed"), attempts, "1 to 60", (1.0..=60.0).contains(&attempts)),
+        held(format!("{what}: ready all along"), was_ready, "true", was_ready),
+        held(format!("{what}: requests at the upstream without a live token"), bad, "0", bad == 0),
+    ]
+}
+
+/// G1b and G1c: away until long after the token's end, in every way, and back.
+pub(crate) fn beyond_the_life_of_the_token() -> Vec<Row> {
+    Away::all().into_iter().flat_map(beyond).collect()
+}
+
+fn beyond((kind, make): Kind) -> Vec<Row> {
+    let (endpoint, upstream) = servers(6);
+    let mut away = make(&endpoint);
+    let lines = format!("refresh = {{ wait = \"{}s\" }}", WAIT.as_secs());
+    let bearerd = setup(&upstream, &endpoint, away.address(), &lines).start_ready();
+    // All that is missed in an outage would otherwise come when it is over.
+    let pace = Pace::of(1_000.0, 64).without_catching_up();
+    let load = Paced::start(bearerd.address(), pace, &Request::get("/items"));
+    away.begin(&endpoint);
+    eventually("the token's end", seconds(15.0), || !bearerd.is_ready());
+    // What was upstream by then is answered.
+    pause(seconds(0.5));
+    let before = load.take();
+    // Long enough for the backoff to grow to its cap.
+    let gone = scaled(12.0, 120.0);
+    throughout("not ready", seconds(gone), || !bearerd.is_ready());
+    let meanwhile = load.take();
+    endpoint.tokens().set_lifetime(600);
+    let fetched_before = bearerd.token_requests("success");
+    away.end(&endpoint);
+    let healed = eventually("200", seconds(60.0), || bearerd.get("/items").status == 200);
+    load.take();
+    // Nobody asks once more because so many had waited.
+    throughout("ready", seconds(3.0), || bearerd.is_ready());
+    let after = load.stop();
+    let fetched = bearerd.token_requests("success") - fetched_before;
+    let unwanted = [Standing::Expired, Standing::Missing, Standing::Unknown].map(|each| upstream.counted_as(each));
+    rows(kind, gone, &[before, meanwhile, after], (healed, fetched, unwanted))
+}
+
+fn rows(kind: &str, gone: f64, reports: &[Report; 3], then: (Duration, f64, [usize; 3])) -> Vec<Row> {
+    let what = format!("token endpoint away ({kind})");
+    let [before, meanwhile, after] = reports;
+    let (healed, fetched, unwanted) = then;
+    after.tell(&what);
+    let known = before.total() == before.with(200) + before.with(503);
+    let is_503 = meanwhile.total() > 0 && meanwhile.total() == meanwhile.with(503);
+    let unadvised = before.unadvised + meanwhile.unadvised;
+    let most = before.waits.most().max(meanwhile.waits.most());
+    vec![
+        held(
+            format!("{what}: expired, missing, unknown tokens at the upstream"),
+            format!("{unwanted:?}"),
+            "0",
+            unwanted == [0; 3],
+        ),
+        held(
+            format!("{what}: answers until the token's end, and for {gone} s after it"),
+            format!("{:?}, {:?}", before.statuses, meanwhile.statuses),
+            "200 or 503, then 503",
+            known && is_503,
+        ),
+        held(format!("{what}: 503s without Retry-After"), unadvised, "0", unadvised == 0),
+        held(
+            format!("{what}: longest wait for an answer, {} s configured", WAIT.as_secs()),
+            secs(most),
+            "≤ that + 1 s",
+            most <= WAIT + seconds(1.0),
+        ),
+        held(format!("{what}: first 200 after it was back, under load"), secs(healed), "≤ 5 s", healed <= HEALS),
+        held(format!("{what}: token requests that succeeded then"), fetched, "1", fetched == 1.0),
+        held(
+            format!("{what}: failed afterwards, of {} requests", after.total()),
+            after.failed(),
+            "0",
+            after.failed() == 0,
+        ),
+    ]
+}
+
+/// G1d: a start without the token endpoint.
+pub(crate) fn at_the_start() -> Vec<Row> {
+    let (endpoint, upstream) = servers(600);
+    let mut away = Away::Killed(Front::before(&endpoint));
+    away.begin(&endpoint);
+    let bearerd: Bearerd = setup(&upstream, &endpoint, away.address(), "refresh = { wait = \"500ms\" }").start();
+    let pace = Pace::of(1_000.0, 16).without_catching_up();
+    let load = Paced::start(bearerd.address(), pace, &Request::get("/items"));
+    let gone = scaled(10.0, 300.0);
+    throughout("running and not ready", seconds(gone), || !bearerd.is_ready());
+    let meanwhile = load.take();
+    away.end(&endpoint);
+    let ready = eventually("ready", seconds(60.0), || bearerd.is_ready());
+    drop(load);
+    let what = format!("started {gone} s before its token endpoint");
+    let only_503 = meanwhile.total() == meanwhile.with(503);
+    vec![
+        row(format!("{what}: not ready until then"), "true", "true"),
+        held(format!("{what}: answers until then"), format!("{:?}", meanwhile.statuses), "503", only_503),
+        held(format!("{what}: ready after it was there"), secs(ready), "≤ 5 s", ready <= HEALS),
+        row(format!("{what}: tokens"), endpoint.tokens().count(), ""),
+    ]
+}
