@@ -211,10 +211,13 @@ fn credential(settings: Settings, facts: &Arc<Facts>) -> (impl Future<Output = (
     (refresher.run(is_ending), reader, Arc::new(trigger))
 }
 
+/// What a worker does.
+type Work = fn(Worker);
+
 /// Has a credential live until so many workers have done each kind of work.
-fn live(settings: Settings, facts: &Arc<Facts>, works: &[(usize, fn(Worker))]) {
+fn live(settings: Settings, facts: &Arc<Facts>, works: &[(usize, Work)]) {
     let (refresher, reader, trigger) = credential(settings, facts);
-    let work = |work: fn(Worker)| {
+    let work = |work: Work| {
         let (facts, reader, holds) = (Arc::clone(facts), reader.clone(), Arc::clone(&trigger));
         thread::spawn(move || work(Worker { facts, reader, copy: None, holds }))
     };
