@@ -23,22 +23,34 @@ mod support;
 
 #[path = "../it/appendix.rs"]
 mod appendix;
+mod browsers;
 mod crowd;
+mod drains;
 mod figures;
 mod fleets;
+mod fuzzed;
 mod gibibyte;
 mod half_bodies;
 mod half_heads;
 mod honest;
 mod http2_attacks;
+mod idle_callers;
+mod mutations;
+mod open_streams;
+mod oracle;
 mod process;
 mod refresh_tokens;
 mod reloads;
 mod results;
+mod secrets_kept;
 mod setting;
 mod slow_readers;
+mod stale_connections;
+mod streams;
+mod supply_chain;
 mod tests_of_it;
 mod tokens;
+mod uploads;
 
 use std::process::ExitCode;
 
@@ -61,20 +73,43 @@ const SCENARIOS: &[Scenario] = &[
     scenario("G2", "tokens of 5 seconds under load", tokens::five_second_tokens_for_a_minute),
     scenario("G3", "1,000 requests at once after a revocation", tokens::a_thousand_requests_after_a_revocation),
     scenario("G5", "a wrong password", tokens::a_wrong_password_for_three_minutes),
-    scenario("G6-files", "8 processes, one single-use refresh token", refresh_tokens::a_thousand_renewals_by_eight_processes),
+    scenario(
+        "G6-files",
+        "8 processes, one single-use refresh token",
+        refresh_tokens::a_thousand_renewals_by_eight_processes,
+    ),
     scenario("G6-kills", "kill -9 while such a token is in use", refresh_tokens::a_hundred_kills),
     scenario("G6-redis", "8 processes, a Redis, one single-use refresh token", fleets::a_thousand_renewals_in_redis),
     scenario("G6-fleet", "100 processes, a Redis, 100 tokens", fleets::a_hundred_instances_for_a_hundred_lives),
     scenario("G7a", "10,000 half request heads", half_heads::prove),
     scenario("G7b", "1,000 half request bodies", half_bodies::prove),
+    scenario("G7c", "10,000 idle connections", idle_callers::prove),
     scenario("G8", "the floods of HTTP/2 beside honest callers", http2_attacks::prove),
+    scenario("G9", "1,000 uploads at once", uploads::prove),
     scenario("G10-http1", "ambiguous and malformed HTTP/1", || payloads("HTTP/1", appendix::http1())),
     scenario("G10-http2", "ambiguous and malformed HTTP/2", || payloads("HTTP/2", appendix::http2())),
+    scenario("G10-mutations", "requests changed at random", mutations::prove),
     scenario("G11", "100 reloads in 100 seconds under load", reloads::prove),
+    scenario("G12", "SIGTERM under load", drains::prove),
+    scenario("G15", "no secret comes out", secrets_kept::prove),
+    scenario("G17", "what web pages can send", browsers::prove),
+    scenario("G18", "TLS on both sides", tls),
+    scenario("G21", "an upstream that closes idle connections", stale_connections::prove),
+    scenario("G23", "properties over changed inputs", fuzzed::prove),
+    scenario("G25", "streams across renewals and reloads", open_streams::prove),
+    scenario("G26", "what it is made of", supply_chain::prove),
     scenario("rest", "start and rest", tokens::start_and_rest),
     scenario("slow-readers", "1,000 callers that read nothing", slow_readers::prove),
     scenario("gibibyte", "1 GiB up and down", gibibyte::prove),
 ];
+
+/// Peers that are not who they should be, on both sides, and versions that are too old.
+fn tls() -> Vec<Row> {
+    let mut rows = tests_of_it::pass("upstreams and token endpoints, eight bad ones of each", &["tls_peers::"], 4);
+    rows.extend(tests_of_it::pass("certificates, names, authorities", &["tls::", "tls_files::"], 10));
+    rows.extend(tests_of_it::pass("callers", &["tls_callers::"], 10));
+    rows
+}
 
 /// The two tables of payloads, which the short tests hold to as well.
 fn payloads(version: &str, outcomes: Vec<appendix::Outcome>) -> Vec<Row> {
@@ -93,17 +128,15 @@ fn choose(words: &[String]) -> Result<Vec<&'static Scenario>, String> {
         let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
         return Err(format!("there is no scenario {unknown:?}; there are: {}", names.join(" ")));
     }
-    let is_chosen =
-        |scenario: &&Scenario| words.is_empty() || words.iter().any(|word| is_meant(scenario.name, word));
+    let is_chosen = |scenario: &&Scenario| words.is_empty() || words.iter().any(|word| is_meant(scenario.name, word));
     Ok(SCENARIOS.iter().filter(is_chosen).collect())
 }
 
 /// Runs one and tells what it showed; returns whether everything held.
 fn prove(scenario: &Scenario, run: &results::Run) -> bool {
     eprintln!("==> {}: {}", scenario.name, scenario.title);
-    let rows = std::panic::catch_unwind(scenario.run).unwrap_or_else(|_| {
-        vec![figures::held(scenario.title, "failed, see the output", "", false)]
-    });
+    let rows = std::panic::catch_unwind(scenario.run)
+        .unwrap_or_else(|_| vec![figures::held(scenario.title, "failed, see the output", "", false)]);
     let table = figures::markdown(&rows);
     println!("## {}: {}\n\n{table}", scenario.name, scenario.title);
     results::write(scenario.name, scenario.title, run, &table);
