@@ -14,7 +14,7 @@ pub(crate) fn prove() -> Vec<Row> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let count = |directory: &str| std::fs::read_dir(root.join(directory)).map_or(0, Iterator::count);
     let (targets, corpora) = (count("fuzz/fuzz_targets"), count("fuzz/corpus"));
-    let cases = scaled(20_000, 5_000_000);
+    let cases = scaled(5_000, 1_000_000);
     let start = now();
     let mut command = Command::new(env!("CARGO"));
     command.args(["test", "--locked", "--quiet", "--lib", "fuzzing::"]).current_dir(root);

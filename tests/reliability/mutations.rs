@@ -21,7 +21,8 @@ const LANES: usize = 24;
 /// How long nothing must come before the caller says that nothing more will follow.
 const QUIET: Duration = Duration::from_millis(60);
 /// The same where each request that reaches the upstream is to be counted: one whose caller has left has no status to be counted by.
-const PATIENT: Duration = Duration::from_secs(1);
+/// More than the second after which a body is sent to an upstream that does not ask for it.
+const PATIENT: Duration = Duration::from_secs(3);
 /// What would give the end away: the last request of every connection, changed or not.
 const LAST: &str = "GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 

@@ -19,7 +19,8 @@ impl Run {
     pub(crate) fn now() -> Self {
         let setting = if crate::setting::is_full() { "full" } else { "short" };
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let (date, commit) = (said("date", &["-u", "+%F %H:%M UTC"]), said("git", &["describe", "--always", "--dirty"]));
+        let (date, commit) =
+            (said("date", &["-u", "+%F %H:%M UTC"]), said("git", &["describe", "--always", "--dirty"]));
         let (kernel, cpu) = (said("uname", &["-sr"]), cpu());
         Self { text: format!("{date}, commit {commit}, {setting} setting, {cores} cores ({cpu}), {kernel}.") }
     }
