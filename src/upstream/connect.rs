@@ -9,6 +9,7 @@ mod detour;
 mod race;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -317,6 +318,23 @@ impl Stream {
 }
 
 stream_of!(Stream { Plain, Tls });
+
+impl Stream {
+    /// Whether the other end has said something or closed, as the system knows it. The runtime hears of it only when it looks for
+    /// what has happened, which on a busy thread may be a while from now.
+    pub(super) fn has_news(&self) -> bool {
+        let transport = match self {
+            Self::Plain(transport) => transport,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        let tcp = match transport {
+            Transport::Tcp(tcp) => tcp,
+            Transport::Tls(stream) => stream.get_ref().0,
+        };
+        let there = SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]);
+        !matches!(there, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
 
 /// Has the system notice a peer that is gone without a word, while a stream is open that says nothing for hours. HTTP/2's
 /// PING would do, but gRPC servers end connections that ping more often than every five minutes.

@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use http_body::Body;
 
-use super::http1::Alone;
+use super::http1::{Alone, Http1Error};
 use super::http2::Lease;
 use super::incoming::HttpError;
 use super::interim::OnInterim;
@@ -123,6 +123,13 @@ pub struct SendError {
     pub refused: bool,
     /// What happened.
     pub failure: SendFailure,
+}
+
+impl SendError {
+    /// The connection had ended before anything was written.
+    pub(super) fn of_closed() -> Self {
+        Self { sent: false, refused: false, failure: SendFailure::Closed(HttpError::Http1(Http1Error::Ended)) }
+    }
 }
 
 /// Why a request got no answer.

@@ -190,6 +190,11 @@ impl<B: Outbound> Alone<B> {
         !self.may_persist() || self.0.poll_fill(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
+    /// The same as the system knows it, which costs a call.
+    pub(super) fn has_news(&self) -> bool {
+        self.0.stream.has_news()
+    }
+
     /// Nothing is under way: gives back what a large answer took.
     pub(super) fn rest(&mut self) {
         if self.0.room > LEAST_ROOM {

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -182,6 +182,10 @@ impl<B: Outbound> Pool<B> {
         body: B,
     ) -> Result<http::Response<AnswerBody<B>>, SendError> {
         let response = match &mut connection.kind {
+            // What cannot be sent again is not sent to where nobody is.
+            Kind::Alone(alone) if connection.reused && !is_harmless(head.method, &body) && alone.has_news() => {
+                return Err(SendError::of_closed());
+            }
             Kind::Alone(alone) => {
                 alone.begin_request(head, body);
                 alone.answered(head).await?.map(|()| Incoming::Http1)
@@ -327,5 +331,75 @@ impl<B: Outbound> Pool<B> {
 
     fn oldest_kept(&self, now: Instant) -> Instant {
         now.checked_sub(self.options.idle_timeout.unwrap_or(HAND_OVER)).unwrap_or(now)
+    }
+}
+
+/// Whether a request can be sent again whatever became of it.
+fn is_harmless<B: Outbound>(method: &Method, body: &B) -> bool {
+    method.is_idempotent() && body.is_end_stream()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use bytes::Bytes;
+    use http::HeaderMap;
+    use http::uri::PathAndQuery;
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::super::connection::Target;
+    use super::super::origin::Origin;
+    use super::*;
+    use crate::tls;
+
+    async fn send(pool: &Rc<Pool<Full<Bytes>>>, connection: Connection<Full<Bytes>>) -> Result<Bytes, SendError> {
+        let head = RequestHead {
+            method: &Method::POST,
+            target: Target::Plain(&PathAndQuery::from_static("/")),
+            headers: &HeaderMap::new(),
+            injected: None,
+            proof: None,
+            spelling: None,
+            on_interim: None,
+            #[cfg(feature = "otel")]
+            traceparent: None,
+        };
+        let answer = pool.send(connection, &head, Full::from("body")).await?;
+        Ok(answer.into_body().collect().await.unwrap().to_bytes())
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_sent_again_is_not_sent_where_the_system_knows_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let tls = tls::Client::load(tls::ClientSettings::default()).unwrap();
+        let connector = Connector::new(Origin::of(&url).unwrap(), tls, Duration::from_secs(20)).unwrap();
+        let options = Options {
+            protocol: Protocol::Auto,
+            idle_timeout: Some(Duration::from_secs(20)),
+            preserve_header_case: false,
+        };
+        tokio::task::LocalSet::new()
+            .run_until(async {
+                let pool = Pool::new(connector, options);
+                let connection = pool.connect().await.unwrap();
+                let (mut upstream, _) = listener.accept().unwrap();
+                let answering = std::thread::spawn(move || {
+                    let mut head = [0; 1024];
+                    let _ = upstream.read(&mut head).unwrap();
+                    upstream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell").unwrap();
+                    upstream
+                });
+                assert_eq!(send(&pool, connection).await.unwrap(), "well");
+                // It closes, and the runtime has no occasion to hear of it.
+                drop(answering.join().unwrap());
+                let kept = pool.take_idle(Instant::now()).expect("as far as the runtime knows it is open");
+                assert!(kept.is_reused());
+                let error = send(&pool, kept).await.unwrap_err();
+                assert!(!error.sent, "{error:?}");
+            })
+            .await;
     }
 }

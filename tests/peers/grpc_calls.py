@@ -145,6 +145,26 @@ class Client:
             came.release()
         assert count == 100, count
 
+    def conversation(self):
+        """Says numbers and hears them again, until standard input ends."""
+        over, said = threading.Event(), 0
+        threading.Thread(target=lambda: sys.stdin.read() or over.set(), daemon=True).start()
+
+        def messages():
+            nonlocal said
+            while not over.wait(0.02):
+                said += 1
+                yield b"%d" % said
+
+        heard = 0
+        for answer in self.method("stream_stream", "Both")(messages()):
+            heard += 1
+            assert answer == b"%d" % heard, (answer, heard)
+            if heard == 1:
+                print("begun", flush=True)
+        assert heard == said, (heard, said)
+        print(heard)
+
     def failures(self):
         error = self.error("Fail")
         assert error.code() == grpc.StatusCode.FAILED_PRECONDITION and error.details() == "no, ünless…", error

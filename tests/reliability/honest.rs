@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::figures::{Row, milliseconds, row};
+use crate::figures::{Row, held, milliseconds, row};
 use crate::support::client::{Load, LoadReport};
 use crate::support::{Request, pause};
 
@@ -30,8 +30,17 @@ pub(crate) struct Met {
 
 impl Honest {
     pub(crate) fn start(address: SocketAddr) -> Self {
-        let kept = Load::start(address, CALLERS, REST, Request::get("/honest"));
-        let fresh = Load::start(address, CALLERS, REST, Request::get("/honest").field("Connection", "close"));
+        Self::resting(address, REST)
+    }
+
+    /// The same twice as often: together some 1,000 times a second.
+    pub(crate) fn busy(address: SocketAddr) -> Self {
+        Self::resting(address, REST / 2)
+    }
+
+    fn resting(address: SocketAddr, rest: Duration) -> Self {
+        let kept = Load::start(address, CALLERS, rest, Request::get("/honest"));
+        let fresh = Load::start(address, CALLERS, rest, Request::get("/honest").field("Connection", "close"));
         Self { kept, fresh }
     }
 
@@ -55,6 +64,27 @@ impl Met {
             report.expect_all_ok();
             assert!(report.quantile(0.99) <= p99, "p99 {:?}, {report:?}", report.quantile(0.99));
         }
+    }
+
+    /// How slow one in a hundred was, on kept connections and on connections for one request.
+    pub(crate) fn p99(&self) -> [Duration; 2] {
+        [&self.kept, &self.fresh].map(|report| report.quantile(0.99))
+    }
+
+    /// Their figures, with a verdict: none failed, and 99 of 100 took no longer than this on either kind of connection.
+    pub(crate) fn verdicts(&self, when: &str, p99: [Duration; 2]) -> Vec<Row> {
+        let verdict = |kind: &str, report: &LoadReport, most: Duration| {
+            let failed = report.total() - report.statuses.get(&200).copied().unwrap_or(0);
+            let [half, p99, all] = [0.5, 0.99, 1.0].map(|share| report.quantile(share));
+            let figures = [half, p99, all].map(milliseconds).join(", ");
+            held(
+                format!("{when}: {} honest requests, {kind}: failed; p50, p99, max", report.total()),
+                format!("{failed}; {figures}"),
+                format!("0; p99 ≤ {}", milliseconds(most)),
+                failed == 0 && report.total() > 0 && p99 <= most,
+            )
+        };
+        vec![verdict("kept connections", &self.kept, p99[0]), verdict("a connection each", &self.fresh, p99[1])]
     }
 
     /// Their figures, after [`Met::hold`] with the same bound.

@@ -24,19 +24,26 @@ mod support;
 mod always_401;
 #[path = "../it/appendix.rs"]
 mod appendix;
+mod browsers;
 mod chaos;
 mod clock;
 mod crowd;
+mod drains;
 mod fault_table;
 mod figures;
 mod fleets;
+mod fuzzed;
 mod gibibyte;
 mod half_bodies;
 mod half_heads;
 mod herd;
 mod honest;
 mod http2_attacks;
+mod idle_callers;
 mod load;
+mod mutations;
+mod open_streams;
+mod oracle;
 mod outage;
 mod process;
 mod refresh_tokens;
@@ -45,11 +52,16 @@ mod reloads;
 mod results;
 mod rotation;
 mod rotations;
+mod secrets_kept;
 mod setting;
 mod slow_readers;
 mod soak;
+mod stale_connections;
+mod streams;
+mod supply_chain;
 mod tests_of_it;
 mod tokens;
+mod uploads;
 
 use std::process::ExitCode;
 
@@ -84,18 +96,29 @@ const SCENARIOS: &[Scenario] = &[
     scenario("G6-lost", "answers that are lost on their way", || tests_of_it::pass("a lost answer", LOST, 3)),
     scenario("G7a", "10,000 half request heads", half_heads::prove),
     scenario("G7b", "1,000 half request bodies", half_bodies::prove),
+    scenario("G7c", "10,000 idle connections", idle_callers::prove),
     scenario("G8", "the floods of HTTP/2 beside honest callers", http2_attacks::prove),
+    scenario("G9", "1,000 uploads at once", uploads::prove),
     scenario("G10-http1", "ambiguous and malformed HTTP/1", || payloads("HTTP/1", appendix::http1())),
     scenario("G10-http2", "ambiguous and malformed HTTP/2", || payloads("HTTP/2", appendix::http2())),
+    scenario("G10-mutations", "requests changed at random", mutations::prove),
     scenario("G11", "100 reloads in 100 seconds under load", reloads::prove),
+    scenario("G12", "SIGTERM under load", drains::prove),
     scenario("G13", "the soak", soak::prove),
     scenario("G14", "broken connections on both sides", chaos::prove),
+    scenario("G15", "no secret comes out", secrets_kept::prove),
     scenario("G16-wall", "the wall clock jumps", clock::the_wall_clock_jumps),
     scenario("G16-stopped", "the process stands still", clock::the_process_stands_still),
     scenario("G16-suspend", "a machine that slept", || tests_of_it::pass_in_library("suspend", SUSPEND, 3)),
+    scenario("G17", "what web pages can send", browsers::prove),
+    scenario("G18", "TLS on both sides", tls),
     scenario("G19", "everything that a token endpoint can do wrong", fault_table::prove),
     scenario("G20", "200 instances started in one second", herd::prove),
+    scenario("G21", "an upstream that closes idle connections", stale_connections::prove),
     scenario("G22", "20 rotations of a secret under load", rotations::prove),
+    scenario("G23", "properties over changed inputs", fuzzed::prove),
+    scenario("G25", "streams across renewals and reloads", open_streams::prove),
+    scenario("G26", "what it is made of", supply_chain::prove),
     scenario("G27", "panics", || tests_of_it::pass_in_library("panics", PANICS, 3)),
     scenario("restart", "a restart with the token in the store", fleets::a_restart_within_a_lifetime),
     scenario("rest", "start and rest", tokens::start_and_rest),
@@ -116,6 +139,14 @@ const SUSPEND: &[&str] = &[
 /// Made to happen in a request, in a token request, and anywhere.
 const PANICS: &[&str] =
     &["server::worker::tests::a_panic", "token::tests::failures::a_panic", "panics::tests::a_panic"];
+
+/// Peers that are not who they should be, on both sides, and versions that are too old.
+fn tls() -> Vec<Row> {
+    let mut rows = tests_of_it::pass("upstreams and token endpoints, eight bad ones of each", &["tls_peers::"], 4);
+    rows.extend(tests_of_it::pass("certificates, names, authorities", &["tls::", "tls_files::"], 10));
+    rows.extend(tests_of_it::pass("callers", &["tls_callers::"], 10));
+    rows
+}
 
 /// The two tables of payloads, which the short tests hold to as well.
 fn payloads(version: &str, outcomes: Vec<appendix::Outcome>) -> Vec<Row> {

@@ -64,6 +64,11 @@ impl Memory {
         Self { stop, most, thread: Some(thread), before }
     }
 
+    /// The most that was seen, in KiB.
+    pub(crate) fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed).max(self.before)
+    }
+
     /// How much more it was at most than at the start, in KiB.
     pub(crate) fn grown(&self) -> u64 {
         self.most.load(Ordering::Relaxed).saturating_sub(self.before)
