@@ -100,12 +100,12 @@ pub(super) struct Ends {
 const FIRST_BYTE: Duration = Duration::from_secs(1);
 
 /// Ready when draining, and the caller had the time to begin a request and has not.
-async fn drain_unopened(draining: &mut Shutdown, activity: &Activity) {
-    draining.fired().await;
+async fn drain_unopened(ends: &mut Ends, activity: &Activity) {
+    ends.draining.fired().await;
     if let Some(since) = activity.idle_since() {
         tokio::time::sleep_until(since + FIRST_BYTE).await;
     }
-    http1::drain(draining, activity).await;
+    http1::drain(ends, activity).await;
 }
 
 /// Serves a connection until the caller, an error, a refusal or a drain ends it.
@@ -119,7 +119,7 @@ where
     let mut opened = tokio::select! {
         biased;
         opened = poll_fn(|cx| wire.poll_opened(false, cx)) => opened,
-        () = drain_unopened(&mut ends.draining, &activity) => return,
+        () = drain_unopened(&mut ends, &activity) => return,
     };
     loop {
         // In boxes, so that connections on which nothing is served do not take the memory for it.
@@ -143,7 +143,7 @@ where
         opened = tokio::select! {
             biased;
             opened = poll_fn(|cx| wire.poll_opened(false, cx)) => opened,
-            () = http1::drain(&mut ends.draining, &activity) => return,
+            () = http1::drain(&mut ends, &activity) => return,
         };
     }
 }

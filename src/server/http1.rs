@@ -11,15 +11,16 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::{Request, StatusCode};
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::{ConnectionInfo, Ends, Handler, Takeover};
 use super::framing::{Activity, Framed, Opened};
 use super::{CallerBody, Refusal};
 use crate::http1::outgoing::{Outgoing, Unsent};
 use crate::reason::Reason;
-use crate::shutdown::Shutdown;
 use crate::spelling::Spelling;
 use crate::tunnel::{Ahead, Duplex};
 use answer::After;
@@ -54,8 +55,8 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     ends: Ends,
 ) -> Served {
     let activity = wire.activity();
-    let mut draining = ends.draining.clone();
-    let mut drained = pin!(drain(&mut draining, &activity));
+    let mut ending = ends.clone();
+    let mut drained = pin!(drain(&mut ending, &activity));
     let mut outgoing = Outgoing::answer();
     let takeover = loop {
         activity.serving_began();
@@ -164,9 +165,23 @@ pub(super) async fn finish<H: Handler, S: Duplex>(stream: Framed<S>, info: &Conn
     Box::pin(finishing).await;
 }
 
-/// Ready when draining and not within a head: a request that has begun to come is still served.
-pub(super) async fn drain(draining: &mut Shutdown, activity: &Activity) {
-    draining.fired().await;
+/// How long a caller that was served may take to ask again when we leave: it does not know yet.
+const ASKS_AGAIN: Duration = Duration::from_millis(250);
+/// How long it takes at least until the runtime has told us of what has come already.
+const HEARD: Duration = Duration::from_millis(10);
+
+/// Ready when draining and not within a head: a request that has begun to come is still served, and so is one that comes when its
+/// caller could not know.
+pub(super) async fn drain(ends: &mut Ends, activity: &Activity) {
+    ends.draining.fired().await;
+    // Who is to end for another reason may be one that is not to be served any more.
+    if ends.leaving.is_fired()
+        && let Some(since) = activity.idle_since()
+    {
+        let last = (since + ASKS_AGAIN).max(Instant::now() + HEARD);
+        // In a box, so that idle connections do not take the memory for it.
+        Box::pin(sleep_until(last)).await;
+    }
     // Polled after the connection, whose progress is what changes this.
     poll_fn(|_| if activity.is_in_head() { Poll::Pending } else { Poll::Ready(()) }).await;
 }

@@ -230,14 +230,48 @@ async fn a_refused_caller_may_go_on_sending_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_just_served_may_ask_once_more_when_we_leave_and_not_when_its_connection_must_end() {
+    // How long before the end it was served, how long after it asks again, whether we leave; requests served, how long it all takes.
+    for (before, after, leaves, wanted, took) in [
+        (10, 100, true, 2, 110),
+        (10, 300, true, 1, 250),
+        (2000, 5, true, 2, 2005),
+        (2000, 20, true, 1, 2010),
+        (10, 5, false, 1, 10),
+    ] {
+        let (mut theirs, ours) = tokio::io::duplex(1024);
+        let (ending, is_ending) = shutdown::channel();
+        let (_staying, is_staying) = shutdown::channel();
+        let teller = Rc::new(Teller::default());
+        let calling = async {
+            theirs.write_all(GET.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(before)).await;
+            ending.fire();
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            let _ = theirs.write_all(GET.as_bytes()).await;
+            let _ = theirs.read_to_string(&mut String::new()).await;
+        };
+        let began = Instant::now();
+        let ends = Ends { leaving: if leaves { is_ending.clone() } else { is_staying }, draining: is_ending };
+        let served = async {
+            serve(Framed::new(ours, settings()), info(), Rc::clone(&teller), ends).await;
+            began.elapsed().as_millis()
+        };
+        let (ended, ()) = tokio::join!(served, calling);
+        assert_eq!(teller.0.borrow().len(), wanted, "{before} {after} {leaves}");
+        assert!((took..took + 10).contains(&ended), "{before} {after} {leaves}: {ended} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_serves_who_has_begun_or_just_connected_and_ends_an_idle_connection() {
     // What was sent, how long before the drain, how long until the rest follows; whether it is served, how long it all takes.
     for (sent, before, after, wanted, took) in [
         (&GET[..5], 10, 10, 1, 20),
         ("", 10, 10, 1, 20),
         ("", 10, 900, 1, 910),
-        ("", 10, 5000, 0, 1000),
-        ("", 2000, 5000, 0, 2000),
+        ("", 10, 5000, 0, 1010),
+        ("", 2000, 5000, 0, 2010),
     ] {
         let (mut theirs, ours) = tokio::io::duplex(1024);
         let (draining, is_draining) = shutdown::channel();
