@@ -52,6 +52,11 @@ pub(crate) fn check(model: impl Fn() + Send + Sync + 'static) {
     }
 }
 
+/// Whether a model runs on this thread; none does on one that is ending.
+pub(super) fn are_running() -> bool {
+    TIME.try_with(|time| time.borrow().is_some()).unwrap_or(false)
+}
+
 /// The time of the models on this thread, for as long as this lives.
 struct Time;
 

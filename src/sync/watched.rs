@@ -16,9 +16,9 @@ thread_local! {
     static POINT: shuttle::sync::atomic::AtomicBool = const { shuttle::sync::atomic::AtomicBool::new(false) };
 }
 
-/// Where another thread may go on. Nothing outside models.
+/// Where another thread may go on. Nothing outside models, not even a line in a log, which asking shuttle would be.
 fn point() {
-    if shuttle::current::try_get_current_task().is_some() {
+    if super::models::are_running() && shuttle::current::try_get_current_task().is_some() {
         POINT.with(|point| point.load(Ordering::SeqCst));
     }
 }

@@ -144,7 +144,8 @@ async fn when_the_master_dies_the_one_that_sentinel_chooses_goes_on() {
         timeout(PATIENCE, changes.changed()).await.expect("those who listen are told").unwrap();
         let stored = until("the new master answers", async || store.read(&name).await, Result::is_ok).await.unwrap();
         assert_eq!(stored.map(|stored| stored.bytes), Some(b"text".to_vec()));
-        assert!(replica.cli(&["-a", "data-secret", "--no-auth-warning", "ROLE"]).starts_with("master"));
+        let role = replica.cli(&["-a", "data-secret", "--no-auth-warning", "ROLE"]);
+        assert!(role.starts_with("master"), "{role}");
         until("the other instance is there too", async || other.ping().await, Result::is_ok).await.unwrap();
         keeps_the_contract(&*store.store, &*other.store).await;
 
