@@ -16,9 +16,14 @@ thread_local! {
     static POINT: shuttle::sync::atomic::AtomicBool = const { shuttle::sync::atomic::AtomicBool::new(false) };
 }
 
-/// Where another thread may go on. Nothing outside models, not even a line in a log, which asking shuttle would be.
+/// Whether this is a thread of a model, within a schedule. Other tests do not even ask shuttle, which would log that.
+fn is_in_model() -> bool {
+    super::models::are_running() && shuttle::current::try_get_current_task().is_some()
+}
+
+/// Where another thread may go on. Nothing outside models.
 fn point() {
-    if super::models::are_running() && shuttle::current::try_get_current_task().is_some() {
+    if is_in_model() {
         POINT.with(|point| point.load(Ordering::SeqCst));
     }
 }
@@ -158,7 +163,7 @@ impl Future for Notified<'_> {
 pub(crate) async fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, tokio::task::JoinError> {
-    if shuttle::current::try_get_current_task().is_some() {
+    if is_in_model() {
         point();
         return Ok(work());
     }

