@@ -35,7 +35,7 @@ class Readme(unittest.TestCase):
         self.assertEqual(told - known, set())
 
     def test_every_action_on_a_rejected_token_has_its_row(self):
-        actions = set(re.findall(r'action\("([a-z_]+)"\)', source("src/metrics.rs")))
+        actions = set(re.findall(r'action\("([a-z_]+)"\)', source("src/metrics/credential.rs")))
         self.assertGreater(len(actions), 5)
         for action in actions:
             with self.subTest(action):
