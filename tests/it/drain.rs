@@ -122,16 +122,7 @@ fn a_long_answer_is_cut_at_the_deadline_and_the_exit_is_clean() {
 #[test]
 fn a_websocket_lives_until_the_deadline() {
     let (_endpoint, upstream, setup) = stage(300);
-    upstream.on("/echo", |exchange| {
-        exchange.wire.send("HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
-        loop {
-            let came = exchange.wire.some()?;
-            if came.is_empty() {
-                return Ok(After::Close);
-            }
-            exchange.wire.send(came)?;
-        }
-    });
+    upstream.on("/echo", |exchange| exchange.switch_and_echo());
     let mut bearerd = setup.section("[timeouts]\ndrain = \"2s\"").start_ready();
     let mut wire = Wire::connect(bearerd.address()).unwrap();
     let asking = Request::get("/echo")

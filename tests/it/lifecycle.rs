@@ -70,17 +70,7 @@ fn an_idle_process_ends_at_once() {
 fn everybody_who_waits_to_be_accepted_when_it_ends_is_served() {
     let (_endpoint, upstream, setup) = stage(300);
     let mut bearerd = setup.start_ready();
-    let address = bearerd.address();
-    // While it stands still, callers come and the signal too; it meets all of them at once.
-    bearerd.signal(Signal::STOP);
-    let call = |_| {
-        let wire = Wire::connect(address).unwrap();
-        wire.send(Request::get("/items").bytes(address)).unwrap();
-        wire
-    };
-    let mut callers: Vec<_> = (0..300).map(call).collect();
-    bearerd.signal(Signal::TERM);
-    bearerd.signal(Signal::CONT);
+    let mut callers = bearerd.meet_at_its_end(300);
     for (n, wire) in callers.iter_mut().enumerate() {
         let answer = read_response(wire, "GET").unwrap_or_else(|error| panic!("caller {n}: {error}"));
         assert_eq!(answer.status, 200, "caller {n}");

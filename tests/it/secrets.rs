@@ -1,11 +1,12 @@
 //! Secrets of every kind, rotated while bearerd runs, and commands that misbehave.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::support::client::Load;
 use crate::support::setup::CLIENT_SECRET;
+use crate::support::swaps::{replace, swap};
 use crate::support::{Reply, Request, Setup, TokenEndpoint, Upstream, eventually, seconds, stage, throughout};
 
 /// Enough for a look at a command's output, which comes every 30 s, on a busy machine.
@@ -38,27 +39,6 @@ impl Accepted {
 
 fn secret(version: usize) -> String {
     format!("rotated secret number {version} (canary)")
-}
-
-/// Replaces a file as careful programs do.
-fn replace(path: &Path, text: &str) {
-    let draft = path.with_extension("new");
-    std::fs::write(&draft, text).unwrap();
-    std::fs::rename(draft, path).unwrap();
-}
-
-/// What the kubelet does: a new directory, one rename of the link to it, and the old directory is gone.
-fn swap(volume: &Path, version: usize, text: &str) {
-    let directory = volume.join(format!("..{version}"));
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("secret"), text).unwrap();
-    symlink(format!("..{version}"), volume.join("..data_tmp")).unwrap();
-    std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-    if version == 0 {
-        symlink("..data/secret", volume.join("secret")).unwrap();
-    } else {
-        std::fs::remove_dir_all(volume.join(format!("..{}", version - 1))).unwrap();
-    }
 }
 
 /// A program beside the configuration.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::figures::{Row, held, milliseconds, row};
 use crate::load::{Pace, Paced, Report};
-use crate::relay::{Relay, Weather};
+use crate::network::{Relay, Weather};
 use crate::setting::scaled;
 use crate::support::{Request, pause, seconds, stage};
 

@@ -136,18 +136,8 @@ fn queued() -> Vec<Row> {
     let (_endpoint, upstream, setup) = stage(3_600);
     upstream.count_only();
     let mut bearerd = setup.start_ready();
-    let address = bearerd.address();
-    // While it stands still, callers come and the signal too; it meets all of them at once.
-    bearerd.signal(Signal::STOP);
-    let call = |_| {
-        let wire = Wire::connect(address).unwrap();
-        wire.send(Request::get("/items").bytes(address)).unwrap();
-        wire
-    };
-    let callers: Vec<_> = (0..CALLERS).map(call).collect();
-    bearerd.signal(Signal::TERM);
-    bearerd.signal(Signal::CONT);
-    let answered = callers
+    let answered = bearerd
+        .meet_at_its_end(CALLERS)
         .into_iter()
         .filter_map(|mut wire| read_response(&mut wire, "GET").ok())
         .filter(|answer| answer.status == 200)

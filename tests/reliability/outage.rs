@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::figures::{Row, held, milliseconds, row, secs};
 use crate::load::{Pace, Paced, Report};
-use crate::relay::{Mode, Relay, Weather};
+use crate::network::{Mode, Relay, Weather};
 use crate::setting::scaled;
 use crate::support::peers::Peer;
 use crate::support::setup::CLIENT_SECRET;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::figures::{Row, held, row, secs};
 use crate::load::{Pace, Paced};
-use crate::rotation::{Rotating, swap};
+use crate::rotated_secret::RotatedSecret;
+use crate::support::swaps::swap;
 use crate::support::{Request, eventually, now, seconds};
 
 const ROTATIONS: usize = 20;
@@ -14,7 +15,7 @@ fn secret(version: usize) -> String {
 }
 
 pub(crate) fn prove() -> Vec<Row> {
-    let rotating = Rotating::stage(3, "volume/secret", &secret(0));
+    let rotating = RotatedSecret::stage(3, "volume/secret", &secret(0));
     let volume = rotating.setup.directory().join("volume");
     swap(&volume, 0, &secret(0));
     rotating.upstream.count_only();
@@ -49,7 +50,7 @@ pub(crate) fn prove() -> Vec<Row> {
 }
 
 /// The last one: half of it is written, a token request comes with that, then the rest. It takes another token before the old one ends.
-fn halves(rotating: &Rotating, volume: &Path) -> std::time::Duration {
+fn halves(rotating: &RotatedSecret, volume: &Path) -> std::time::Duration {
     rotating.endpoint.tokens().set_lifetime(20);
     let issued = rotating.endpoint.tokens().count();
     eventually("a token that lives longer", seconds(10.0), || rotating.endpoint.tokens().count() > issued);

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 use crate::figures::{Row, held, milliseconds, row, secs};
 use crate::load::{Pace, Paced, Report};
 use crate::process::holdings;
-use crate::rotation::{Rotating, replace};
+use crate::rotated_secret::RotatedSecret;
 use crate::setting::scaled;
+use crate::support::swaps::replace;
 use crate::support::{Bearerd, Request, Setup, Standing, eventually, now, pause, seconds};
 
 const LIFETIME: u64 = 5;
@@ -36,7 +37,7 @@ pub(crate) fn prove() -> Vec<Row> {
     let length = length();
     let minutes = length.as_secs_f64() / 60.0;
     let what = format!("{minutes:.0} min of 5 s tokens");
-    let rotating = Rotating::stage(LIFETIME, "secret", &secret(0));
+    let rotating = RotatedSecret::stage(LIFETIME, "secret", &secret(0));
     replace(&rotating.setup.directory().join("secret"), &secret(0));
     rotating.upstream.count_only();
     rotating.upstream.on("/", |exchange| exchange.brief());
@@ -96,7 +97,7 @@ fn loads(bearerd: &Bearerd) -> Vec<Paced> {
 
 /// What happens, and how often it has.
 struct Events<'a> {
-    rotating: &'a Rotating,
+    rotating: &'a RotatedSecret,
     bearerd: &'a Bearerd,
     /// The configurations that take turns; the last one is broken.
     texts: Vec<String>,
@@ -106,7 +107,7 @@ struct Events<'a> {
 }
 
 impl<'a> Events<'a> {
-    fn new(rotating: &'a Rotating, bearerd: &'a Bearerd) -> Self {
+    fn new(rotating: &'a RotatedSecret, bearerd: &'a Bearerd) -> Self {
         let setup = &rotating.setup;
         let changed = [
             setup.clone().route("headers = { set = { x-tenant = \"7\" } }"),
@@ -161,7 +162,7 @@ impl<'a> Events<'a> {
         "rotations of the secret"
     }
 
-    fn awaiting_another_token(&self, after: impl FnOnce(&Rotating)) {
+    fn awaiting_another_token(&self, after: impl FnOnce(&RotatedSecret)) {
         let before = self.rotating.endpoint.tokens().count();
         after(self.rotating);
         eventually("another token", seconds(HEALS), || self.rotating.endpoint.tokens().count() > before);

@@ -51,16 +51,7 @@ impl Far {
             exchange.wire.send("0\r\n\r\n")?;
             Ok(After::KeepAlive)
         });
-        upstream.on("/echo", |exchange| {
-            exchange.wire.send("HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
-            loop {
-                let came = exchange.wire.some()?;
-                if came.is_empty() {
-                    return Ok(After::Close);
-                }
-                exchange.wire.send(came)?;
-            }
-        });
+        upstream.on("/echo", |exchange| exchange.switch_and_echo());
         Self { grpc: Peer::start("grpc_calls.py", &["server"]), over }
     }
 

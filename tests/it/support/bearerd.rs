@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::client::{Request, Response};
 use super::command::Output;
 use super::setup::Setup;
+use super::wire::Wire;
 use super::{eventually, now, pause, seconds};
 
 /// A running bearerd.
@@ -178,6 +179,22 @@ impl Bearerd {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         kill_process(pid, signal).expect("a signal");
+    }
+
+    /// It stands still while so many callers connect and ask and SIGTERM comes, so that it meets all of them at once. Returns what the
+    /// callers read from.
+    #[track_caller]
+    pub(crate) fn meet_at_its_end(&self, callers: usize) -> Vec<Wire> {
+        self.signal(Signal::STOP);
+        let call = |_| {
+            let wire = Wire::connect(self.address()).expect("a place in the queue");
+            wire.send(Request::get("/items").bytes(self.address())).expect("room for a request");
+            wire
+        };
+        let callers = (0..callers).map(call).collect();
+        self.signal(Signal::TERM);
+        self.signal(Signal::CONT);
+        callers
     }
 
     /// Whether it has ended by itself, and how.

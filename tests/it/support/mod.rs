@@ -22,6 +22,7 @@ pub(crate) mod relay;
 pub(crate) mod rotating;
 pub(crate) mod setup;
 pub(crate) mod steps;
+pub(crate) mod swaps;
 pub(crate) mod tls_front;
 pub(crate) mod token_endpoint;
 pub(crate) mod tokens;

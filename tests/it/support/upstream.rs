@@ -237,6 +237,18 @@ impl Exchange<'_> {
         self.answer(401, &[("WWW-Authenticate", challenge), ("X-From", "upstream")], DENIAL)
     }
 
+    /// Agrees to be a WebSocket, and sends back whatever bytes come, until the other end closes.
+    pub(crate) fn switch_and_echo(&mut self) -> io::Result<After> {
+        self.wire.send("HTTP/1.1 101 Yes\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")?;
+        loop {
+            let came = self.wire.some()?;
+            if came.is_empty() {
+                return Ok(After::Close);
+            }
+            self.wire.send(came)?;
+        }
+    }
+
     /// What every path does of which the test said nothing: 401 without a live token, else 200 and the request told.
     pub(crate) fn ordinary(&mut self) -> io::Result<After> {
         let body = self.read_body()?;

@@ -1,7 +1,5 @@
 //! An authorization server that takes one client secret or, while it is rotated, two.
 
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::support::{Reply, Setup, TokenEndpoint, Upstream, eventually, seconds, stage};
@@ -9,7 +7,7 @@ use crate::support::{Reply, Setup, TokenEndpoint, Upstream, eventually, seconds,
 const CLIENT: &str = "svc";
 
 /// The endpoint, an upstream for its tokens, and a bearerd between them whose secret stands in a file.
-pub(crate) struct Rotating {
+pub(crate) struct RotatedSecret {
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) upstream: Upstream,
     pub(crate) setup: Setup,
@@ -26,7 +24,7 @@ struct Taken {
     refused: usize,
 }
 
-impl Rotating {
+impl RotatedSecret {
     /// Tokens of `lifetime` seconds; `file` is where bearerd looks for the secret.
     pub(crate) fn stage(lifetime: u64, file: &str, first: &str) -> Self {
         let (endpoint, upstream, setup) = stage(lifetime);
@@ -47,9 +45,9 @@ impl Rotating {
             endpoint.url()
         );
         let setup = setup.credential_only(&upstream.url(), &credential);
-        let rotating = Self { endpoint, upstream, setup, taken };
-        rotating.take_only(&[first]);
-        rotating
+        let rotated = Self { endpoint, upstream, setup, taken };
+        rotated.take_only(&[first]);
+        rotated
     }
 
     /// Takes these from now on, and nothing else.
@@ -76,26 +74,5 @@ impl Rotating {
         publish(new);
         eventually("the new secret comes", seconds(30.0), || self.has_come(new));
         self.take_only(&[new]);
-    }
-}
-
-/// Replaces a file as careful programs do.
-pub(crate) fn replace(path: &Path, text: &str) {
-    let draft = path.with_extension("new");
-    std::fs::write(&draft, text).unwrap();
-    std::fs::rename(draft, path).unwrap();
-}
-
-/// What the kubelet does: a new directory, one rename of the link to it, and the old directory is gone.
-pub(crate) fn swap(volume: &Path, version: usize, text: &str) {
-    let directory = volume.join(format!("..{version}"));
-    std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("secret"), text).unwrap();
-    symlink(format!("..{version}"), volume.join("..data_tmp")).unwrap();
-    std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-    if version == 0 {
-        symlink("..data/secret", volume.join("secret")).unwrap();
-    } else {
-        std::fs::remove_dir_all(volume.join(format!("..{}", version - 1))).unwrap();
     }
 }
