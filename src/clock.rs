@@ -8,9 +8,9 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// A point on the [`Clock`]: the time since an origin that only that clock knows.
@@ -61,7 +61,7 @@ pub struct Clock(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Boot,
-    Test { origin: Instant, suspended_millis: Arc<AtomicU64> },
+    Test { origin: Instant, asleep: Arc<watch::Sender<Duration>> },
 }
 
 impl Clock {
@@ -72,17 +72,16 @@ impl Clock {
 
     /// A clock that follows Tokio's, which a test may pause and advance.
     pub fn for_tests() -> Self {
-        Self(Kind::Test { origin: Instant::now(), suspended_millis: Arc::default() })
+        Self(Kind::Test { origin: Instant::now(), asleep: Arc::default() })
     }
 
     /// Now.
     pub fn now(&self) -> Moment {
         match &self.0 {
             Kind::Boot => Moment(boot::elapsed()),
-            Kind::Test { origin, suspended_millis } => {
-                let asleep = Duration::from_millis(suspended_millis.load(Ordering::Relaxed));
+            Kind::Test { origin, asleep } => {
                 // An hour before, so that subtraction has room as it has on a machine that is up.
-                Moment(Duration::from_secs(3600) + origin.elapsed() + asleep)
+                Moment(Duration::from_secs(3600) + origin.elapsed() + *asleep.borrow())
             }
         }
     }
@@ -103,9 +102,11 @@ impl Clock {
                     tokio::time::sleep(deadline.since(self.now())).await;
                 }
             }
-            Kind::Test { .. } => {
+            Kind::Test { asleep, .. } => {
+                let mut woken = asleep.subscribe();
                 while self.now() < deadline {
-                    tokio::time::sleep(deadline.since(self.now()).min(Duration::from_millis(500))).await;
+                    // It changes as long as its sender is here, so an error cannot come.
+                    let _ = tokio::time::timeout(deadline.since(self.now()), woken.changed()).await;
                 }
             }
         }
@@ -113,9 +114,8 @@ impl Clock {
 
     /// Makes a test clock jump as if the machine had slept for `asleep`: timers did not run meanwhile.
     pub fn suspend_for(&self, asleep: Duration) {
-        if let Kind::Test { suspended_millis, .. } = &self.0 {
-            let millis = u64::try_from(asleep.as_millis()).unwrap_or(u64::MAX);
-            suspended_millis.fetch_add(millis, Ordering::Relaxed);
+        if let Kind::Test { asleep: total, .. } = &self.0 {
+            total.send_modify(|total| *total += asleep);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! HTTP/2 with a caller: many requests at once on one connection, within limits that hold off floods.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Method, Request};
@@ -26,8 +28,8 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAM_LIMIT;
 /// What waits of one answer until the connection takes it, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams that may be reset before anybody has looked at them (CVE-2023-44487, "rapid reset").
-const PENDING_RESETS: usize = 100;
+/// Streams that may be reset before anybody has looked at them (CVE-2023-44487, "rapid reset"), which is to say within one of [`Turns`].
+pub(super) const PENDING_RESETS: usize = 20;
 /// Streams that we may have had to reset for a caller's mistakes, in the connection's life (CVE-2025-8671, "MadeYouReset").
 const ERROR_RESETS: usize = 1024;
 /// How often a silent caller is asked whether it is still there, and how long it may take to say so.
@@ -54,6 +56,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         let busy = requests.request_began();
         let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         async move {
+            told_by_now().await;
             let request = request.map(|body| Watched::new(body, Rc::clone(&busy)).into());
             let answer = handler.handle(info, request).await;
             if let (Some(connect), Some(takeover)) = (connect, answer.then) {
@@ -94,6 +97,20 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
     }
     http1::complain_of_unread(&activity, &info, &*handler);
+}
+
+/// Lets a request's task look once whether its caller has reset it already: a flood of those ("rapid reset") costs no connection to
+/// an upstream then, only the reading.
+async fn told_by_now() {
+    let mut looked = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut looked, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Ends when nothing new is to begin.

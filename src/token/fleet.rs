@@ -52,6 +52,8 @@ pub(super) struct Fleet {
     is_untold: bool,
     /// Until then it is not offered again: the store did not take it.
     offers_from: Option<Instant>,
+    /// How often in a row the store did not take it.
+    untaken: u32,
 }
 
 /// Why a token is wanted.

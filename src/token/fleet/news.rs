@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{MARGIN, Occasion, Refresher};
+use crate::backoff::doubling;
 use crate::oauth::{Class, FetchError, Issued};
 use crate::reason::Reason;
 use crate::secret::Secret;
@@ -23,8 +24,10 @@ use crate::token::{AccessToken, Source};
 const JUST_NOW: Duration = Duration::from_secs(5);
 /// What is left of a token that is not worth taking over.
 const SLIVER: Duration = Duration::from_millis(250);
-/// How long nothing is offered to a store that did not take it.
+/// How long nothing is offered to a store that did not take it; doubled each time, since all others look whenever one has tried.
 const OFFER_AGAIN: Duration = Duration::from_secs(5);
+/// The longest of these times.
+const OFFER_AT_LAST: Duration = Duration::from_secs(300);
 /// How long an entry is kept beyond what it is about.
 const AFTERLIFE: Duration = Duration::from_secs(3600);
 /// How long a refusal is kept, or what can be renewed.
@@ -159,6 +162,7 @@ impl<S: Source> Refresher<S> {
             Ok(Written::Done) => {
                 self.fleet.seen = lease.fence();
                 self.fleet.is_untold = false;
+                self.fleet.untaken = 0;
                 // It is in the store, for whoever renews next.
                 self.refresh_token = None;
                 self.fleet.refresh_token = None;
@@ -167,7 +171,9 @@ impl<S: Source> Refresher<S> {
             Ok(Written::Outrun) => {}
             Err(_) => {
                 self.fleet.is_untold = true;
-                self.fleet.offers_from = Some(Instant::now() + OFFER_AGAIN);
+                self.fleet.offers_from =
+                    Some(Instant::now() + doubling(OFFER_AGAIN, self.fleet.untaken, OFFER_AT_LAST));
+                self.fleet.untaken = self.fleet.untaken.saturating_add(1);
                 // A store that takes no writes may still let others have their turn.
                 slot.release(lease).await;
             }

@@ -1,7 +1,7 @@
 //! A fleet by simulation: real refreshers and the real store code, a simulated clock, network and endpoint, days in seconds.
 //!
-//! In the usual run small fleets for some hours. `BEARERD_SIMULATION=full` makes it up to 10,000 instances over days and prints the
-//! curves as a table: `BEARERD_SIMULATION=full cargo test --profile simulation --lib scale -- --nocapture`.
+//! In the usual run small fleets. With `BEARERD_SIMULATION=full` it is up to 10,000 instances, in minutes:
+//! `BEARERD_SIMULATION=full cargo test --profile simulation --lib scale -- --nocapture` prints the curves as tables.
 
 use super::shared::{Many, fleet};
 use super::*;
@@ -58,13 +58,12 @@ async fn live(instances: usize, hours: u64) -> Figures {
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_asks_as_often_as_one_instance_whatever_its_size() {
-    let (sizes, hours): (&[usize], u64) = if is_full() { (&[1, 10, 100, 1000, 10_000], 48) } else { (&[1, 10, 30], 6) };
+    let (sizes, hours): (&[usize], u64) = if is_full() { (&[1, 10, 100, 1000, 10_000], 48) } else { (&[1, 10, 100], 48) };
     eprintln!("instances | token requests | in lifetimes | busiest second");
     for size in sizes {
         let figures = live(*size, hours).await;
         let row =
             format!("{} | {} | {:.0} | {}", figures.instances, figures.requests, figures.lives, figures.busiest_second);
-        // As soon as it is known: the largest takes an hour.
         eprintln!("{row}");
         // One instance renews between 70 % and 80 % of a life.
         let most = (figures.lives / 0.69).ceil() as usize + 1;
@@ -101,7 +100,7 @@ async fn ride_out(instances: usize, fault: impl Fn(&Many), mend: impl Fn(&Many))
 
 #[tokio::test(start_paused = true)]
 async fn every_fault_of_the_store_ends_in_one_fleet_again() {
-    let size = if is_full() { 500 } else { 6 };
+    let size = if is_full() { 1000 } else { 20 };
     type Change = fn(&Many);
     let faults: [(&str, Change, Change); 4] = [
         ("down", |many| many.server.is(Mood::Down), |many| many.server.is(Mood::Well)),
@@ -125,7 +124,7 @@ async fn every_fault_of_the_store_ends_in_one_fleet_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_is_down_is_not_stormed_when_it_comes_back() {
-    let size = if is_full() { 1000 } else { 20 };
+    let size = if is_full() { 10_000 } else { 50 };
     fleet(Many::new(settings(), fresh(300)), async |many| {
         many.start_many(size);
         pass(seconds(30)).await;

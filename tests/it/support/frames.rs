@@ -40,6 +40,8 @@ pub(crate) fn request(method: &str, path: &str, authority: &str, more: &[(&str, 
 /// Why the other end ends the connection (RFC 9113 §6.8).
 #[derive(Clone, Debug)]
 pub(crate) struct Goaway {
+    /// The last stream that it has looked at.
+    pub(crate) last: u32,
     pub(crate) code: u32,
     pub(crate) text: String,
 }
@@ -48,7 +50,7 @@ impl Goaway {
     fn read(payload: &[u8]) -> Option<Self> {
         let word = |at: usize| Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?));
         let text = String::from_utf8_lossy(payload.get(8..)?).into_owned();
-        Some(Self { code: word(4)?, text })
+        Some(Self { last: word(0)?, code: word(4)?, text })
     }
 }
 
