@@ -1,9 +1,7 @@
 //! HTTP/2 with a caller: many requests at once on one connection, within limits that hold off floods.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use http::{Method, Request};
@@ -48,15 +46,19 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
 ) {
     let (settings, activity) = (*stream.settings(), stream.activity());
     let (stream, read) = stream.into_parts();
+    let stream = Turns::new(Ahead::new(stream, read));
+    let progress = stream.progress();
     let (requests, serving, caller) = (Rc::clone(&activity), Rc::clone(&handler), Rc::clone(&info));
     let tasks = Tasks::default();
     let starting = tasks.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (handler, info, tasks) = (Rc::clone(&serving), Rc::clone(&caller), starting.clone());
+        let progress = Rc::clone(&progress);
         let busy = requests.request_began();
         let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         async move {
-            told_by_now().await;
+            // What a flood begins and gives up at once ("rapid reset") costs the reading of it, and nothing at an upstream.
+            progress.caught_up().await;
             let request = request.map(|body| Watched::new(body, Rc::clone(&busy)).into());
             let answer = handler.handle(info, request).await;
             if let (Some(connect), Some(takeover)) = (connect, answer.then) {
@@ -79,7 +81,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             .max_local_error_reset_streams(ERROR_RESETS)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING)
-            .serve_connection(TokioIo::new(Turns::new(Ahead::new(stream, read))), service)
+            .serve_connection(TokioIo::new(stream), service)
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -97,20 +99,6 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
     }
     http1::complain_of_unread(&activity, &info, &*handler);
-}
-
-/// Lets a request's task look once whether its caller has reset it already: a flood of those ("rapid reset") costs no connection to
-/// an upstream then, only the reading.
-async fn told_by_now() {
-    let mut looked = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut looked, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Ends when nothing new is to begin.

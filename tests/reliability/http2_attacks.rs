@@ -71,8 +71,8 @@ fn ended(bearerd: &Bearerd, attack: &Attack) -> Row {
     let goaway = goaway.unwrap_or_else(|| panic!("{}: ended without GOAWAY after {rounds} rounds", attack.name));
     let (code, text) = attack.ends.unwrap();
     assert!(goaway.code == code && goaway.text.contains(text), "{}: {goaway:?}", attack.name);
-    // Whoever begins a stream each time has it said how many were looked at; more were on their way.
-    let taken_in = if goaway.last > 1 { goaway.last.div_ceil(2) } else { rounds + 1 };
+    // Who goes on before it reads has more on their way: where each round is a stream that is taken, the last one says how many were.
+    let taken_in = if text == "too_many_resets" { goaway.last.div_ceil(2) } else { rounds + 1 };
     let figure = format!("{taken_in} of {}, GOAWAY {} {}", attack.rounds, goaway.code, goaway.text);
     let most = TABLE.iter().find(|(name, _)| *name == attack.name).map_or(attack.rounds, |(_, most)| *most);
     held(

@@ -58,7 +58,8 @@ async fn live(instances: usize, hours: u64) -> Figures {
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_asks_as_often_as_one_instance_whatever_its_size() {
-    let (sizes, hours): (&[usize], u64) = if is_full() { (&[1, 10, 100, 1000, 10_000], 48) } else { (&[1, 10, 100], 48) };
+    let (sizes, hours): (&[usize], u64) =
+        if is_full() { (&[1, 10, 100, 1000, 10_000], 48) } else { (&[1, 10, 100], 48) };
     eprintln!("instances | token requests | in lifetimes | busiest second");
     for size in sizes {
         let figures = live(*size, hours).await;
