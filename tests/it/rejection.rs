@@ -161,7 +161,7 @@ fn a_body_rule_looks_into_what_it_can_read_and_no_further() {
     for (path, field, padding, _) in cases {
         upstream.on(path, move |exchange| match exchange.token_is_live() {
             true => exchange.ordinary(),
-            false => exchange.answer(403, &[field], &format!("token_expired{}", ".".repeat(padding))),
+            false => exchange.answer(403, &[field], format!("token_expired{}", ".".repeat(padding))),
         });
     }
     let bearerd = setup.start_ready();
