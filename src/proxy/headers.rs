@@ -239,6 +239,11 @@ mod tests {
             map(&[("dpop", "a"), ("dpop", "b"), ("d_pop", "c"), ("dpop_", "d"), ("dpops", "e"), ("d", "f")]);
         strip_proof(&mut headers);
         assert_eq!(headers, map(&[("dpops", "e"), ("d", "f")]));
+        for alone in ["dpop", "d_pop"] {
+            let mut headers = map(&[(alone, "a")]);
+            strip_proof(&mut headers);
+            assert!(headers.is_empty(), "{alone}");
+        }
     }
 
     #[test]

@@ -101,6 +101,7 @@ fn grpc_status(headers: &HeaderMap) -> Option<u16> {
 mod tests {
     use super::*;
     use crate::proxy::route::tests::route;
+    use crate::proxy::settings::BodyRule;
     use http::Method;
     use http::header::WWW_AUTHENTICATE;
 
@@ -134,6 +135,32 @@ mod tests {
         check(200, "", "16", Rejected);
         check(200, "", "0", Accepted);
         check(200, "", "", Accepted);
+    }
+
+    #[test]
+    fn a_rule_may_call_any_status_a_rejection() {
+        let rules = Rejection { status: vec![302, 500], ..route("/", None).rejection };
+        let check = |status: u16, wanted: Judgement| {
+            let judged = judge_head(&rules, StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
+            assert_eq!(judged, Some(wanted), "{status}");
+        };
+        check(302, Judgement::Rejected);
+        check(500, Judgement::Rejected);
+        check(303, Judgement::Accepted);
+        check(401, Judgement::Accepted);
+    }
+
+    #[test]
+    fn a_rule_about_bodies_has_those_looked_into_that_nothing_else_rejects() {
+        let body = vec![
+            BodyRule { status: 200, contains: "expired".to_owned() },
+            BodyRule { status: 401, contains: "x".to_owned() },
+        ];
+        let rules = Rejection { body, ..route("/", None).rejection };
+        let judge = |status: u16| judge_head(&rules, StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
+        assert_eq!(judge(200), None);
+        assert_eq!(judge(201), Some(Judgement::Accepted));
+        assert_eq!(judge(401), Some(Judgement::Rejected));
     }
 
     #[test]

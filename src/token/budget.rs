@@ -143,3 +143,67 @@ impl Spent {
         FetchError { retry_after: Some(self.left), ..error }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn at(seconds: f64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)
+    }
+
+    const SOMEBODY: Option<[u8; 32]> = Some([1; 32]);
+    const SOMEBODY_ELSE: Option<[u8; 32]> = Some([2; 32]);
+
+    /// Four requests in a hundred seconds.
+    fn ledger() -> Ledger {
+        let budget = Budget { requests: 4, per: Duration::from_secs(100) };
+        Ledger::new(Some(budget), &Metrics::new().credential("api").budget)
+    }
+
+    async fn spend(ledger: &mut Ledger, requests: usize, seconds: f64, occasion: Occasion) {
+        for _ in 0..requests {
+            ledger.allows(None, SOMEBODY, at(seconds), occasion).await.unwrap();
+            ledger.spend(None, "api").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_spent_comes_again_with_the_next_time_and_not_before() {
+        let mut ledger = ledger();
+        spend(&mut ledger, 4, 1000.0, Occasion::Due).await;
+        let spent = ledger.allows(None, SOMEBODY, at(1030.5), Occasion::Due).await.unwrap_err();
+        assert_eq!((spent.is_half, spent.left), (false, Duration::from_millis(69_500)));
+        assert_eq!(ledger.allows(None, SOMEBODY, at(1030.5), Occasion::Person).await, Ok(()));
+        assert!(ledger.allows(None, SOMEBODY, at(1099.9), Occasion::Told).await.is_err());
+        assert_eq!(ledger.allows(None, SOMEBODY, at(1100.0), Occasion::Due).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn another_secret_has_a_budget_of_its_own() {
+        let mut ledger = ledger();
+        spend(&mut ledger, 4, 1000.0, Occasion::Due).await;
+        assert_eq!(ledger.allows(None, SOMEBODY_ELSE, at(1000.0), Occasion::Due).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn rejected_tokens_may_take_half() {
+        let mut ledger = ledger();
+        spend(&mut ledger, 2, 1000.0, Occasion::Rejected).await;
+        let spent = ledger.allows(None, SOMEBODY, at(1000.0), Occasion::Rejected).await.unwrap_err();
+        assert!(spent.is_half);
+        spend(&mut ledger, 2, 1000.0, Occasion::Due).await;
+        let spent = ledger.allows(None, SOMEBODY, at(1000.0), Occasion::Rejected).await.unwrap_err();
+        assert!(!spent.is_half);
+    }
+
+    #[tokio::test]
+    async fn the_last_fifth_is_told_of_once() {
+        let mut ledger = ledger();
+        spend(&mut ledger, 3, 1000.0, Occasion::Due).await;
+        assert!(!ledger.has_warned);
+        spend(&mut ledger, 1, 1000.0, Occasion::Due).await;
+        assert!(ledger.has_warned);
+    }
+}

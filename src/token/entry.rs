@@ -269,6 +269,16 @@ mod tests {
     }
 
     #[test]
+    fn whatever_follows_is_read_as_it_was_written() {
+        for then in [Then::Retry(SECOND), Then::Held(SECOND), Then::Confirm(SECOND), Then::Latched] {
+            let mut entry = entry();
+            entry.trouble.as_mut().unwrap().then = then;
+            let read = Entry::parse(&entry.print(), Duration::ZERO).unwrap();
+            assert_eq!(read.trouble.unwrap().then, then);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_understood_is_no_entry() {
         let text = String::from_utf8(entry().print().to_vec()).unwrap();
         let check = |text: &str| assert!(Entry::parse(text.as_bytes(), SECOND).is_none(), "{text}");

@@ -367,5 +367,9 @@ mod tests {
         let known = (0..10_000).filter(|hash| set.contains(RequestHash(*hash), 7)).count();
         assert!((900..=1024).contains(&known), "{known}");
         assert!(!set.contains(RequestHash(9999), 8));
+        // While there is room, nothing gives way.
+        let set = RequestSet::new();
+        (0..200).for_each(|hash| set.insert(RequestHash(hash), 7));
+        assert!((0..200).all(|hash| set.contains(RequestHash(hash), 7)));
     }
 }

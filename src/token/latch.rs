@@ -236,6 +236,38 @@ mod tests {
     }
 
     #[test]
+    fn processes_that_come_at_the_same_time_have_one_key() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let start = std::sync::Barrier::new(4);
+            let make = || {
+                start.wait();
+                shared_key(dir.path()).unwrap()
+            };
+            let keys =
+                std::thread::scope(|scope| [0; 4].map(|_| scope.spawn(make)).map(|thread| thread.join().unwrap()));
+            assert!(keys.iter().all(|key| *key == keys[0]));
+        }
+    }
+
+    #[test]
+    fn an_end_is_rounded_up_to_whole_seconds() {
+        let check = |millis, wanted| {
+            assert_eq!(seconds(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)), wanted, "{millis} ms");
+        };
+        check(1000, 1);
+        check(1001, 2);
+        check(1999, 2);
+    }
+
+    #[test]
+    fn a_hash_of_another_length_is_none() {
+        assert!(parse_hash(&"07".repeat(32)).is_some());
+        assert!(parse_hash(&"07".repeat(33)).is_none());
+        assert!(parse_hash(&"07".repeat(31)).is_none());
+    }
+
+    #[test]
     fn a_damaged_file_counts_as_none() {
         let dir = tempfile::tempdir().unwrap();
         let latch = Latch::open(Some(dir.path()), "api");

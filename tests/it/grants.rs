@@ -282,6 +282,17 @@ fn a_lost_answer_ends_in_a_clear_word_and_a_new_token_heals_it() {
     bearerd.get("/items").expect(200);
 }
 
+/// A token that was refused, whatever the reason, was not used: nothing about it is in doubt.
+#[test]
+fn a_refusal_is_an_answer_however_short() {
+    let (endpoint, _upstream, setup, _server) = rotating(300);
+    endpoint.next([Reply::json(503, "{}"), Reply::json(400, r#"{"error":"invalid_grant"}"#)]);
+    let bearerd = setup.start();
+    bearerd.wait_for_log("T025", 20.0);
+    let line = bearerd.log_with("T025").remove(0);
+    assert!(line.contains("must be given anew") && !line.contains("was not answered"), "{line}");
+}
+
 /// The first mistake of a newcomer: a pointer to the token that is wrong, or none where one is needed.
 #[test]
 fn the_successor_beside_an_answer_that_is_not_understood_is_kept() {

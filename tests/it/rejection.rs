@@ -147,6 +147,35 @@ fn a_body_rule_makes_a_403_a_rejection() {
 }
 
 #[test]
+fn a_body_rule_looks_into_what_it_can_read_and_no_further() {
+    let (endpoint, upstream, setup) = stage(300);
+    let setup = setup.section("[credentials.api.rejection]\nbody = [{ status = 403, contains = \"token_expired\" }]");
+    type Field = (&'static str, &'static str);
+    let no_scope: Field = ("WWW-Authenticate", r#"Bearer error="insufficient_scope""#);
+    let cases: [(&str, Field, usize, u16); 4] = [
+        ("/as-it-is", ("Content-Encoding", "identity"), 0, 200),
+        ("/packed", ("Content-Encoding", "gzip"), 0, 403),
+        ("/another-trouble", no_scope, 0, 403),
+        ("/endless", ("X-Length", "17 KiB"), 17 << 10, 403),
+    ];
+    for (path, field, padding, _) in cases {
+        upstream.on(path, move |exchange| match exchange.token_is_live() {
+            true => exchange.ordinary(),
+            false => exchange.answer(403, &[field], format!("token_expired{}", ".".repeat(padding))),
+        });
+    }
+    let bearerd = setup.start_ready();
+    for (path, _, _, wanted) in cases {
+        let before = endpoint.count();
+        endpoint.tokens().revoke_all();
+        bearerd.get(path).expect(wanted);
+        assert_eq!(endpoint.count() - before, usize::from(wanted == 200), "{path}");
+        // Whatever it was, the next one gets a token that works.
+        bearerd.get("/checked").expect(200);
+    }
+}
+
+#[test]
 fn a_challenge_with_invalid_token_rejects_whatever_the_4xx() {
     for status in [400, 403, 404] {
         let (endpoint, upstream, setup) = stage(300);
