@@ -6,10 +6,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 
 use super::Refusal;
+use super::framing::Watched;
 use super::http1::WireBody;
-use super::http2::Begun;
 
 /// The body of a caller's request. What is not read of it when it is dropped ends its connection, or resets its stream.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct CallerBody(Kind);
 enum Kind {
     Empty,
     Http1(WireBody),
-    Http2(Begun),
+    Http2(Watched<Incoming>),
 }
 
 /// Why there is no more of a body.
@@ -68,8 +69,8 @@ impl From<WireBody> for CallerBody {
     }
 }
 
-impl From<Begun> for CallerBody {
-    fn from(body: Begun) -> Self {
+impl From<Watched<Incoming>> for CallerBody {
+    fn from(body: Watched<Incoming>) -> Self {
         Self(Kind::Http2(body))
     }
 }

@@ -1,7 +1,5 @@
 //! HTTP/2 with a caller: many requests at once on one connection, within limits that hold off floods.
 
-mod begun;
-
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +11,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, timeout};
 
-pub(super) use self::begun::Begun;
 use super::connection::{ConnectionInfo, Ends, Handler};
 use super::framing::{Activity, Framed, Watched};
 use super::http1;
@@ -31,9 +28,8 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAM_LIMIT;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that may be reset before anybody has looked at them (CVE-2023-44487, "rapid reset"), which is to say within one of [`Turns`].
 pub(super) const PENDING_RESETS: usize = 20;
-/// Streams that we may have had to reset for a caller's mistakes, in the connection's life (CVE-2025-8671, "MadeYouReset"): as many
-/// as a caller may begin before it hears of [`STREAM_LIMIT`], who takes twice that for granted.
-const ERROR_RESETS: usize = 200;
+/// Streams that we may have had to reset for a caller's mistakes, in the connection's life (CVE-2025-8671, "MadeYouReset").
+const ERROR_RESETS: usize = 1024;
 /// How often a silent caller is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
 /// How long a connection lives on after it was told to end while nothing was under way.
@@ -63,11 +59,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
         async move {
             // What a flood begins and gives up at once ("rapid reset") costs the reading of it, and nothing at an upstream.
             progress.caught_up().await;
-            let (head, body) = request.into_parts();
-            let body = Watched::new(body, Rc::clone(&busy));
-            // Who has asked for a tunnel sends nothing until there is one.
-            let body = if connect.is_some() { Begun::at_once(body) } else { Begun::wait(body, &progress).await };
-            let request = Request::from_parts(head, body.into());
+            let request = request.map(|body| Watched::new(body, Rc::clone(&busy)).into());
             let answer = handler.handle(info, request).await;
             if let (Some(connect), Some(takeover)) = (connect, answer.then) {
                 let writer = tasks.tell_next();

@@ -12,7 +12,6 @@ pub(super) const AHEAD: u32 = 32;
 pub(in crate::server) struct Progress {
     /// Whether everything is read that has come.
     is_level: Cell<bool>,
-    reads: Cell<u64>,
     turns: Cell<u32>,
     /// How often everything was read that had come, or enough of it.
     marks: Cell<u32>,
@@ -40,11 +39,6 @@ impl Progress {
         .await;
     }
 
-    /// How often something was read.
-    pub(in crate::server) fn reads(&self) -> u64 {
-        self.reads.get()
-    }
-
     pub(super) fn turn_ended(&self) {
         self.turns.set(self.turns.get().wrapping_add(1));
         if self.turns.get().is_multiple_of(AHEAD) {
@@ -53,8 +47,7 @@ impl Progress {
     }
 
     /// More has come.
-    pub(in crate::server) fn moved_on(&self) {
-        self.reads.set(self.reads.get().wrapping_add(1));
+    pub(super) fn moved_on(&self) {
         self.is_level.set(false);
     }
 
