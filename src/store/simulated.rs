@@ -19,6 +19,7 @@ struct Inside {
     entries: RefCell<BTreeMap<Name, Entry>>,
     bells: RefCell<HashMap<Name, watch::Sender<()>>>,
     mood: Cell<Mood>,
+    refused: Cell<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +55,11 @@ pub(crate) enum Mood {
 impl Server {
     pub(crate) fn is(&self, mood: Mood) {
         self.0.mood.set(mood);
+    }
+
+    /// How many writes it did not take.
+    pub(crate) fn refused(&self) -> usize {
+        self.0.refused.get()
     }
 
     /// Everything is gone.
@@ -211,6 +217,7 @@ impl Backend for Link {
     fn write<'a>(&'a self, name: &'a Name, write: Write) -> Answer<'a, Written> {
         Box::pin(self.ask(name, move |entry, mood| {
             if mood == Mood::Full {
+                self.server.0.refused.update(|refused| refused + 1);
                 return (Err(StoreError::Refused("OOM".to_owned())), false);
             }
             let (written, rings) = entry.write(write);

@@ -104,6 +104,7 @@ impl Fleet {
             self.slot = Some(Slot::new(&store, "token", &fingerprint));
             (self.seen, self.is_unread, self.is_untold) = (0, true, is_same);
             (self.lease, self.refresh_token) = (None, None);
+            (self.offers_from, self.untaken) = (None, 0);
         }
         true
     }
