@@ -5,6 +5,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::dpop;
+use crate::http1::is_mere_option;
 
 /// Fields that end at this hop whether or not `Connection` names them (RFC 9110 §7.6.1, RFC 9113 §8.2.2).
 static HOP_BY_HOP: [HeaderName; 10] = [
@@ -83,16 +84,6 @@ fn hop_by_hop(name: &HeaderName) -> Option<usize> {
     found.map(|place| candidates.start + place)
 }
 
-/// Whether all that a `Connection` line says is an option that names no field, or one that goes anyway; most say that.
-fn is_mere_option(option: &[u8]) -> bool {
-    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
-}
-
-/// Whether there is any of these fields: one look at each name that a message has, instead of one for each that it may have.
-pub(super) fn has_one_of(headers: &HeaderMap, names: &[HeaderName]) -> bool {
-    headers.keys().any(|name| names.contains(name))
-}
-
 /// One `Cookie` of the crumbs that HTTP/2 may cut it into (RFC 9113 §8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -108,7 +99,10 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 /// servers cannot tell apart.
 pub(super) fn strip_injected(headers: &mut HeaderMap, injected: &HeaderName) {
     headers.remove(injected);
-    let aliases: Vec<HeaderName> = headers.keys().filter(|name| is_alias(name, injected)).cloned().collect();
+    // A look at lengths first: most names are shorter than any alias.
+    let shortest = letters(injected).count() + 1;
+    let is_alias = |name: &&HeaderName| name.as_str().len() >= shortest && is_alias(name, injected);
+    let aliases: Vec<HeaderName> = headers.keys().filter(is_alias).cloned().collect();
     for alias in aliases {
         headers.remove(alias);
     }
@@ -157,9 +151,11 @@ pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, member: &str) -> boo
 
 /// Whether the name has an underscore and is otherwise the injected one, wherever either has its dashes.
 fn is_alias(name: &HeaderName, injected: &HeaderName) -> bool {
-    let letters =
-        |name: &HeaderName| -> Vec<u8> { name.as_str().bytes().filter(|b| !matches!(b, b'_' | b'-')).collect() };
-    name.as_str().contains('_') && letters(name) == letters(injected)
+    name.as_str().contains('_') && letters(name).eq(letters(injected))
+}
+
+fn letters(name: &HeaderName) -> impl Iterator<Item = u8> {
+    name.as_str().bytes().filter(|byte| !matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]

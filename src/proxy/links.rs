@@ -7,9 +7,9 @@
 use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, REFRESH};
 use http::{Uri, uri::Authority};
 
+use super::places;
 use super::route::Route;
 use super::settings::Inject;
-use super::{headers, places};
 use crate::upstream::Origin;
 
 /// Fields that hold references.
@@ -18,7 +18,7 @@ pub(super) static REFERENCES: [HeaderName; 4] = [LOCATION, CONTENT_LOCATION, LIN
 /// Rewrites `Location`, `Content-Location`, `Link` and `Refresh`. `caller` are the scheme, and the host and port, that the caller
 /// used.
 pub(super) fn rewrite(fields: &mut HeaderMap, route: &Route, caller: (&str, &Authority)) {
-    if !headers::has_one_of(fields, &REFERENCES) {
+    if !fields.keys().any(is_reference) {
         return;
     }
     let token = match &route.settings.inject {
@@ -59,6 +59,11 @@ pub(super) fn rewrite(fields: &mut HeaderMap, route: &Route, caller: (&str, &Aut
         rewritten.push_str(rest);
         Some(rewritten)
     });
+}
+
+/// Whether it is one of [`REFERENCES`], with a look at lengths first.
+fn is_reference(name: &HeaderName) -> bool {
+    matches!(name.as_str().len(), 4 | 7 | 8 | 16) && REFERENCES.contains(name)
 }
 
 fn rewrite_field(headers: &mut HeaderMap, name: &HeaderName, turn: impl Fn(&str) -> Option<String>) {

@@ -1,7 +1,6 @@
 //! The head of an answer (RFC 9112 §§4–6, 9.3): its fields, how its body ends, and whether the connection goes on.
 
 use std::error::Error;
-use std::io::Write as _;
 use std::time::SystemTime;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -115,8 +114,9 @@ fn write_head(to: &mut BytesMut, head: &response::Parts, asked: &Asked, mut said
     match said.length {
         SaidLength::Bytes(bytes) => {
             names.write(to, &header::CONTENT_LENGTH);
-            // A BytesMut takes whatever is written to it.
-            let _ = write!(to.writer(), ": {bytes}\r\n");
+            to.put_slice(b": ");
+            to.put_slice(itoa::Buffer::new().format(bytes).as_bytes());
+            to.put_slice(b"\r\n");
         }
         SaidLength::Chunked => {
             names.write(to, &header::TRANSFER_ENCODING);

@@ -10,6 +10,7 @@ use http::{Method, Request, Uri, Version};
 
 use super::super::Refusal;
 use super::super::framing::{Place, Places};
+use crate::http1::is_mere_option;
 use crate::reason::Reason;
 
 /// What of a request decides how it is answered.
@@ -27,7 +28,8 @@ pub(super) struct Asked {
     pub(super) expects: bool,
 }
 
-/// Makes a request of a whole head, the parts of which stand at these places.
+/// Makes a request of a whole head, the parts of which stand at these places. `Connection` is left out where it says no more than
+/// [`Asked`] does.
 ///
 /// # Errors
 /// [`Refusal`] if it has anything that `http` does not take.
@@ -48,14 +50,17 @@ pub(super) fn read(head: &Bytes, places: &Places) -> Result<(Request<()>, Asked)
         let (name, value) = (HeaderName::from_bytes(part(name)), part(value));
         let name = name.map_err(|_| unreadable("a field's name is none"))?;
         asked.note(&name, value);
+        if name == header::CONNECTION && is_mere_option(value) {
+            continue;
+        }
         let value = HeaderValue::from_maybe_shared(head.slice_ref(value));
         headers.append(name, value.map_err(|_| unreadable("a field's value is none"))?);
     }
     Ok((request, asked))
 }
 
-/// So many fields are added on the way, so that the map need not grow.
-const OUR_FIELDS: usize = 3;
+/// So many fields are added on the way, so that the map need not grow. In most heads the place of `Connection` is free beside it.
+const OUR_FIELDS: usize = 1;
 
 #[cold]
 fn unreadable(detail: &'static str) -> Refusal {

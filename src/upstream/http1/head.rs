@@ -11,6 +11,7 @@ use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 
 use crate::http1::body::{BadChunks, Decoder};
+use crate::http1::is_mere_option;
 
 /// Longest head, in bytes (DESIGN section 6).
 pub(in crate::upstream) const LIMIT: usize = 64 * 1024;
@@ -50,7 +51,8 @@ pub enum Malformed {
     Chunks(#[from] BadChunks),
 }
 
-/// Reads a head off the front of `bytes`; `None` while it is not whole. `method` is that of the request.
+/// Reads a head off the front of `bytes`; `None` while it is not whole. `method` is that of the request. `Connection` is left out where
+/// it says no more than [`Head::persists`] does.
 ///
 /// # Errors
 /// [`Malformed`] if this will never be one.
@@ -78,6 +80,9 @@ pub(super) fn read(bytes: &mut Bytes, method: &Method) -> Result<Option<Head>, M
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
         framing.note(&name, field.value)?;
+        if name == header::CONNECTION && is_mere_option(field.value) {
+            continue;
+        }
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
         parts.headers.append(name, value.map_err(|_| httparse::Error::HeaderValue)?);
     }
@@ -88,8 +93,8 @@ pub(super) fn read(bytes: &mut Bytes, method: &Method) -> Result<Option<Head>, M
     Ok(Some(Head { parts, body, persists }))
 }
 
-/// So many fields are added on the way, so that the map need not grow.
-const OUR_FIELDS: usize = 2;
+/// So many fields are added on the way, so that the map need not grow. In most heads the place of `Connection` is free beside it.
+const OUR_FIELDS: usize = 1;
 
 /// What the fields say of the body's end and of the connection.
 #[derive(Debug, Default)]
