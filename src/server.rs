@@ -22,6 +22,7 @@ mod peer;
 mod policy;
 mod preface;
 mod pulse;
+mod steps;
 mod stream;
 mod switched;
 mod turns;

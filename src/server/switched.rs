@@ -19,10 +19,12 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use super::connection::Takeover;
 use super::framing::Busy;
+use super::steps::Steps;
 
 /// Spawns what hyper does on one connection, on the spawner's own thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks {
+    steps: Rc<Steps>,
     next: Rc<RefCell<Option<oneshot::Sender<JoinHandle<()>>>>>,
 }
 
@@ -38,10 +40,10 @@ impl Tasks {
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
-        let task = tokio::task::spawn_local(task);
-        if let Some(tell) = self.next.take() {
-            // The stream may be gone already.
-            let _ = tell.send(task);
+        match self.next.take() {
+            // What writes must not come later than what reads: see `Switched`. The stream may be gone already.
+            Some(tell) => drop(tell.send(tokio::task::spawn_local(task))),
+            None => drop(tokio::task::spawn_local(self.steps.pace(task))),
         }
     }
 }
