@@ -293,6 +293,15 @@ mod tests {
     }
 
     #[test]
+    fn the_last_seconds_of_a_token_that_came_before_are_waited_for() {
+        let asked_again = |left| ask_again_after(Duration::from_millis(left), Early::Default, 1.0).as_millis();
+        assert_eq!([0, 1, 4999].map(asked_again), [0, 1, 4999]);
+        assert_eq!([5000, 60_000].map(asked_again), [4000, 48_000]);
+        let are_short = [0, 9999, 10_000, 60_000].map(|life| is_short(Duration::from_millis(life)));
+        assert_eq!(are_short, [true, true, false, false]);
+    }
+
+    #[test]
     fn an_hour_before_the_end_is_early_enough_for_the_longest_life() {
         let renewed = renew_after(LONGEST_LIFE, Early::Default, 1.0);
         assert_eq!(renewed, LONGEST_LIFE - seconds(3600));
@@ -352,6 +361,37 @@ mod tests {
         check(Class::Refused, 403, 5, 30);
         check(Class::Refused, 403, 100, 100);
         check(Class::Permanent, 401, 100, 100);
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_while_there_is_a_token_too() {
+        let error = FetchError { retry_after: Some(seconds(20)), ..error(Class::Transient, 503) };
+        let valid_until = Some(Moment::ORIGIN + seconds(1000));
+        let next = History::default().after_failure(&error, Circumstances { valid_until, ..at(0) });
+        assert_eq!(next, Next::Retry(Moment::ORIGIN + seconds(20)));
+    }
+
+    #[test]
+    fn a_history_is_told_to_others_without_moments_and_heard_on_another_clock() {
+        let mut history = History::default();
+        history.after_failure(&error(Class::Permanent, 401), at(100));
+        let heard = History::heard(history.told(Moment::ORIGIN + seconds(140)), Moment::ORIGIN + seconds(7_000));
+        assert_eq!(heard.permanent_since, Some(Moment::ORIGIN + seconds(6_960)));
+        let back = heard.told(Moment::ORIGIN + seconds(7_000));
+        assert_eq!(back.permanent_for, Some(seconds(40)));
+    }
+
+    #[test]
+    fn what_was_refused_before_a_restart_hides_behind_a_429_as_it_did() {
+        let follows = |refusals, permanent| {
+            let due = Moment::ORIGIN + seconds(100);
+            let mut history = History::restored(refusals, 0, permanent, due);
+            history.after_failure(&error(Class::Transient, 429), Circumstances { lockout: true, ..at(100) })
+        };
+        let in_an_hour = Moment::ORIGIN + seconds(3_700);
+        assert_eq!(follows(2, false), Next::Held(in_an_hour), "refused");
+        assert!(matches!(follows(0, false), Next::Retry(_)), "nothing was");
+        assert!(matches!(follows(0, true), Next::Confirm(_)), "for good");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod failures;
 mod fleet;
 mod lines;
 mod memory;
+mod reader;
 mod rejections;
 mod renewals;
 mod scale;

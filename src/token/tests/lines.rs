@@ -148,3 +148,75 @@ async fn a_useless_token_is_told_when_the_gap_opens_and_not_for_each_request() {
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(told[0].contains("for the next 1s "), "{told:#?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_failure_is_told_at_once_even_if_its_code_is_the_same() {
+    let (lines, _guard) = Lines::collect();
+    let requests = Cell::new(0);
+    let in_turns = |asked: &Asked| {
+        Err(FetchError { message: format!("failure {}", asked.number % 2), ..failed(Class::Transient, 0) })
+    };
+    with(named("api"), in_turns, async |world| {
+        pass(seconds(30)).await;
+        requests.set(world.endpoint.requests());
+    })
+    .await;
+    assert!(requests.get() > 5);
+    let lines = lines.all();
+    assert_eq!(lines.len(), requests.get(), "{lines:#?}");
+    for line in &lines {
+        let wait = line.split("trying again in ").nth(1).unwrap();
+        let wait: humantime::Duration = wait.split([';', ' ']).next().unwrap().parse().unwrap();
+        assert!(*wait > seconds(1) * 9 / 10, "said sooner than the floor lets it be: {line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_token_at_its_renewal_is_no_complaint() {
+    let (lines, _guard) = Lines::collect();
+    with(
+        named("api"),
+        |_| Ok(issued("cached", 600)),
+        async |world| {
+            world.token().await;
+            pass(seconds(1200)).await;
+            assert!(world.endpoint.requests() > 2);
+        },
+    )
+    .await;
+    let lines = lines.all();
+    assert!(lines.len() > 2 && lines.iter().all(|line| line.contains("INFO")), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_up_after_a_restart_is_said_with_what_follows() {
+    let told = async |answer: Script| {
+        let state = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let (lines, _guard) = Lines::collect();
+            let clock = Clock::for_tests();
+            let endpoint = Endpoint::new(clock.clone(), answer);
+            run(login(), clock, endpoint, Some(state.path()), async |_| pass(seconds(10)).await).await;
+            if let Some(line) = lines.all().iter().find(|line| line.contains(" before the restart; ")) {
+                return line.clone();
+            }
+        }
+        panic!("nothing was taken up");
+    };
+    let line = told(denied).await;
+    assert!(line.contains("before the restart; tried once more in "), "{line}");
+    let line = told(refused).await;
+    assert!(line.contains("before the restart; not tried again for "), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_after_failures_says_how_many_there_were() {
+    let (lines, _guard) = Lines::collect();
+    let third = |asked: &Asked| if asked.number < 3 { down(asked) } else { Ok(issued("token", 3600)) };
+    with(named("api"), third, async |world| {
+        world.token().await;
+    })
+    .await;
+    let lines = lines.all();
+    assert!(lines.last().unwrap().contains("after_failures=2 "), "{lines:#?}");
+}

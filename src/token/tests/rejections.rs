@@ -95,6 +95,25 @@ async fn a_rejection_joins_a_renewal_that_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejection_joins_a_try_that_is_under_way_after_a_failure() {
+    with(settings(), fresh(600), async |world| {
+        let sent = world.token().await;
+        world.endpoint.answers(down);
+        while world.endpoint.requests() < 2 {
+            pass(Duration::from_millis(100)).await;
+        }
+        world.endpoint.answers(fresh(600));
+        world.endpoint.latency.set(seconds(5));
+        while world.endpoint.requests() < 3 {
+            pass(Duration::from_millis(100)).await;
+        }
+        assert_eq!(verdict(&world.reader.rejected(&sent, P).await), Ok(2));
+        assert_eq!(world.endpoint.requests(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_forced_fetch_that_fails_passes_the_answer_and_keeps_the_token() {
     with(settings(), fresh(600), async |world| {
         let sent = world.token().await;

@@ -1,6 +1,7 @@
 //! A token while all is well.
 
 use super::*;
+use crate::jose::SigningKey;
 
 #[tokio::test(start_paused = true)]
 async fn the_first_request_waits_for_the_first_token() {
@@ -296,4 +297,60 @@ fn debug_output_shows_no_token() {
     let wall = std::time::SystemTime::now();
     let token = AccessToken::new(1, Secret::new("hunter2"), Some("Bearer"), at, wall, seconds(60), None).unwrap();
     assert!(!format!("{token:?} {:?}", token.header_value("Token")).contains("hunter2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_told_to_come_later_is_no_occasion_for_a_login() {
+    let answer = |asked: &Asked| match asked.refresh_token {
+        None => Ok(Issued { refresh_token: Some(Secret::new("refresh")), ..issued("token", 60) }),
+        Some(_) => Err(FetchError { retry_after: Some(seconds(20)), ..failed(Class::Transient, 429) }),
+    };
+    with(settings(), answer, async |world| {
+        world.token().await;
+        while world.endpoint.requests() < 2 {
+            pass(Duration::from_millis(100)).await;
+        }
+        pass(seconds(15)).await;
+        assert_eq!(world.endpoint.requests(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_came_before_stays_bound_to_the_key_that_it_first_came_with() {
+    let cached = |_: &Asked| {
+        let key = SigningKey::generate().unwrap();
+        Ok(Issued { key: Some(Arc::new(key)), ..issued("cached", 60) })
+    };
+    let key = |token: &AccessToken| Arc::clone(token.binding().expect("a bound token").key());
+    with(Settings { is_bound: true, ..settings() }, cached, async |world| {
+        let first = key(&*world.token().await);
+        while world.endpoint.requests() < 2 {
+            pass(Duration::from_millis(100)).await;
+        }
+        pass(seconds(1)).await;
+        assert!(Arc::ptr_eq(&first, &key(&*world.token().await)), "the endpoint knows no other");
+        world.endpoint.answers(fresh(60));
+        pass(seconds(60)).await;
+        assert!(world.token().await.binding().is_none(), "that of another token");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_beyond_the_budget_leaves_the_renewal_where_it_was() {
+    let budget = Some(crate::token::settings::Budget { requests: 10, per: seconds(365 * 86_400) });
+    with(Settings { budget, ..settings() }, fresh(36_000), async |world| {
+        for round in 0..20 {
+            let token = world.token().await;
+            let _ = world.reader.rejected(&token, RequestHash(round)).await;
+            pass(seconds(2)).await;
+        }
+        assert_eq!(world.endpoint.requests(), 6, "one to begin with, and half of the budget");
+        let status = world.reader.status();
+        assert!(status.next_fetch_in.unwrap() > seconds(18_000), "{status:?}");
+        assert_eq!(status.last_error.unwrap().reason, Reason::TokenBudget);
+        assert!(!world.reader.retry(), "nothing waits");
+    })
+    .await;
 }

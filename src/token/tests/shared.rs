@@ -475,3 +475,21 @@ async fn a_store_that_hangs_in_the_middle_of_a_turn_holds_nobody_up() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_has_just_sent_counts_for_the_time_between_two_requests() {
+    fleet(Many::new(settings(), fresh(3600)), async |many| {
+        let instances = many.start_many(2);
+        let first = instances[0].reader.usable().await.unwrap();
+        let same = instances[1].reader.usable().await.unwrap();
+        pass(seconds(60)).await;
+        let Verdict::Replay(_) = instances[0].reader.rejected(&first, RequestHash(1)).await else { panic!() };
+        // The other hears of it, and is told that this one is no good either.
+        let Verdict::Replay(newer) = instances[1].reader.rejected(&same, RequestHash(2)).await else { panic!() };
+        assert_eq!(many.endpoint.requests(), 2);
+        let Verdict::Replay(_) = instances[1].reader.rejected(&newer, RequestHash(3)).await else { panic!() };
+        assert_eq!(many.endpoint.requests(), 3);
+        assert!(many.endpoint.gaps().iter().all(|gap| *gap >= 1.0), "{:?}", many.endpoint.gaps());
+    })
+    .await;
+}
