@@ -8,6 +8,7 @@
 mod acceptor;
 mod caller_body;
 mod connection;
+mod ebb;
 mod framing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;

@@ -7,25 +7,27 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
-/// How many steps the streams of one connection take, before everybody else has had a turn.
-const STEPS: usize = 8;
+/// How long the streams of one connection take their steps, before everybody else has had a turn: some ten steps, or one that opens a
+/// connection to an upstream.
+const TURN: Duration = Duration::from_micros(100);
 
 /// What the streams of one connection share.
 #[derive(Debug)]
 pub(super) struct Steps {
-    /// So many may be taken in this turn.
-    left: Cell<usize>,
+    /// What is left of this turn.
+    left: Cell<Duration>,
     /// Who waits for the next one, the longest first.
     waiting: RefCell<VecDeque<Waker>>,
 }
 
 impl Default for Steps {
     fn default() -> Self {
-        Self { left: Cell::new(STEPS), waiting: RefCell::default() }
+        Self { left: Cell::new(TURN), waiting: RefCell::default() }
     }
 }
 
@@ -35,33 +37,46 @@ impl Steps {
         Paced { steps: Rc::clone(self), stream }
     }
 
-    /// Ready when one may be taken, which then is.
-    fn poll_take(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
-        if let Some(left) = self.left.get().checked_sub(1) {
-            self.left.set(left);
+    /// Ready when one may be taken.
+    fn poll_turn(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
+        if !self.left.get().is_zero() {
             return Poll::Ready(());
         }
         let mut waiting = self.waiting.borrow_mut();
         if waiting.is_empty() {
             // A task of its own, since any stream may end while it waits.
-            tokio::task::spawn_local(Rc::clone(self).turn());
+            tokio::task::spawn_local(Rc::clone(self).turns());
         }
         waiting.push_back(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Lets those who wait go on, some in each turn.
-    async fn turn(self: Rc<Self>) {
+    /// Begins one turn after the other, for as long as anybody waits.
+    async fn turns(self: Rc<Self>) {
         loop {
             // Until the tasks that are ready have been run, and the sockets of all others have been looked at.
             tokio::task::yield_now().await;
-            self.left.set(STEPS);
-            let mut waiting = self.waiting.borrow_mut();
-            let some = waiting.len().min(STEPS);
-            waiting.drain(..some).for_each(Waker::wake);
-            if waiting.is_empty() {
+            self.left.set(TURN);
+            self.wake_next();
+            if self.waiting.borrow().is_empty() {
                 return;
             }
+        }
+    }
+
+    /// A step was taken that began then. The next one follows in the same turn, if anything is left of it; if it comes to nothing
+    /// because its stream has ended, there is another turn.
+    fn took(&self, began: Instant) {
+        self.left.set(self.left.get().saturating_sub(began.elapsed()));
+        if !self.left.get().is_zero() {
+            self.wake_next();
+        }
+    }
+
+    fn wake_next(&self) {
+        let next = self.waiting.borrow_mut().pop_front();
+        if let Some(next) = next {
+            next.wake();
         }
     }
 }
@@ -80,10 +95,11 @@ impl<F: Future> Future for Paced<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        match this.steps.poll_take(cx) {
-            Poll::Ready(()) => this.stream.poll(cx),
-            Poll::Pending => Poll::Pending,
-        }
+        ready!(this.steps.poll_turn(cx));
+        let began = Instant::now();
+        let polled = this.stream.poll(cx);
+        this.steps.took(began);
+        polled
     }
 }
 
@@ -94,9 +110,11 @@ mod tests {
 
     use tokio::task::{LocalSet, spawn_local, yield_now};
 
-    /// A stream with so many steps to take, each of which is counted.
-    async fn walk(steps: usize, taken: Rc<Cell<usize>>) {
+    /// A stream with so many steps to take, each of which is counted and takes so long.
+    async fn walk(steps: usize, time: Duration, taken: Rc<Cell<usize>>) {
         for _ in 0..steps {
+            let began = Instant::now();
+            while began.elapsed() < time {}
             taken.set(taken.get() + 1);
             let mut stepped = false;
             poll_fn(|cx| {
@@ -107,25 +125,33 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn the_streams_of_a_connection_take_a_few_steps_between_those_of_others() {
+    /// How many steps a hundred streams take at most in one turn, and how many turns they need, with twenty steps each of so much time.
+    async fn turns(time: Duration) -> (usize, usize) {
         let taken = Rc::new(Cell::new(0));
         let counted = Rc::clone(&taken);
         let turns = async move {
             let steps = Rc::new(Steps::default());
-            let streams: Vec<_> = (0..100).map(|_| spawn_local(steps.pace(walk(20, Rc::clone(&counted))))).collect();
-            let (mut turns, mut before) = (0, 0);
+            let start = |_| spawn_local(steps.pace(walk(20, time, Rc::clone(&counted))));
+            let streams: Vec<_> = (0..100).map(start).collect();
+            let (mut turns, mut most) = (0, 0);
             while streams.iter().any(|stream| !stream.is_finished()) {
+                let before = counted.get();
                 yield_now().await;
-                let now = counted.get();
-                assert!(now - before <= STEPS, "{} in one turn", now - before);
-                (turns, before) = (turns + 1, now);
+                (turns, most) = (turns + 1, most.max(counted.get() - before));
             }
-            turns
+            (most, turns)
         };
-        let turns = LocalSet::new().run_until(turns).await;
+        let told = LocalSet::new().run_until(turns).await;
         assert_eq!(taken.get(), 100 * 20, "nobody is forgotten");
-        assert!(turns >= taken.get() / STEPS, "{turns}");
+        told
+    }
+
+    #[tokio::test]
+    async fn the_streams_of_a_connection_take_a_few_steps_between_those_of_others() {
+        let (most, count) = turns(TURN / 4).await;
+        assert!(most <= 4 + 1 && count >= 20 * 100 / 5, "{most} in one turn, {count} turns");
+        let (most, count) = turns(TURN).await;
+        assert!(most <= 2 && count >= 20 * 100 / 2, "{most} in one turn, {count} turns");
     }
 
     #[tokio::test]
@@ -133,7 +159,7 @@ mod tests {
         let taken = Rc::new(Cell::new(0));
         let all = async {
             let steps = Rc::new(Steps::default());
-            let start = || spawn_local(steps.pace(walk(50, Rc::clone(&taken))));
+            let start = || spawn_local(steps.pace(walk(10, TURN / 2, Rc::clone(&taken))));
             let streams: Vec<_> = (0..100).map(|_| start()).collect();
             yield_now().await;
             streams.iter().step_by(2).for_each(|stream| stream.abort());
@@ -144,14 +170,14 @@ mod tests {
             start().await.unwrap();
         };
         LocalSet::new().run_until(all).await;
-        assert!(taken.get() >= 51 * 50, "{}", taken.get());
+        assert!(taken.get() >= 51 * 10, "{}", taken.get());
     }
 
     #[tokio::test]
     async fn a_lone_stream_takes_step_after_step() {
         let taken = Rc::new(Cell::new(0));
         let steps = Rc::new(Steps::default());
-        LocalSet::new().run_until(steps.pace(walk(1_000, Rc::clone(&taken)))).await;
+        LocalSet::new().run_until(steps.pace(walk(1_000, TURN / 10, Rc::clone(&taken)))).await;
         assert_eq!(taken.get(), 1_000);
     }
 }

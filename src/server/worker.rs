@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::acceptor::{Accepted, Connected};
 use super::connection::{self, Ends, Handler};
+use super::ebb::{self, Ebb};
 use super::framing::Framed;
 use super::handshake::{self, Failure};
 use super::owner::{self, Owner};
@@ -166,7 +167,11 @@ impl<H: Handler> Worker<H> {
     async fn run(mut self, mut accepted: mpsc::UnboundedReceiver<Assignment>) {
         let mut open = tokio::task::JoinSet::new();
         let mut ending = self.ending.clone();
+        let mut ebb = Ebb::default();
         loop {
+            if ebb.has_come(open.len()) {
+                tokio::task::spawn_local(ebb::give_back());
+            }
             tokio::select! {
                 next = accepted.recv() => match next {
                     Some(Assignment::Serve(next)) => self.serve(next, &mut open),
