@@ -112,6 +112,12 @@ pub enum StartError {
     /// A secret of the configuration cannot be read any longer.
     #[error("{}", crate::reason::Reason::ConfigSecret)]
     Secret(#[from] crate::secret::SecretError),
+    /// So few files may be open that nobody could be served.
+    #[error("only {files} files may be open at a time, and bearerd needs {}", assemble::LEAST_FILES)]
+    Files {
+        /// As the system has it.
+        files: usize,
+    },
     /// The system refused a thread or a descriptor.
     #[error("the system refused a resource")]
     System(#[from] io::Error),

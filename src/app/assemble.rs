@@ -33,10 +33,32 @@ pub(super) fn server_settings(settings: &Settings) -> server::Settings {
     }
 }
 
+/// Files that are open whoever calls: those of listeners, of workers, of token requests and the token store.
+const OWN_FILES: usize = 32;
+/// With fewer there would be no room for callers beside them.
+pub(super) const LEAST_FILES: usize = 48;
+
+/// Files for callers and upstreams.
+///
+/// # Errors
+/// [`StartError::Files`] if there are next to none.
+pub(super) fn check_files() -> Result<(), StartError> {
+    let files = crate::process::open_files();
+    if files < LEAST_FILES { Err(StartError::Files { files }) } else { Ok(()) }
+}
+
+fn files() -> usize {
+    crate::process::open_files().saturating_sub(OWN_FILES)
+}
+
 /// The connections of callers that leave files for those to upstreams.
 fn connections(configured: usize) -> usize {
-    let files = crate::process::open_files();
-    configured.min(files - files / 4)
+    configured.min(files() - files() / 4)
+}
+
+/// The requests at a time each of which finds a file for a connection of its own to the upstream.
+pub(super) fn requests(configured: usize) -> usize {
+    configured.min((files() / 4).max(1))
 }
 
 /// The token endpoint of a credential, ready to be asked.
@@ -140,10 +162,15 @@ pub(super) fn announce_routes(settings: &Settings, bound: &Bound, is_news: impl 
 
 /// The routes and everything else that is worth knowing at the start.
 pub(super) fn announce(settings: &Settings, bound: &Bound) {
-    let (wanted, room) = (settings.limits.connections, connections(settings.limits.connections));
-    if room < wanted {
+    let limits = settings.limits;
+    let (connections, requests) = (connections(limits.connections), requests(limits.requests_in_flight));
+    if connections < limits.connections || requests < limits.requests_in_flight {
         let files = crate::process::open_files();
-        tracing::info!(files, "{room} connections of callers are served, not {wanted}: so few files may be open");
+        let wanted = format_args!("{} and {}", limits.connections, limits.requests_in_flight);
+        tracing::info!(
+            files,
+            "{connections} connections and {requests} requests at a time are served, not {wanted}: so few files may be open"
+        );
     }
     announce_routes(settings, bound, |_| true);
     for detour in settings.credentials.iter().filter_map(Credential::detour) {

@@ -88,6 +88,7 @@ fn plan(
 
 /// Starts everything.
 pub(super) fn start(settings: Settings, inherited: Inherited, clock: Clock) -> Result<App, StartError> {
+    assemble::check_files()?;
     let metrics = Arc::new(Metrics::new());
     let mut doors = Doors::default();
     let mut credentials = Credentials::default();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::StartError;
-use super::assemble::upstream;
+use super::assemble::{requests, upstream};
 use super::credentials::{self, Credentials};
 use super::sockets::{Closing, Doors};
 use crate::config::{self, Settings};
@@ -124,7 +124,6 @@ pub(super) fn adopt(
     let limits = settings.limits;
     metrics.replay_memory_limit.set(i64::try_from(limits.replay_memory).unwrap_or(i64::MAX));
     let before = now.map(|now| (&now.gateway, now.written.limits));
-    metrics.replay_memory_limit.set(i64::try_from(limits.replay_memory).unwrap_or(i64::MAX));
     let budget = before.filter(|(_, before)| before.replay_memory == limits.replay_memory);
     let wanted = (limits.requests_in_flight, limits.queue);
     let slots = before.filter(|(_, before)| (before.requests_in_flight, before.queue) == wanted);
@@ -138,8 +137,10 @@ pub(super) fn adopt(
             || Arc::new(Budget::new(limits.replay_memory, metrics.replay_memory.clone())),
             |(gateway, _)| Arc::clone(&gateway.budget),
         ),
-        slots: slots
-            .map_or_else(|| Arc::new(Slots::new(wanted.0, wanted.1)), |(gateway, _)| Arc::clone(&gateway.slots)),
+        slots: slots.map_or_else(
+            || Arc::new(Slots::new(requests(wanted.0), wanted.1)),
+            |(gateway, _)| Arc::clone(&gateway.slots),
+        ),
         via: now.map_or_else(via, |now| now.gateway.via.clone()),
         access_log: AccessLog { share: settings.log.access, request_id: settings.log.request_id.clone() },
         traces: traces.recording(),

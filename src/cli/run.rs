@@ -75,6 +75,7 @@ pub(super) fn cure(error: &StartError) -> &'static str {
         StartError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrNotAvailable => {
             "; this machine has no such address (ip addr), or write another listen"
         }
+        StartError::Files { .. } => "; raise the limit (ulimit -n, or LimitNOFILE= in the unit)",
         _ => "",
     }
 }
@@ -84,7 +85,7 @@ pub(super) fn exit_code(error: &StartError) -> ExitCode {
         StartError::Tls(_) | StartError::ServerName(_) | StartError::Secret(_) | StartError::Inherited(_) => {
             ExitCode::from(CONFIGURATION)
         }
-        StartError::Bind { .. } | StartError::System(_) => ExitCode::FAILURE,
+        StartError::Bind { .. } | StartError::Files { .. } | StartError::System(_) => ExitCode::FAILURE,
     }
 }
 

@@ -54,6 +54,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (handler, info, tasks) = (Rc::clone(&serving), Rc::clone(&caller), starting.clone());
         let progress = Rc::clone(&progress);
+        progress.request_began();
         let busy = requests.request_began();
         let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         async move {

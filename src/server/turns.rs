@@ -26,6 +26,9 @@ const TURN: usize = 16 * 1024;
 const FRAMES: usize = 64;
 /// How long a caller rests after a turn of nothing but frames that move no message: thousands of them a second do no harm.
 const REST: Duration = Duration::from_millis(1);
+/// How long a caller rests after a turn of nothing but heads most of which begin no request: it has more streams than it may, and goes on
+/// opening others.
+const REFUSED_REST: Duration = Duration::from_millis(5);
 /// What a connection begins with (RFC 9113 §3.4), in bytes.
 const PREFACE: usize = 24;
 
@@ -35,6 +38,8 @@ pub(super) struct Turns<S> {
     left: Left,
     at: Place,
     progress: Rc<Progress>,
+    /// Requests that had begun before this turn.
+    requests: u32,
     /// Until everybody else has had theirs.
     others: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
@@ -43,18 +48,39 @@ pub(super) struct Turns<S> {
 struct Left {
     bytes: usize,
     frames: usize,
+    /// How many heads have come in it.
+    heads: usize,
     /// Whether a message has moved on in it.
     moved: bool,
 }
 
 impl Left {
-    const ALL: Self = Self { bytes: TURN, frames: FRAMES, moved: false };
+    const ALL: Self = Self { bytes: TURN, frames: FRAMES, heads: 0, moved: false };
 }
 
 impl<S> Turns<S> {
     /// A connection from its first byte on.
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, left: Left::ALL, at: Place::Payload(PREFACE), progress: Rc::default(), others: None }
+        Self {
+            stream,
+            left: Left::ALL,
+            at: Place::Payload(PREFACE),
+            progress: Rc::default(),
+            requests: 0,
+            others: None,
+        }
+    }
+
+    fn begin_turn(&mut self) {
+        self.left = Left::ALL;
+        self.requests = self.progress.requests();
+    }
+
+    /// By now everything has been looked at that was taken in: how long its caller rests if that was for nothing.
+    fn rest_of_refused(&self) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+        let begun = self.progress.requests().wrapping_sub(self.requests) as usize;
+        let refused = self.left.heads.saturating_sub(begun);
+        (refused > FRAMES / 2).then(|| Box::pin(tokio::time::sleep(REFUSED_REST)) as _)
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -65,10 +91,10 @@ impl<S> Turns<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Some(others) = &mut this.others {
+        while let Some(others) = &mut this.others {
             ready!(others.as_mut().poll(cx));
-            this.others = None;
-            this.left = Left::ALL;
+            this.others = this.rest_of_refused();
+            this.begin_turn();
         }
         let room = this.at.room(this.left.frames).min(buf.remaining());
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
@@ -76,7 +102,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
         let bytes = part.filled().len();
         if read.is_pending() || bytes == 0 {
             // Everybody has their turn while this caller says nothing.
-            this.left = Left::ALL;
+            this.begin_turn();
             this.progress.level();
             return read;
         }
@@ -85,6 +111,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Turns<S> {
         buf.advance(bytes);
         this.left.bytes = this.left.bytes.saturating_sub(bytes);
         this.left.frames = this.left.frames.saturating_sub(begun.frames);
+        this.left.heads += begun.heads;
         this.left.moved |= begun.moved;
         if this.left.bytes == 0 || this.left.frames == 0 {
             this.progress.turn_ended();
@@ -111,6 +138,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
     const PING: u8 = 6;
 
     /// A connection that brings frames of this kind with so much in each.
@@ -182,6 +210,22 @@ mod tests {
             Turns::new(&bytes[..]).read_to_end(&mut Vec::new()).await.unwrap();
             let took = began.elapsed().as_millis();
             assert!((wanted..=2 * wanted + 1).contains(&took), "{took} ms for frames of kind {kind}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_opens_streams_of_which_none_is_looked_at_is_read_slowly() {
+        for (looked_at, wanted) in [(0, 495), (1, 0)] {
+            let began = tokio::time::Instant::now();
+            let bytes = frames(HEADERS, 100 * FRAMES, 0);
+            let mut stream = Turns::new(&bytes[..]);
+            let progress = stream.progress();
+            let mut piece = [0; FRAMES * HEADER];
+            while let count @ 1.. = stream.read(&mut piece).await.unwrap() {
+                (0..count / HEADER * looked_at).for_each(|_| progress.request_began());
+            }
+            let took = began.elapsed().as_millis();
+            assert!((wanted..=wanted + 105).contains(&took), "{took} ms where {looked_at} of each is looked at");
         }
     }
 

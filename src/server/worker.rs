@@ -116,6 +116,7 @@ pub fn start<H: Handler>(
     let mut desks = Vec::new();
     let mut handles = Vec::new();
     let mut askers = Vec::new();
+    let mut reports = Vec::new();
     let (living, alive) = mpsc::channel(1);
     let pace = Arc::new(Pace::steady());
     for number in 0..count.max(1) {
@@ -129,11 +130,15 @@ pub fn start<H: Handler>(
         let (asker, questions) = mpsc::unbounded_channel();
         askers.push(asker);
         let (living, gauge, pace) = (living.clone(), gauge.clone(), Arc::clone(&pace));
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            let runtime: LocalRuntime = match runtime() {
-                Ok(runtime) => runtime,
-                Err(error) => return tracing::error!(%error, "a worker cannot start"),
+            let (runtime, outcome): (Option<LocalRuntime>, _) = match runtime() {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
             };
+            // Whoever starts it waits for this.
+            let _ = tell.send(outcome);
+            let Some(runtime) = runtime else { return };
             // The handler may spawn tasks as it is made.
             runtime.block_on(async move {
                 tokio::task::spawn_local(pulse::answer(questions));
@@ -146,6 +151,10 @@ pub fn start<H: Handler>(
             drop(living);
         })?;
         handles.push(thread);
+        reports.push(told);
+    }
+    for report in reports {
+        report.recv().map_err(io::Error::other)??;
     }
     Ok((Workers { desks: desks.into(), policy: policy.clone() }, Threads { handles, alive, pulse: Pulse::new(askers) }))
 }
@@ -348,6 +357,49 @@ mod tests {
 
     #[test]
     fn a_panic_in_one_request_ends_its_connection_and_no_other() {
+        fragile(|call| {
+            let before = call();
+            assert!(is_served(&before));
+            let mut unlucky = call();
+            send(&unlucky, "/mistake");
+            // A reset is an end too.
+            assert!(matches!(unlucky.read(&mut [0]), Ok(0) | Err(_)), "it got an answer");
+            assert!(is_served(&before) && is_served(&call()), "the worker is gone");
+        });
+    }
+
+    #[test]
+    fn a_panic_in_one_stream_of_http2_ends_that_stream_alone() {
+        fragile(|call| {
+            let mut caller = call();
+            // GET with an `:authority`; what follows is the path.
+            let get = |stream: u8, path: &[u8]| {
+                let fields = [&[0x82, 0x86, 0x41, 1, b'h'], path].concat();
+                [&[0, 0, u8::try_from(fields.len()).unwrap(), 1, 5, 0, 0, 0, stream], &fields[..]].concat()
+            };
+            let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+            let mistake = get(1, b"\x04\x08/mistake");
+            caller.write_all(&[&preface[..], &mistake, &get(3, b"\x84")].concat()).unwrap();
+            // Until there is one of this kind for this stream.
+            let await_frame = |mut caller: &TcpStream, wanted: [u8; 2]| loop {
+                let mut head = [0; 9];
+                caller.read_exact(&mut head).unwrap();
+                let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+                caller.read_exact(&mut payload).unwrap();
+                assert_ne!(head[3], 7, "GOAWAY {payload:?}");
+                if [head[3], head[8]] == wanted {
+                    break;
+                }
+            };
+            // They may come in any order: what is asked next is answered after both.
+            await_frame(&caller, [3, 1]);
+            caller.write_all(&get(5, b"\x84")).unwrap();
+            await_frame(&caller, [0, 5]);
+        });
+    }
+
+    /// Callers of one worker with that handler. In the end none of their connections is counted.
+    fn fragile(callers: impl FnOnce(&dyn Fn() -> TcpStream)) {
         let settings = Settings {
             request_head: Some(Duration::from_secs(60)),
             keep_alive: Some(Duration::from_secs(60)),
@@ -370,17 +422,11 @@ mod tests {
             workers.hand_over(Accepted { socket, info, tls: None, draining });
             caller
         };
-        let before = call();
-        assert!(is_served(&before));
-        let mut unlucky = call();
-        send(&unlucky, "/mistake");
-        // A reset is an end too.
-        assert!(matches!(unlucky.read(&mut [0]), Ok(0) | Err(_)), "it got an answer");
-        assert!(is_served(&before) && is_served(&call()), "the worker is gone");
-        drop((before, workers));
+        callers(&call);
+        drop(workers);
         for thread in threads.handles {
             thread.join().unwrap();
         }
-        assert_eq!(gauge.get(), 0, "the connection that panicked is still counted");
+        assert_eq!(gauge.get(), 0, "a connection that panicked is still counted");
     }
 }

@@ -1,11 +1,16 @@
 //! HTTP/2 on both sides: every combination of versions, the rules at the entry, the end of streams and connections.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use serde_json::Value;
 
 use crate::support::client::read_response;
+use crate::support::frames::{HEADERS, SETTINGS, frame};
+use crate::support::listener::Listener;
 use crate::support::peers::{Peer, installed, skip_unless};
 use crate::support::tls_front::Authority;
 use crate::support::wire::Wire;
@@ -355,4 +360,32 @@ fn a_drain_lets_streams_end_and_new_ones_go_elsewhere() {
     under_way.join().unwrap();
     eventually("bearerd ends", seconds(5.0), || bearerd.has_ended().is_some());
     assert!(bearerd.has_ended().unwrap().success());
+}
+
+/// RFC 7541 §6.2.3 and §7.1.3: an intermediary, or a peer that somebody else shares, must not keep it.
+#[test]
+fn the_token_is_in_nobodys_table() {
+    let endpoint = TokenEndpoint::start(&Tokens::new(300));
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = Mutex::new(tell);
+    let upstream = Listener::start(Arc::new(move |stream: Arc<TcpStream>| {
+        let mut stream = &*stream;
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, [])).unwrap();
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).unwrap();
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            stream.read_exact(&mut payload).unwrap();
+            if head[3] == HEADERS {
+                return tell.lock().unwrap().send(payload).unwrap();
+            }
+        }
+    }));
+    let bearerd = setup(&endpoint, &format!("http://{}", upstream.address())).route(H2).start_ready();
+    bearerd.get("/").expect(502);
+    let fields = told.recv().unwrap();
+    // "Never indexed", with the name `authorization`, which is the 23rd of the static table.
+    assert!(fields.windows(2).any(|pair| pair == [0x1f, 23 - 15]), "{fields:02x?}");
 }

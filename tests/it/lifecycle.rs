@@ -339,3 +339,44 @@ fn the_other_spellings_of_the_probes_work_too() {
         bearerd.admin_get(target).expect(200);
     }
 }
+
+/// The binary with so few files that may be open.
+fn with_files(setup: crate::support::Setup, files: u32) -> crate::support::Setup {
+    let binary = std::env::var("BEARERD_TEST_BINARY").unwrap_or_else(|_| BINARY.to_owned());
+    let script = setup.directory().join("with-few-files");
+    std::fs::write(&script, format!("#!/bin/sh\nulimit -n {files}\nexec '{binary}' \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    setup.binary(&script)
+}
+
+#[test]
+fn where_few_files_may_be_open_requests_wait_for_one_and_none_fails() {
+    const CALLERS: usize = 20;
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/slow", |exchange| {
+        pause(seconds(0.1));
+        exchange.brief()
+    });
+    let bearerd = with_files(setup.top("workers = 2").section("[limits]\nqueue = \"10s\""), 64).start_ready();
+    let said = "24 connections and 8 requests at a time are served, not 16384 and 8192: so few files may be open";
+    assert_eq!(bearerd.log_with(said).len(), 1, "{:#?}", bearerd.log());
+    let address = bearerd.address();
+    let wires: Vec<_> = (0..CALLERS).map(|_| Wire::connect(address).unwrap()).collect();
+    for wire in &wires {
+        wire.send(Request::get("/slow").bytes(address)).unwrap();
+    }
+    for mut wire in wires {
+        read_response(&mut wire, "GET").unwrap().expect(200);
+    }
+}
+
+#[test]
+fn too_few_files_for_anybody_are_a_clear_error() {
+    let (_endpoint, _upstream, setup) = stage(300);
+    for files in [20, 40] {
+        let ended = with_files(setup.clone(), files).run_verb("run").expect_code(1);
+        let said =
+            format!("only {files} files may be open at a time, and bearerd needs 48; raise the limit (ulimit -n");
+        assert!(ended.told().contains(&said), "{}", ended.told());
+    }
+}

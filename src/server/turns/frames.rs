@@ -3,10 +3,17 @@
 /// What every frame begins with (RFC 9113 §4.1), in bytes.
 pub(super) const HEADER: usize = 9;
 
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
 /// Frames, as they began.
 #[derive(Default)]
 pub(super) struct Begun {
     pub(super) frames: usize,
+    /// Those of them that begin a message, or end one with trailers (RFC 9113 §6.2).
+    pub(super) heads: usize,
     /// Whether there is one of a kind that moves a message: a part of one, or room for one (RFC 9113 §6.1, §6.2, §6.9, §6.10).
     pub(super) moved: bool,
 }
@@ -39,7 +46,8 @@ impl Place {
                         0..3 => *length = *length << 8 | usize::from(*byte),
                         3 => {
                             begun.frames += 1;
-                            begun.moved |= matches!(byte, 0 | 1 | 8 | 9);
+                            begun.heads += usize::from(*byte == HEADERS);
+                            begun.moved |= matches!(*byte, DATA | HEADERS | WINDOW_UPDATE | CONTINUATION);
                         }
                         _ => {}
                     }

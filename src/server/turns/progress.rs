@@ -10,6 +10,8 @@ pub(super) const AHEAD: u32 = 32;
 /// How far a connection has been read.
 #[derive(Default)]
 pub(in crate::server) struct Progress {
+    /// Requests that have begun.
+    requests: Cell<u32>,
     /// Whether everything is read that has come.
     is_level: Cell<bool>,
     turns: Cell<u32>,
@@ -37,6 +39,16 @@ impl Progress {
             Poll::Pending
         })
         .await;
+    }
+
+    /// The caller has begun a request that is looked at.
+    pub(in crate::server) fn request_began(&self) {
+        self.requests.set(self.requests.get().wrapping_add(1));
+    }
+
+    /// How many there have been.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.get()
     }
 
     pub(super) fn turn_ended(&self) {
