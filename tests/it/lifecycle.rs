@@ -374,9 +374,10 @@ fn where_few_files_may_be_open_requests_wait_for_one_and_none_fails() {
 fn too_few_files_for_anybody_are_a_clear_error() {
     let (_endpoint, _upstream, setup) = stage(300);
     for files in [20, 40] {
-        let ended = with_files(setup.clone(), files).run_verb("run").expect_code(1);
+        let mut bearerd = with_files(setup.clone(), files).spawn();
+        assert_eq!(bearerd.wait_exit(10.0), Some(1), "{:#?}", bearerd.log());
         let said =
             format!("only {files} files may be open at a time, and bearerd needs 48; raise the limit (ulimit -n");
-        assert!(ended.told().contains(&said), "{}", ended.told());
+        assert_eq!(bearerd.log_with(&said).len(), 1, "{:#?}", bearerd.log());
     }
 }
