@@ -32,10 +32,16 @@ pub(crate) fn json_pointer(data: &[u8]) {
             for secret in
                 texts.iter().filter(|secret| secret.len() >= 12 && !names(text, secret) && !pointer.contains(**secret))
             {
-                assert!(!error.contains(*secret), "{error}");
+                assert!(!error.contains(*secret) || is_the_same_without(text, pointer, secret, &error), "{error}");
             }
         }
     }
+}
+
+/// Whether another value in its place leads to the same message, which then says by chance what the value says.
+fn is_the_same_without(text: &str, pointer: &str, secret: &str, error: &str) -> bool {
+    let other = text.replace(secret, &"x".repeat(secret.len()));
+    other != text && member(&other, pointer).is_err_and(|other| other.to_string() == error)
 }
 
 /// All texts that are values.
