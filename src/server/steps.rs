@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 /// How long the streams of one connection take their steps, before everybody else has had a turn: some ten steps, or one that opens a
 /// connection to an upstream.
