@@ -154,5 +154,14 @@ fn is_ours(target: &str) -> bool {
     target.split("::").next() == Some("bearerd")
 }
 
+/// Has what this thread logs heard, whatever other threads do meanwhile. While there is but one subscriber, tracing asks the thread that
+/// happens to change something whether anybody listens to a line, and believes it for all of them.
+#[cfg(test)]
+pub(crate) fn be_heard() {
+    static ANOTHER: std::sync::LazyLock<tracing::Dispatch> =
+        std::sync::LazyLock::new(|| tracing::Dispatch::new(tracing_subscriber::registry()));
+    std::sync::LazyLock::force(&ANOTHER);
+}
+
 #[cfg(test)]
 mod tests;

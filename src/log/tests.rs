@@ -10,6 +10,7 @@ fn settings(level: Level, access: bool) -> Settings {
 
 /// A subscriber and what it has written.
 fn sink(form: Form, threshold: &Threshold) -> (impl Subscriber + Send + Sync + use<>, Arc<Mutex<String>>) {
+    be_heard();
     let written = Arc::new(Mutex::new(String::new()));
     let sink = Arc::clone(&written);
     let write = move |line: &str| sink.lock().unwrap().push_str(line);

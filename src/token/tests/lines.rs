@@ -33,6 +33,7 @@ impl MakeWriter<'_> for Lines {
 
 impl Lines {
     fn collect() -> (Self, DefaultGuard) {
+        crate::log::be_heard();
         let lines = Self::default();
         let log = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time();
         (lines, tracing::subscriber::set_default(log.with_max_level(tracing::Level::TRACE).finish()))
