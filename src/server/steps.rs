@@ -24,11 +24,13 @@ pub(super) struct Steps {
     left: Cell<Duration>,
     /// Who waits for the next one, the longest first.
     waiting: RefCell<VecDeque<Waker>>,
+    /// Whether somebody begins the turns.
+    is_turning: Cell<bool>,
 }
 
 impl Default for Steps {
     fn default() -> Self {
-        Self { left: Cell::new(TURN), waiting: RefCell::default() }
+        Self { left: Cell::new(TURN), waiting: RefCell::default(), is_turning: Cell::new(false) }
     }
 }
 
@@ -43,12 +45,11 @@ impl Steps {
         if !self.left.get().is_zero() {
             return Poll::Ready(());
         }
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.is_empty() {
+        self.waiting.borrow_mut().push_back(cx.waker().clone());
+        if !self.is_turning.replace(true) {
             // A task of its own, since any stream may end while it waits.
             tokio::task::spawn_local(Rc::clone(self).turns());
         }
-        waiting.push_back(cx.waker().clone());
         Poll::Pending
     }
 
@@ -60,6 +61,7 @@ impl Steps {
             self.left.set(TURN);
             self.wake_next();
             if self.waiting.borrow().is_empty() {
+                self.is_turning.set(false);
                 return;
             }
         }
@@ -126,14 +128,14 @@ mod tests {
         }
     }
 
-    /// How many steps a hundred streams take at most in one turn, and how many turns they need, with twenty steps each of so much time.
-    async fn turns(time: Duration) -> (usize, usize) {
+    /// How many steps so many streams take at most in one turn, and how many turns they need, with twenty steps each of so much time.
+    async fn turns(streams: usize, time: Duration) -> (usize, usize) {
         let taken = Rc::new(Cell::new(0));
         let counted = Rc::clone(&taken);
         let turns = async move {
             let steps = Rc::new(Steps::default());
             let start = |_| spawn_local(steps.pace(walk(20, time, Rc::clone(&counted))));
-            let streams: Vec<_> = (0..100).map(start).collect();
+            let streams: Vec<_> = (0..streams).map(start).collect();
             let (mut turns, mut most) = (0, 0);
             while streams.iter().any(|stream| !stream.is_finished()) {
                 let before = counted.get();
@@ -143,16 +145,17 @@ mod tests {
             (most, turns)
         };
         let told = LocalSet::new().run_until(turns).await;
-        assert_eq!(taken.get(), 100 * 20, "nobody is forgotten");
+        assert_eq!(taken.get(), streams * 20, "nobody is forgotten");
         told
     }
 
     #[tokio::test]
     async fn the_streams_of_a_connection_take_a_few_steps_between_those_of_others() {
-        let (most, count) = turns(TURN / 4).await;
-        assert!(most <= 4 + 1 && count >= 20 * 100 / 5, "{most} in one turn, {count} turns");
-        let (most, count) = turns(TURN).await;
-        assert!(most <= 2 && count >= 20 * 100 / 2, "{most} in one turn, {count} turns");
+        for (streams, steps) in [(2, 1), (3, 8), (4, 8), (5, 4), (9, 4), (100, 1), (100, 4)] {
+            let (most, count) = turns(streams, TURN / steps).await;
+            let wanted = steps as usize + 1;
+            assert!(most <= wanted && count >= 20 * streams / wanted, "{streams}: {most} in one of {count} turns");
+        }
     }
 
     #[tokio::test]
