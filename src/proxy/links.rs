@@ -139,6 +139,12 @@ mod tests {
     }
 
     #[test]
+    fn every_field_with_references_is_looked_for() {
+        assert!(REFERENCES.iter().all(is_reference));
+        assert!(!is_reference(&HeaderName::from_static("etag")) && !is_reference(&HeaderName::from_static("x")));
+    }
+
+    #[test]
     fn references_to_the_upstream_are_turned_to_where_the_caller_came_in() {
         let check = |upstream: &str, prefix: &str, reference: &str, wanted: &str| {
             let mut headers = HeaderMap::new();

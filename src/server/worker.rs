@@ -372,6 +372,7 @@ mod tests {
     fn a_panic_in_one_stream_of_http2_ends_that_stream_alone() {
         fragile(|call| {
             let mut caller = call();
+            caller.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             // GET with an `:authority`; what follows is the path.
             let get = |stream: u8, path: &[u8]| {
                 let fields = [&[0x82, 0x86, 0x41, 1, b'h'], path].concat();

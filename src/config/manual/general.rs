@@ -157,7 +157,7 @@ const TIMEOUTS: &[Key] = &[
 #[rustfmt::skip]
 const LIMITS: &[Key] = &[
     key("connections", Integer(1, limits::MOST), Is("16384"), "Of callers; further ones get 503. Never more than three quarters of the files that may be open."),
-    key("requests_in_flight", Integer(1, limits::MOST), Is("8192"), "From the head of a request to the end of its answer; streams count too."),
+    key("requests_in_flight", Integer(1, limits::MOST), Is("8192"), "From the head of a request to the end of its answer; streams count too. Never more than a quarter of the files that may be open."),
     key("queue", DURATION, Is("\"1s\""), "How long one more request may wait to be among them, then it gets 503."),
     key("head", SIZE, Is("\"32KiB\""), "A caller's request line and headers, from 1KiB to 256KiB."),
     key("replay_memory", SIZE, Is("\"64MiB\""), "All request bodies kept for a replay together."),
