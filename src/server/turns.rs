@@ -28,7 +28,7 @@ const FRAMES: usize = 64;
 const REST: Duration = Duration::from_millis(1);
 /// How long a caller rests after a turn of nothing but heads most of which begin no request: it has more streams than it may, and goes on
 /// opening others.
-const REFUSED_REST: Duration = Duration::from_millis(5);
+const REFUSED_REST: Duration = Duration::from_millis(10);
 /// What a connection begins with (RFC 9113 §3.4), in bytes.
 const PREFACE: usize = 24;
 
