@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .contenders import Contender
 from .idle import Idle
@@ -14,6 +14,7 @@ from .upstreams import MIDDLE
 from .world import PROTOCOLS, Protocol, Setup
 
 CORES = len(os.sched_getaffinity(0))
+CLOSE = 3
 
 LOADED = ("cpu", "user", "system", "per_second", "p50", "p99", "p999", "io", "calls", "resident", "peak", "failed")
 PACED = ("offered", "per_second", "p50", "p99", "p999", "cpu", "failed")
@@ -34,6 +35,8 @@ class Case:
     fresh: bool = False
     # Where a figure hardly varies, so many rounds are enough.
     rounds_at_most: int | None = None
+    # Where a wanted figure compares contenders that hardly differ, so many times the usual rounds.
+    rounds_times: int = 1
     # The label whose saturating load, halved, is the rate of this case.
     half_of: str | None = None
     # Whether system calls are counted.
@@ -72,7 +75,10 @@ def comparisons() -> list[Case]:
     revoking = Setup(CORES, revoking=True)
     return [
         *(
-            closed(f"small-{count}", f"100 B answers, {count} connection{'s' if count > 1 else ''}", Closed(count))
+            replace(
+                closed(f"small-{count}", f"100 B answers, {count} connection{'s' if count > 1 else ''}", Closed(count)),
+                rounds_times=CLOSE if count == 64 else 1,
+            )
             for count in (1, 8, 64, 512)
         ),
         Case(
@@ -82,6 +88,7 @@ def comparisons() -> list[Case]:
             Paced(64),
             PACED,
             half_of="nginx",
+            rounds_times=CLOSE,
         ),
         closed("middle-64", "64 KiB answers, 64 connections", Closed(64, "/middle")),
         closed("upload-64", "64 KiB uploads, 64 connections", Closed(64, "/sink", upload=MIDDLE)),
@@ -104,6 +111,7 @@ def comparisons() -> list[Case]:
             Paced(64),
             ("renewals", *PACED),
             half_of="bearerd",
+            rounds_times=CLOSE,
         ),
         Case(
             "tenth-rejected",

@@ -39,6 +39,7 @@ class Measured:
 def measure(case: Case, world: World, pace: Pace, rounds: int) -> Measured:
     """Runs a case. A contender that fails leaves it, and the others go on."""
     result = Measured(case)
+    rounds *= case.rounds_times
     contenders = []
     for contender in case.contenders:
         reason = contender.lacks()
