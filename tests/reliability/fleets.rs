@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::figures::{Row, held, milliseconds, row};
+use crate::setting::scaled;
 use crate::support::client::Load;
 use crate::support::fleet::Fleet;
+use crate::support::provider::Provider;
 use crate::support::redis::{Redis, SEAL_KEY};
 use crate::support::{Bearerd, Request, Setup, now, pause, seconds, stage};
 
@@ -87,6 +89,33 @@ pub(crate) fn a_thousand_renewals_in_redis() -> Vec<Row> {
         ),
         row("revoked grants", revoked, "0"),
         row("tokens that came twice", reused, "0"),
+        row("requests meanwhile, all 200", outcome.requests.to_string(), ""),
+        row("took", format!("{:.0?}", start.elapsed()), ""),
+    ]
+}
+
+/// The same at a server that ends the access token, too, when its refresh token is used: whoever still has it hears 401.
+pub(crate) fn renewals_that_end_the_token_before() -> Vec<Row> {
+    let redis = redis();
+    let wanted = scaled(100, 1_000);
+    let mut fleet = Fleet::at(Provider::django(2).expect("django-oauth-toolkit is installed: ./ci tools does it"));
+    fleet.setup = fleet.setup.clone().section(&redis.section());
+    fleet.start(8);
+    let start = now();
+    let outcome = fleet.race(wanted, seconds(1_800.0));
+    let [revoked, reused, refused, rejected] =
+        ["revoked_grants", "reused", "refusals", "rejected"].map(|name| fleet.provider.count(name).to_string());
+    fleet.expect_no_reuse();
+    vec![
+        row(
+            "8 processes, django-oauth-toolkit, one single-use refresh token: renewals",
+            outcome.renewals.to_string(),
+            format!("at least {wanted}"),
+        ),
+        row("revoked grants", revoked, "0"),
+        row("tokens that came twice", reused, "0"),
+        row("refused renewals", refused, "0"),
+        row("requests that the API rejected, for their token had just been replaced", rejected, ""),
         row("requests meanwhile, all 200", outcome.requests.to_string(), ""),
         row("took", format!("{:.0?}", start.elapsed()), ""),
     ]

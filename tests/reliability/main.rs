@@ -92,6 +92,11 @@ const SCENARIOS: &[Scenario] = &[
     scenario("G6-files", "8 processes, one single-use token", refresh_tokens::a_thousand_renewals_by_eight_processes),
     scenario("G6-kills", "kill -9 while such a token is in use", refresh_tokens::a_hundred_kills),
     scenario("G6-redis", "8 processes, a Redis, one single-use refresh token", fleets::a_thousand_renewals_in_redis),
+    scenario(
+        "G6-django",
+        "8 processes, a Redis, a server that ends what it renews",
+        fleets::renewals_that_end_the_token_before,
+    ),
     scenario("G6-fleet", "100 processes, a Redis, 100 tokens", fleets::a_hundred_instances_for_a_hundred_lives),
     scenario("G6-lost", "answers that are lost on their way", || tests_of_it::pass("a lost answer", LOST, 3)),
     scenario("G7a", "10,000 half request heads", half_heads::prove),

@@ -1,9 +1,12 @@
 //! One refresh token that works once, and everything that could make it come twice: eight processes, `kill -9`, lost answers.
 //!
 //! The server (oidc-provider) ends the grant when a refresh token comes twice, as RFC 9700 §4.14.2 wants it; with `--keep-last` it
-//! is one of those that take the last one again until its successor was used. `tests/reliability` has the long form.
+//! is one of those that take the last one again until its successor was used; django-oauth-toolkit ends the access token, too, when its
+//! refresh token is used. `tests/reliability` has the long form.
 
 use crate::support::fleet::Fleet;
+use crate::support::provider::Provider;
+use crate::support::redis::SEAL_KEY;
 use crate::support::{Bearerd, eventually, seconds};
 
 #[test]
@@ -12,6 +15,19 @@ fn eight_processes_share_a_refresh_token_and_none_spoils_it() {
     fleet.start(8);
     let outcome = fleet.race(60, seconds(90.0));
     assert!(outcome.renewals >= 60 && outcome.requests > 100, "{outcome:?}");
+    fleet.expect_no_reuse();
+}
+
+#[test]
+fn a_renewal_that_ends_the_token_before_it_is_noticed_by_no_caller() {
+    let Some(provider) = Provider::django(3) else { return };
+    let mut fleet = Fleet::at(provider);
+    // Whoever did not renew hears 401, and finds the new token there.
+    let store = format!("[store]\nkind = \"file\"\ndirectory = \"store\"\nseal_key = \"{SEAL_KEY}\"\n");
+    fleet.setup = fleet.setup.clone().section(&store);
+    fleet.start(4);
+    let outcome = fleet.race(8, seconds(60.0));
+    assert!(outcome.renewals >= 8 && outcome.requests > 100, "{outcome:?}");
     fleet.expect_no_reuse();
 }
 

@@ -25,7 +25,11 @@ pub(crate) struct Outcome {
 impl Fleet {
     /// A server with these switches and a grant of its own, and no bearerd yet; `None` if it is not installed.
     pub(crate) fn new(lifetime: u64, switches: &[&str]) -> Option<Self> {
-        let provider = Provider::start_with(lifetime, switches)?;
+        Provider::start_with(lifetime, switches).map(Self::at)
+    }
+
+    /// At this server, with a grant of its own.
+    pub(crate) fn at(provider: Provider) -> Self {
         let first = provider.refresh_token("svc", "");
         // Early enough that a lost answer can be made up for: the server counts lifetimes in whole seconds from the last one.
         let credential = format!(
@@ -34,7 +38,7 @@ impl Fleet {
         let setup = provider.setup(&credential).top("state_directory = \"state\"");
         setup.secret_file("first", &format!("{first}\n"));
         std::fs::create_dir(setup.directory().join("state")).unwrap();
-        Some(Self { provider, setup, bearerds: Vec::new() })
+        Self { provider, setup, bearerds: Vec::new() }
     }
 
     /// Starts so many at once, so that all of them want the first token at the same moment.

@@ -1,4 +1,4 @@
-//! A real authorization server in a process of its own: `tests/peers/oidc-provider`.
+//! A real authorization server in a process of its own: `tests/peers/oidc-provider`, or `tests/peers/django`.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -48,11 +48,28 @@ impl Provider {
         if let Some(tls) = switches.iter().find_map(|switch| switch.strip_prefix("--tls=")) {
             command.env("NODE_EXTRA_CA_CERTS", format!("{tls}/ca.pem"));
         }
-        let (child, told) = start_telling(&mut command);
+        Some(Self::of(&mut command))
+    }
+
+    /// django-oauth-toolkit with tokens of `lifetime` seconds, where a renewal ends the token before it; `None` if it is not installed.
+    pub(crate) fn django(lifetime: u64) -> Option<Self> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let python = root.join("target/django/bin/python3");
+        if skip_unless(python.exists(), "django-oauth-toolkit (PyPI)") {
+            return None;
+        }
+        let mut command = Command::new(python);
+        command.arg(root.join("tests/peers/django/server.py"));
+        command.args([format!("--lifetime={lifetime}"), format!("--secret={SECRET}")]);
+        Some(Self::of(&mut command))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let (child, told) = start_telling(command);
         let address = |name: &str| told[name].as_str().and_then(|text| text.parse().ok()).expect("an address");
         let canaries = Canaries::default();
         canaries.add_basic("svc", SECRET);
-        Some(Self { issuer: address("issuer"), api: address("api"), child, told, canaries })
+        Self { issuer: address("issuer"), api: address("api"), child, told, canaries }
     }
 
     /// What it said of itself: addresses, keys and secrets.
