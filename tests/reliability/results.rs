@@ -1,6 +1,7 @@
 //! The file of results: a section for each scenario, with the day, the machine and the commit of its last run.
 //!
-//! A run of some scenarios replaces their sections and leaves the others as they are.
+//! A run of some scenarios replaces their sections and leaves the others as they are; one at full length has a section of its own
+//! beside the short one.
 
 use std::path::Path;
 use std::process::Command;
@@ -31,8 +32,9 @@ pub(crate) fn write(name: &str, title: &str, run: &Run, table: &str) {
     let Some(path) = env::var_os("BEARERD_RESULTS") else { return };
     let path = Path::new(&path);
     let known = fs::read_to_string(path).unwrap_or_else(|_| HEAD.to_owned());
+    let name = if crate::setting::is_full() { format!("{name}, at full length") } else { name.to_owned() };
     let section = format!("{name}: {title}\n\n{}\n\n{table}", run.text);
-    fs::write(path, placed(&known, name, &section)).unwrap();
+    fs::write(path, placed(&known, &name, &section)).unwrap();
 }
 
 /// The text with this section in the place of the scenario's last one, or in its order.
@@ -46,7 +48,7 @@ fn placed(text: &str, name: &str, section: &str) -> String {
         .collect();
     sections.push(section.trim_end().to_owned());
     let order = |section: &String| {
-        let name = section.split(':').next().unwrap_or_default().to_owned();
+        let name = section.split([':', ',']).next().unwrap_or_default().to_owned();
         crate::SCENARIOS.iter().position(|scenario| scenario.name == name)
     };
     sections.sort_by_key(order);
