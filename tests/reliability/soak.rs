@@ -245,8 +245,9 @@ impl Held {
             held(
                 format!("{what}: most threads, in the first and in the last quarter"),
                 format!("{}, {}", threads[0], threads[1]),
-                "no more",
-                threads[1] <= threads[0],
+                "at most one more",
+                // Files are read on threads that come and go: two reads may meet in one quarter, and in the other not.
+                threads[1] <= threads[0] + 1,
             ),
         ]
     }
