@@ -119,6 +119,12 @@ async fn a_master_that_becomes_a_replica_is_left() {
     .await;
 }
 
+/// How far a server's replication is, in bytes, by what it says of itself.
+fn offset(said: &str, name: &str) -> u64 {
+    let line = said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {said}"))
+}
+
 #[tokio::test]
 async fn when_the_master_dies_the_one_that_sentinel_chooses_goes_on() {
     with_servers(async {
@@ -148,6 +154,10 @@ async fn when_the_master_dies_the_one_that_sentinel_chooses_goes_on() {
         let first = fence(&store.claim(&name, claim(us)).await.unwrap());
         store.write(&name, Write { keep: None, ..news(us, first, b"text") }).await.unwrap();
         crate::store::contract_tests::quiet(&mut changes).await;
+        // Replicas are behind their master, and what they have not got is lost with it.
+        let asked = ["-a", "data-secret", "--no-auth-warning", "INFO", "replication"];
+        let written = offset(&master.cli(&asked), "master_repl_offset");
+        until("the replica has it", async || offset(&replica.cli(&asked), "slave_repl_offset"), |at| *at >= written).await;
         master.kill();
         timeout(PATIENCE, changes.changed()).await.expect("those who listen are told").unwrap();
         let stored = until("the new master answers", async || store.read(&name).await, Result::is_ok).await.unwrap();
