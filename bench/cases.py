@@ -14,6 +14,7 @@ from .upstreams import MIDDLE
 from .world import PROTOCOLS, Protocol, Setup
 
 CORES = len(os.sched_getaffinity(0))
+# So many times the usual rounds, where contenders hardly differ.
 CLOSE = 3
 
 LOADED = ("cpu", "user", "system", "per_second", "p50", "p99", "p999", "io", "calls", "resident", "peak", "failed")
