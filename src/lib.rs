@@ -42,7 +42,7 @@
 //! | [`traces`] | spans of requests and token requests, and their way to a collector; with the feature `otel` |
 //! | `fuzzing` | what must hold for any bytes whatever; in tests, and with the feature of that name, for `fuzz/`. The properties stand in the rooms that they are about |
 //! | [`vendors`] | configurations to begin with, one file a vendor |
-//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`panics`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, [`spelling`], `sync`, [`tunnel`], [`websocket`] | small ones, each one idea |
+//! | [`alarm`], `delegate`, `disk`, [`dpop`], [`guard`], [`secret`], [`clock`], [`reason`], [`metrics`], [`notify`], [`panics`], [`backoff`], [`shutdown`], [`log`], `platform`, [`process`], `retry_after`, `runtime`, [`spelling`], `sync`, [`tunnel`], [`websocket`] | small ones, each one idea |
 //!
 //! `main → cli → app → everything`. `config` knows the parts' settings types; the parts never know `config`. `proxy` reaches `token`
 //! (the `Reader` only), `upstream`, `guard`, `metrics`; `token` reaches `oauth` and `store`; `oauth` reaches `upstream` and `secret`; `server`
@@ -147,6 +147,7 @@ pub mod process;
 pub mod proxy;
 pub mod reason;
 mod retry_after;
+mod runtime;
 pub mod secret;
 pub mod server;
 pub mod shutdown;

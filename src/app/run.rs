@@ -8,6 +8,7 @@ use crate::config::{self, Mistakes, Settings, Sources};
 use crate::log::{self, Threshold};
 use crate::notify::Notifier;
 use crate::platform::{Ends, Hangup};
+use crate::runtime;
 use crate::server::Inherited;
 
 /// All that a run begins with.
@@ -33,7 +34,7 @@ pub struct Start {
 /// # Errors
 /// [`StartError`] if it did not come to run.
 pub fn run(start: Start) -> Result<(), StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    let runtime = runtime::start()?;
     let result = runtime.block_on(async {
         let mut signals = Ends::listen()?;
         let mut hangup = Hangup::listen()?;

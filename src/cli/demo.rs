@@ -4,9 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tokio::runtime::{Builder, LocalOptions};
-
 use crate::demo::{self, DemoError, Ending, Options};
+use crate::runtime;
 
 /// `bearerd demo`.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,8 +46,7 @@ fn play(args: DemoArgs) -> Result<ExitCode, DemoError> {
         terminal,
         colour: terminal && !unwanted,
     };
-    let runtime =
-        Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).map_err(DemoError::Servers)?;
+    let runtime = runtime::start().map_err(DemoError::Servers)?;
     Ok(match runtime.block_on(demo::run(options))? {
         Ending::Good => ExitCode::SUCCESS,
         // A script that asked for the story did not get it; a person who pressed Ctrl-C got what they wanted.

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::config::{self, Environment, ListenAddress, Settings};
 use crate::log;
 use crate::process::Limits;
+use crate::runtime;
 use crate::server::Inherited;
 use crate::token::Status;
 use system::Signals;
@@ -133,7 +134,7 @@ fn keep_to_this_machine(settings: &mut Settings) {
 }
 
 fn run_beside(settings: Settings, args: &ExecArgs, withheld: Vec<String>, limits: &Limits) -> Result<u8, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    let runtime = runtime::start()?;
     let code = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         let is_secure = settings.tls.is_some();

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::{Credential, Settings};
 use crate::oauth::settings::{ClientAuthentication, Endpoint, GrantType};
 use crate::oauth::{Class, FetchError, Grant, Issued, Seen};
+use crate::runtime;
 use cure::{Case, cures, skew};
 use screen::{Mark, say, title};
 use way::{failure, milliseconds, walk};
@@ -38,7 +39,7 @@ pub(super) enum Outcome {
 /// # Errors
 /// [`StartError`] if a TLS file or the runtime cannot be had.
 pub(super) fn run(settings: &Settings, probe: Option<&str>) -> Result<Outcome, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    let runtime = runtime::start()?;
     runtime.block_on(async {
         let (mut outcome, tokens) = fetch_all(settings).await?;
         if let Some(path) = probe {

@@ -26,6 +26,7 @@ use super::{ConnectionInfo, Refusal, Settings, http1};
 use crate::log::Pace;
 use crate::platform::net::UnixStream;
 use crate::reason::Reason;
+use crate::runtime;
 use crate::shutdown::Shutdown;
 use crate::tls;
 
@@ -123,8 +124,6 @@ pub fn start<H: Handler>(
         let (incoming, accepted) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         desks.push(Desk { incoming, connections: Arc::clone(&connections) });
-        let runtime =
-            move || tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
         let (make_handler, policy) = (make_handler.clone(), policy.clone());
         let (leaving, ending) = (leaving.clone(), ending.clone());
         let (asker, questions) = mpsc::unbounded_channel();
@@ -132,7 +131,7 @@ pub fn start<H: Handler>(
         let (living, gauge, pace) = (living.clone(), gauge.clone(), Arc::clone(&pace));
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            let (runtime, outcome): (Option<LocalRuntime>, _) = match runtime() {
+            let (runtime, outcome): (Option<LocalRuntime>, _) = match runtime::start() {
                 Ok(runtime) => (Some(runtime), Ok(())),
                 Err(error) => (None, Err(error)),
             };
