@@ -194,7 +194,7 @@ fn parse(text: &str) -> Result<Address, BadProxyUrl> {
     let uri: Uri = format!("{scheme}://{host}/").parse().map_err(|_| BadProxyUrl::Host)?;
     let origin = Origin::of(&uri).map_err(|error| match error {
         OriginError::Scheme => BadProxyUrl::Scheme,
-        OriginError::Host | OriginError::UserInfo => BadProxyUrl::Host,
+        OriginError::Host | OriginError::Brackets | OriginError::UserInfo => BadProxyUrl::Host,
     })?;
     let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
     if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0))

@@ -1,6 +1,7 @@
 //! Where a connection goes: scheme, host and port, and nothing else.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use http::Uri;
 use http::uri::Authority;
@@ -48,6 +49,9 @@ pub enum OriginError {
     /// No host.
     #[error("the URL has no host")]
     Host,
+    /// `[host]` that is no IPv6 address (RFC 3986 §3.2.2). Without the brackets it would be the name of somebody.
+    #[error("what is in brackets must be an IPv6 address, as in http://[::1]:8080")]
+    Brackets,
     /// `user:password@host`.
     #[error("the URL must not carry a user name or password")]
     UserInfo,
@@ -57,7 +61,7 @@ impl Origin {
     /// The origin of an absolute URI.
     ///
     /// # Errors
-    /// [`OriginError`] if scheme or host is missing or unsupported, or if there is user information.
+    /// [`OriginError`] if scheme or host is missing or unsupported, if brackets hold no address, or if there is user information.
     pub fn of(uri: &Uri) -> Result<Self, OriginError> {
         let scheme = match uri.scheme_str() {
             Some("http") => Scheme::Http,
@@ -70,6 +74,10 @@ impl Origin {
         }
         if authority.host().is_empty() {
             return Err(OriginError::Host);
+        }
+        let bracketed = authority.host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if bracketed.is_some_and(|host| host.parse::<Ipv6Addr>().is_err()) {
+            return Err(OriginError::Brackets);
         }
         Ok(Self { scheme, authority: authority.clone() })
     }
@@ -146,5 +154,7 @@ mod tests {
         assert_eq!(origin("ftp://a.example"), Err(OriginError::Scheme));
         assert_eq!(origin("https://u:p@a.example"), Err(OriginError::UserInfo));
         assert_eq!(origin("/x"), Err(OriginError::Scheme));
+        assert_eq!(origin("https://[a.example]"), Err(OriginError::Brackets));
+        assert_eq!(origin("https://[127.0.0.1]:443"), Err(OriginError::Brackets));
     }
 }
