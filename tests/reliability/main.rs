@@ -36,6 +36,7 @@ mod fuzzed;
 mod gibibyte;
 mod half_bodies;
 mod half_heads;
+mod held;
 mod herd;
 mod honest;
 mod http2_attacks;

@@ -3,16 +3,17 @@
 //!
 //! What happens is what can be survived: the next thing comes when there is a good token again, because a token that is taken back
 //! while nobody issues another cannot be cured by anybody. `BEARERD_SOAK_MINUTES` sets another length.
+//!
+//! What grows is told in two ways. Without callers, after a warm-up with all of that and at the end, the process has to hold the same:
+//! this tells of a single descriptor. With callers it holds what they need: two sockets each while all of them wait, which in a short
+//! run comes in some quarters and not in others, so that only a long one can tell something by that.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::figures::{Row, held, milliseconds, row, secs};
+use crate::figures::{Row, held, milliseconds, row};
+use crate::held::{AtRest, Samples};
 use crate::load::{Pace, Paced, Report};
-use crate::process::holdings;
 use crate::rotated_secret::RotatedSecret;
 use crate::setting::scaled;
 use crate::support::swaps::replace;
@@ -25,8 +26,6 @@ const HEALS: f64 = 20.0;
 const RATES: [f64; 3] = [900.0, 50.0, 50.0];
 /// In two hours; the figure asks for it.
 const RENEWALS: f64 = 1_400.0;
-/// Shorter runs cannot tell the growth of an hour.
-const TELLING: Duration = Duration::from_secs(45 * 60);
 
 fn length() -> Duration {
     let wanted = std::env::var("BEARERD_SOAK_MINUTES").ok().and_then(|minutes| minutes.parse::<f64>().ok());
@@ -42,24 +41,21 @@ pub(crate) fn prove() -> Vec<Row> {
     rotating.upstream.count_only();
     rotating.upstream.on("/", |exchange| exchange.brief());
     let bearerd = rotating.setup.start_ready();
-    let samples = Samples::take_from(bearerd.pid());
-    let loads = loads(&bearerd);
+    // A quarter of an hour, as the figure says, or less of a shorter run.
+    let warm = (length / 4).min(seconds(900.0));
     let mut events = Events::new(&rotating, &bearerd);
-    let start = now();
-    while start.elapsed() < length {
-        pause(seconds(2.0 + 8.0 * fastrand::f64()).min(length.saturating_sub(start.elapsed())));
-        events.next();
-    }
-    let mut report = Report::default();
-    loads.into_iter().map(Paced::stop).for_each(|load| report.merge(load));
-    let took = start.elapsed();
+    let mut report = events.under_load(warm);
+    let before = AtRest::of(bearerd.pid());
+    let samples = Samples::take_from(bearerd.pid());
+    report.merge(events.under_load(length - warm));
     let samples = samples.end();
+    let after = AtRest::of(bearerd.pid());
     report.tell(&what);
 
     let standing = |standing| rotating.upstream.counted_as(standing);
     let issued = rotating.endpoint.tokens().count();
     let least = RENEWALS * minutes / 120.0;
-    let rate = report.total() as f64 / took.as_secs_f64();
+    let rate = report.total() as f64 / events.took.as_secs_f64();
     let never = [Standing::Expired, Standing::Unknown, Standing::Missing].map(standing);
     let mut rows = vec![
         held(format!("{what}: requests a second"), format!("{rate:.0}"), "1,000", rate >= 970.0),
@@ -80,7 +76,8 @@ pub(crate) fn prove() -> Vec<Row> {
             "",
         ),
     ];
-    rows.extend(samples.rows(&what));
+    rows.extend(samples.rows(&what, warm));
+    rows.extend(before.rows(&after, &what, length - warm));
     rows
 }
 
@@ -104,6 +101,8 @@ struct Events<'a> {
     secrets: usize,
     reloads: usize,
     counts: BTreeMap<&'static str, usize>,
+    /// With callers.
+    took: Duration,
 }
 
 impl<'a> Events<'a> {
@@ -117,7 +116,21 @@ impl<'a> Events<'a> {
         let mut texts = vec![setup.text()];
         texts.extend(changed.iter().map(Setup::text));
         texts.push("[routes.api]\nupstream = nonsense\n".to_owned());
-        Self { rotating, bearerd, texts, secrets: 0, reloads: 0, counts: BTreeMap::new() }
+        Self { rotating, bearerd, texts, secrets: 0, reloads: 0, counts: BTreeMap::new(), took: Duration::ZERO }
+    }
+
+    /// One after the other at random moments, with callers all the time.
+    fn under_load(&mut self, length: Duration) -> Report {
+        let loads = loads(self.bearerd);
+        let start = now();
+        while start.elapsed() < length {
+            pause(seconds(2.0 + 8.0 * fastrand::f64()).min(length.saturating_sub(start.elapsed())));
+            self.next();
+        }
+        let mut report = Report::default();
+        loads.into_iter().map(Paced::stop).for_each(|load| report.merge(load));
+        self.took += start.elapsed();
+        report
     }
 
     /// One of them, and the wait until all is well.
@@ -172,100 +185,5 @@ impl<'a> Events<'a> {
     fn told(&self) -> String {
         let counts: Vec<_> = self.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
         counts.join(", ")
-    }
-}
-
-/// What the process held, once a second.
-struct Samples {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<(Duration, [u64; 3])>>,
-}
-
-impl Samples {
-    fn take_from(pid: u32) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let start = now();
-        let thread = std::thread::spawn(move || {
-            let mut samples = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                samples.push((start.elapsed(), holdings(pid)));
-                pause(until_next_second(start));
-            }
-            samples
-        });
-        Self { stop, thread }
-    }
-
-    fn end(self) -> Held {
-        self.stop.store(true, Ordering::Relaxed);
-        let all = self.thread.join().unwrap();
-        let length = all.last().unwrap().0;
-        // A quarter of an hour, as the figure says, or less of a shorter run.
-        let warm = (length / 4).min(Duration::from_secs(900));
-        Held { warm, length, all: all.into_iter().filter(|(at, _)| *at >= warm).collect() }
-    }
-}
-
-fn until_next_second(start: Instant) -> Duration {
-    Duration::from_nanos(1_000_000_000 - u64::from(start.elapsed().subsec_nanos()))
-}
-
-/// The samples after the warm-up.
-struct Held {
-    warm: Duration,
-    length: Duration,
-    all: Vec<(Duration, [u64; 3])>,
-}
-
-impl Held {
-    fn rows(&self, what: &str) -> Vec<Row> {
-        let slope = self.slope(0);
-        let measured = (self.length - self.warm).as_secs_f64() / 3_600.0;
-        let told = format!("{:+.2} MB/h", slope / 1e3);
-        let when = format!("after {} of warm-up", secs(self.warm));
-        let (wanted, holds) = if self.length >= TELLING {
-            ("< 1 MB/h".to_owned(), slope < 1_000.0)
-        } else {
-            (format!("< 1 MB in {:.0} s; < 1 MB/h in a longer run", measured * 3_600.0), slope * measured < 1_000.0)
-        };
-        let of = |index: usize| self.all.iter().map(move |(_, values)| values[index]);
-        let (least, most) = (of(0).min().unwrap(), of(0).max().unwrap());
-        let descriptors = [self.most(1, 0), self.most(1, 3)];
-        let threads = [self.most(2, 0), self.most(2, 3)];
-        vec![
-            held(format!("{what}: slope of resident memory {when}"), told, wanted, holds),
-            row(format!("{what}: resident memory {when}, least and most"), format!("{least}, {most} KiB"), ""),
-            held(
-                format!("{what}: most descriptors, in the first and in the last quarter"),
-                format!("{}, {}", descriptors[0], descriptors[1]),
-                "no more than 10 % more",
-                descriptors[1] <= descriptors[0] * 11 / 10,
-            ),
-            held(
-                format!("{what}: most threads, in the first and in the last quarter"),
-                format!("{}, {}", threads[0], threads[1]),
-                "no more",
-                threads[1] <= threads[0],
-            ),
-        ]
-    }
-
-    /// By least squares, in KiB an hour.
-    fn slope(&self, index: usize) -> f64 {
-        let points = || self.all.iter().map(|(at, values)| (at.as_secs_f64() / 3_600.0, values[index] as f64));
-        let count = self.all.len() as f64;
-        let (x, y) = points().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
-        let (both, square) = points().fold((0.0, 0.0), |(both, square), point| {
-            (both + (point.0 - x) * (point.1 - y), square + (point.0 - x).powi(2))
-        });
-        both / square
-    }
-
-    /// Within one quarter of the time. Whenever callers have to wait, connections to the upstream come that go again later, so only
-    /// the most says something.
-    fn most(&self, index: usize, quarter: usize) -> u64 {
-        let length = self.all.len().div_ceil(4);
-        self.all.chunks(length).nth(quarter).unwrap().iter().map(|(_, values)| values[index]).max().unwrap()
     }
 }
