@@ -11,8 +11,8 @@ use crate::support::{now, pause, seconds};
 
 /// Shorter runs cannot tell the growth of an hour by a slope, nor by what was most.
 const TELLING: Duration = Duration::from_secs(45 * 60);
-/// Longer than an idle connection to an upstream is kept (15 s), and a thread without work.
-const CALM: f64 = 17.0;
+/// Longer than an idle connection to an upstream is kept: 15 s, and 15 s more until somebody looks.
+const CALM: f64 = 31.0;
 /// Longer than a token lives: between renewals there are moments without any.
 const LOOKED_AT: f64 = 6.0;
 /// In an hour, in KiB.
@@ -22,7 +22,7 @@ const GROWTH: f64 = 1_000.0;
 pub(crate) struct AtRest([u64; 3]);
 
 impl AtRest {
-    /// Callers must be gone. Takes 23 s.
+    /// Callers must be gone. Takes 37 s.
     pub(crate) fn of(pid: u32) -> Self {
         pause(seconds(CALM));
         let start = now();
