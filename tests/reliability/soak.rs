@@ -24,6 +24,8 @@ const LIFETIME: u64 = 5;
 const HEALS: f64 = 20.0;
 /// Kept connections, a connection for each request, and bodies that are kept for a replay: requests a second.
 const RATES: [f64; 3] = [900.0, 50.0, 50.0];
+/// For each of these.
+const CALLERS: usize = 32;
 /// In two hours; the figure asks for it.
 const RENEWALS: f64 = 1_400.0;
 
@@ -88,7 +90,7 @@ fn secret(number: usize) -> String {
 fn loads(bearerd: &Bearerd) -> Vec<Paced> {
     let get = Request::get("/items");
     let requests = [get.clone(), get.field("Connection", "close"), Request::post("/items", vec![b'x'; 4096])];
-    let start = |(request, rate)| Paced::start(bearerd.address(), Pace::of(rate, 32), request);
+    let start = |(request, rate)| Paced::start(bearerd.address(), Pace::of(rate, CALLERS), request);
     requests.iter().zip(RATES).map(start).collect()
 }
 
@@ -119,10 +121,14 @@ impl<'a> Events<'a> {
         Self { rotating, bearerd, texts, secrets: 0, reloads: 0, counts: BTreeMap::new(), took: Duration::ZERO }
     }
 
-    /// One after the other at random moments, with callers all the time.
+    /// One after the other at random moments, with callers all the time, and at the very first a moment when all of them wait:
+    /// whatever they need at most is needed before the end of the warm-up.
     fn under_load(&mut self, length: Duration) -> Report {
         let loads = loads(self.bearerd);
         let start = now();
+        if self.counts.is_empty() {
+            self.let_all_wait();
+        }
         while start.elapsed() < length {
             pause(seconds(2.0 + 8.0 * fastrand::f64()).min(length.saturating_sub(start.elapsed())));
             self.next();
@@ -154,6 +160,14 @@ impl<'a> Events<'a> {
         pause(seconds(0.1 + 3.0 * fastrand::f64()));
         self.awaiting_another_token(|rotating| rotating.endpoint.come_back());
         "restarts of the token endpoint"
+    }
+
+    fn let_all_wait(&self) {
+        self.rotating.endpoint.go_down();
+        let all = (RATES.len() * CALLERS) as f64;
+        let are_waiting = || self.bearerd.metric("bearerd_requests_in_flight", &[]).is_some_and(|count| count >= all);
+        eventually("all callers wait", seconds(HEALS), are_waiting);
+        self.awaiting_another_token(|rotating| rotating.endpoint.come_back());
     }
 
     fn reload(&mut self) -> &'static str {
