@@ -116,11 +116,11 @@ fn path_at<'a>(reference: &'a str, origin: &Origin) -> Option<&'a str> {
     let (authority, path) = rest.split_at_checked(end)?;
     let uri: Uri = format!("{}://{authority}/", origin.scheme().as_str()).parse().ok()?;
     let named = Origin::of(&uri).ok()?;
-    // The parser takes a port that is none (`:443x`, `:99999`) for the scheme's own: what is written must be one of those that mean it.
-    let after_brackets = authority.rsplit([']', '@']).next()?;
-    let is_port = match after_brackets.split_once(':') {
-        Some((_, digits)) if !digits.is_empty() => digits == origin.port().to_string(),
-        _ => origin.port() == origin.scheme().default_port(),
+    // The parser takes a port that is none (`:443x`, `:99999`, `:x[]`) for the scheme's own: what is written must be one of those that
+    // mean it. Before it there is nothing but the host.
+    let is_port = match authority.get(named.authority().host().len()..)? {
+        "" | ":" => origin.port() == origin.scheme().default_port(),
+        written => written.strip_prefix(':')? == origin.port().to_string(),
     };
     let is_same = named.host().eq_ignore_ascii_case(origin.host());
     (is_same && is_port).then_some(path)
@@ -168,6 +168,8 @@ mod tests {
         check("https://a.test", "/", "http://a.test/x", "http://a.test/x");
         check("https://a.test", "/", "https://a.test:443x/y", "https://a.test:443x/y");
         check("https://a.test", "/", "https://a.test:99999/y", "https://a.test:99999/y");
+        check("https://a.test", "/", "https://a.test:e[]/y", "https://a.test:e[]/y");
+        check("https://a.test", "/", "https://[a.test]/y", "https://[a.test]/y");
         check("https://a.test", "/", "https://a.test:/y", "http://localhost:8080/y");
         check("https://a.test:8443", "/", "https://a.test:8443/y", "http://localhost:8080/y");
         check("https://a.test:8443", "/", "https://a.test:/y", "https://a.test:/y");

@@ -49,8 +49,8 @@ pub enum OriginError {
     /// No host.
     #[error("the URL has no host")]
     Host,
-    /// `[host]` that is no IPv6 address (RFC 3986 §3.2.2). Without the brackets it would be the name of somebody.
-    #[error("what is in brackets must be an IPv6 address, as in http://[::1]:8080")]
+    /// `[host]` that is no IPv6 address, or brackets elsewhere (RFC 3986 §3.2.2). Without the brackets it would be the name of somebody.
+    #[error("what is in brackets must be an IPv6 address before the port, as in http://[::1]:8080")]
     Brackets,
     /// `user:password@host`.
     #[error("the URL must not carry a user name or password")]
@@ -76,7 +76,9 @@ impl Origin {
             return Err(OriginError::Host);
         }
         let bracketed = authority.host().strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bracketed.is_some_and(|host| host.parse::<Ipv6Addr>().is_err()) {
+        // The parser takes brackets where a port belongs for none.
+        let behind = authority.as_str().get(authority.host().len()..).unwrap_or_default();
+        if bracketed.is_some_and(|host| host.parse::<Ipv6Addr>().is_err()) || behind.contains(['[', ']']) {
             return Err(OriginError::Brackets);
         }
         Ok(Self { scheme, authority: authority.clone() })
@@ -156,5 +158,6 @@ mod tests {
         assert_eq!(origin("/x"), Err(OriginError::Scheme));
         assert_eq!(origin("https://[a.example]"), Err(OriginError::Brackets));
         assert_eq!(origin("https://[127.0.0.1]:443"), Err(OriginError::Brackets));
+        assert_eq!(origin("https://a.example:e[]"), Err(OriginError::Brackets));
     }
 }
