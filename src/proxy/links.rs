@@ -116,8 +116,7 @@ fn path_at<'a>(reference: &'a str, origin: &Origin) -> Option<&'a str> {
     let (authority, path) = rest.split_at_checked(end)?;
     let uri: Uri = format!("{}://{authority}/", origin.scheme().as_str()).parse().ok()?;
     let named = Origin::of(&uri).ok()?;
-    // The parser takes a port that is none (`:443x`, `:99999`, `:x[]`) for the scheme's own: what is written must be one of those that
-    // mean it. Before it there is nothing but the host.
+    // The parser takes a port that is none (`:443x`, `:99999`) for the scheme's own: what is written must be one of those that mean it.
     let is_port = match authority.get(named.authority().host().len()..)? {
         "" | ":" => origin.port() == origin.scheme().default_port(),
         written => written.strip_prefix(':')? == origin.port().to_string(),

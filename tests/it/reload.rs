@@ -81,14 +81,9 @@ fn a_broken_configuration_changes_nothing_and_says_everything_that_is_wrong() {
     assert_eq!(bearerd.metric("bearerd_request_duration_seconds_count", &[("route", "other")]), None);
     assert_eq!(bearerd.reloads("success"), 0.0);
     assert_eq!(bearerd.metric("bearerd_config_last_reload_success_timestamp_seconds", &[]), Some(last));
-    // A process that another test starts at this moment may have the port for a moment more.
-    drop(taken);
-    eventually("a port that nobody has any more", seconds(10.0), || {
-        let before = bearerd.reloads("failure");
-        bearerd.signal(Signal::HUP);
-        eventually("an end", seconds(10.0), || bearerd.reloads("success") > 0.0 || bearerd.reloads("failure") > before);
-        bearerd.reloads("success") > 0.0
-    });
+    // Not dropped: a process that another test starts at this moment may have it for a moment more.
+    rustix::net::shutdown(&taken, rustix::net::Shutdown::Both).unwrap();
+    bearerd.reload("success");
 }
 
 #[test]

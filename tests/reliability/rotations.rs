@@ -42,7 +42,12 @@ pub(crate) fn prove() -> Vec<Row> {
         row(format!("{what}: all but the last took"), secs(took), ""),
         held(format!("{what}: not used by the next token request"), late, "0", late == 0),
         held(format!("{what}: token requests refused until then"), refused_before, "0", refused_before == 0),
-        row(format!("{what}: token requests with half a secret, the last time"), refused, "1, made to be"),
+        held(
+            format!("{what}: token requests with half a secret, the last time"),
+            refused,
+            "1, made to be",
+            refused == 1,
+        ),
         row(format!("{what}: the whole of it used after it was written"), secs(healed), ""),
         held(format!("{what}: failed, of {} requests", report.total()), report.failed(), "0", report.failed() == 0),
         held(format!("{what}: requests at the upstream without a live token"), bad, "0", bad == 0),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::figures::{Row, held, milliseconds, row};
-use crate::held::{AtRest, Samples};
+use crate::growth::{AtRest, Samples};
 use crate::load::{Pace, Paced, Report};
 use crate::rotated_secret::RotatedSecret;
 use crate::setting::scaled;
