@@ -12,6 +12,7 @@ use super::Gateway;
 use super::asked::{Asked, Memory};
 use super::problem::Problem;
 use super::route::NoMatch;
+use super::target;
 use super::upgrade;
 use crate::guard;
 use crate::reason::Reason;
@@ -71,6 +72,12 @@ pub(super) fn admit(
             Problem::new(Reason::BadRequest, "the path can be read in ways that pick different routes")
         }
     })?;
+    if gateway.routes.get(route).is_some_and(|route| target::leaves(&parts.uri, route)) {
+        return Err(Problem::new(
+            Reason::BadRequest,
+            "the path can be read in ways that lead out of the upstream's path",
+        ));
+    }
     if has_marks && came_back(&parts.headers, gateway.via.as_bytes()) {
         return Err(Problem::new(Reason::UpstreamLoop, "the upstream of this route leads back to this bearerd"));
     }

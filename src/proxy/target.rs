@@ -3,6 +3,7 @@
 use http::Uri;
 use http::uri::PathAndQuery;
 
+use super::readings;
 use super::route::Route;
 
 /// The upstream's path: base path, and the caller's path less the route's prefix. The query goes through unchanged. `None` if that is
@@ -16,6 +17,13 @@ pub(super) fn upstream_target(caller: &Uri, route: &Route) -> Option<PathAndQuer
     let target = join(&route.base_path, rest, caller.query());
     // Both parts come from parsed URIs, so that joining them gives no new characters: it can only be too long.
     PathAndQuery::try_from(target).ok()
+}
+
+/// Whether another server may read the upstream's path as one outside of where the route leads: dot segments of the caller's path go up
+/// into the base path then, or, below a prefix that is taken off, from where the caller's path began.
+pub(super) fn leaves(caller: &Uri, route: &Route) -> bool {
+    let rest = if route.strips() { strip_prefix(caller.path(), &route.prefix) } else { caller.path() };
+    (route.strips() || !route.base_path.is_empty()) && readings::climbs(rest)
 }
 
 /// The path below a prefix that it begins with; the whole path otherwise.
@@ -65,6 +73,29 @@ mod tests {
         check("https://a", "/", true, "http://localhost:8080/x?y", "/x?y");
         check("https://a/v2", "/", true, "*", "*");
     }
+
+    #[test]
+    fn no_reading_of_a_path_leaves_the_base_path() {
+        let check = |upstream: &str, prefix: &str, strip: bool, caller: &str, wanted: bool| {
+            let mut settings = route(prefix, None);
+            settings.upstream = upstream.parse().unwrap();
+            settings.strip_path = strip;
+            let got = leaves(&caller.parse().unwrap(), &Route::for_tests(settings));
+            assert_eq!(got, wanted, "{upstream} {prefix} strip={strip} {caller}");
+        };
+        check("https://a", "/", true, "/../x", false);
+        check("https://a/", "/", false, "/%2e%2e/x", false);
+        check("https://a/v2", "/", true, "/../x", true);
+        check("https://a/v2", "/", true, "/x/../y", false);
+        check("https://a/v2", "/", true, "/.well-known/x?a=/../..", false);
+        check("https://a/v2", "/api", true, "/api/../../api/x", true);
+        check("https://a", "/api", true, "/api/../api/x", true);
+        check("https://a", "/api", false, "/api/../api/x", false);
+        check("https://a/v2", "/api", false, "/api/../api/x", false);
+        check("https://a/v2", "/api", false, "/api/../../api/x", true);
+        check("https://a/v2", "/", true, "*", false);
+    }
+
     #[test]
     fn a_path_that_is_too_long_with_the_base_path_is_none_at_all() {
         let mut settings = route("/", None);

@@ -66,6 +66,26 @@ fn a_path_that_could_mean_two_routes_is_refused() {
 }
 
 #[test]
+fn a_path_that_could_lead_out_of_the_upstreams_path_is_refused() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/", |exchange| exchange.answer(200, &[], ""));
+    let setup = setup
+        .section(&format!("[routes.public]\npath = \"/api\"\nupstream = \"{}/api/public\"", upstream.url()))
+        .section(&format!(
+            "[routes.admin]\npath = \"/admin\"\nupstream = \"{}/api/admin\"\ncallers = {{ key = \"a-key-of-admins\" }}",
+            upstream.url()
+        ));
+    let bearerd = setup.routes(&["public", "admin"]).start_ready();
+    bearerd.get("/admin/delete").expect_problem(403, "C016");
+    for up in ["..", "%2e%2e", "%252e%252e", "..;a=b", "..%5c..%2f.."] {
+        bearerd.get(&format!("/api/{up}/{up}/api/admin/delete")).expect_problem(400, "C005");
+    }
+    assert_eq!(upstream.count(), 0);
+    bearerd.get("/api/x/../y").expect(200);
+    assert_eq!(upstream.only_request().target(), "/api/public/x/../y");
+}
+
+#[test]
 fn routes_may_have_listeners_of_their_own() {
     let (_endpoint, upstream, setup) = stage(300);
     let setup = setup.section(&format!(

@@ -77,12 +77,13 @@ pub(super) const METHOD: Page = Page {
 pub(super) const BAD_REQUEST: Page = Page {
     meaning: "The request is not valid HTTP, or can be read in more than one way: no Host or two, Content-Length \
         twice or together with Transfer-Encoding, a chunk that is longer than its size, a header line that begins with \
-        a space, a path that different readers resolve to different routes. Guessing would let requests be smuggled \
-        past rules, so it is refused and the connection closed.",
+        a space, a path that different readers resolve to different routes, or that leads out of the path of the route's \
+        upstream. Guessing would let requests be smuggled past rules, so it is refused and the connection closed.",
     causes: &[
         "The client is written by hand and frames its requests wrongly.",
         "The client speaks TLS (https://) to a listener of plain http.",
         "The path has dot segments, encoded slashes or backslashes, and there is more than one route.",
+        "The path has more .. than names before them, plain or encoded, and the route's upstream has a path of its own.",
         "A scanner or an attack.",
     ],
     cures: &[
