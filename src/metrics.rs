@@ -6,6 +6,8 @@
 
 mod credential;
 mod fleet;
+#[cfg(target_os = "linux")]
+mod process;
 #[cfg(feature = "otel")]
 mod spans;
 mod traffic;
@@ -56,15 +58,6 @@ pub struct Metrics {
     tls_reloads: IntCounterVec,
 }
 
-/// Process figures cannot be read in every sandbox; without them the page is shorter, not broken.
-#[cfg(target_os = "linux")]
-fn register_process(registry: &Registry) {
-    let process = prometheus::process_collector::ProcessCollector::for_self();
-    if let Err(error) = registry.register(Box::new(process)) {
-        tracing::warn!(%error, "process metrics are not to be had");
-    }
-}
-
 impl Metrics {
     /// Registers everything; what has only fixed labels exists at zero from here on.
     pub fn new() -> Self {
@@ -73,7 +66,7 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let refused = counter_vec(&r, "bearerd_refused_total", "Requests that bearerd refused itself.", &["reason"]);
         #[cfg(target_os = "linux")]
-        register_process(&r);
+        process::register(&r);
         let metrics = Self {
             panics: counter_vec(&r, "bearerd_panics_total", "Mistakes of bearerd's own that ended a task.", &[])
                 .with_label_values(&[] as &[&str]),
