@@ -299,6 +299,8 @@ pub struct Sources {
     pub ignore_unknown_keys: bool,
     /// Whether it is only looked at: what the start makes first may be missing.
     pub before_start: bool,
+    /// Whether bearerd is being started with it: a command that brings no secret of a credential yet does not prevent that.
+    pub starts: bool,
 }
 
 /// More is no configuration but a wrong file name.
@@ -345,6 +347,7 @@ fn build(mut table: Table, path: &Path, sources: &Sources) -> Result<Settings, M
     let whole = if sources.file.is_some() { document::whole(path) } else { Place::CommandLine };
     let mut context = Context::new(&sources.environment, base, whole.clone(), sources.ignore_unknown_keys);
     context.before_start = sources.before_start;
+    context.starts = sources.starts;
     include::merge(&context, &mut table, path);
     overlay::apply(&context, &mut table, &sources.flags, sources.file.is_some());
     context.secret_variables.replace(secret::variables(&table));
@@ -387,15 +390,25 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, Mistake> {
     }
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(error) => {
-            let message = format!("is not UTF-8 text (at byte {})", error.valid_up_to());
-            Err(mistake(Reason::ConfigSyntax, message))
-        }
+        Err(error) => Err(mistake(Reason::ConfigSyntax, not_utf8(&bytes, error.valid_up_to()))),
     }
+}
+
+/// Where it stops to be UTF-8, as people count.
+fn not_utf8(bytes: &[u8], valid: usize) -> String {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return "is UTF-16, as PowerShell's > writes it: save it as UTF-8".to_owned();
+    }
+    let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
+    let (line, start) = (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |at| at + 1));
+    let column = before.get(start..).unwrap_or_default().chars().count() + 1;
+    format!("is not UTF-8 text (line {line}, column {column}): save it as UTF-8")
 }
 
 #[cfg(test)]
 mod example_tests;
+#[cfg(test)]
+mod habit_tests;
 #[cfg(test)]
 mod login_tests;
 #[cfg(test)]

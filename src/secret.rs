@@ -220,6 +220,12 @@ pub enum SecretError {
 }
 
 impl SecretError {
+    /// Whether a command was run and failed this time, which says nothing of the next.
+    pub fn may_pass(&self) -> bool {
+        use CommandError::{Empty, Failed, TooLate};
+        matches!(self, Self::Command { error: Failed { .. } | TooLate { .. } | Empty { .. }, .. })
+    }
+
     fn command(command: &Command, error: CommandError) -> Self {
         Self::Command { program: command.name(), error }
     }

@@ -92,7 +92,7 @@ pub(super) fn run(args: &ExecArgs, given: Given<'_>) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return complain(&error.to_string(), USAGE),
     };
-    let mut settings = match config::load(&sources) {
+    let mut settings = match config::load(&config::Sources { starts: true, ..sources.clone() }) {
         Ok(settings) => settings,
         Err(mistakes) => return complain(&args.config.explained(&mistakes, &sources), CONFIGURATION),
     };

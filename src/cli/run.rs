@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs, environment: Environment, unhardened: &[String
         Err(error) => return complain(&error.to_string(), USAGE),
     };
     let print = config::print(&sources);
-    let settings = match config::load(&sources) {
+    let settings = match config::load(&config::Sources { starts: true, ..sources.clone() }) {
         Ok(settings) => settings,
         Err(mistakes) => return complain(&args.config.explained(&mistakes, &sources), CONFIGURATION),
     };

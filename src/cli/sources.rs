@@ -111,6 +111,7 @@ impl ConfigArgs {
             environment,
             ignore_unknown_keys: self.ignore_unknown_keys,
             before_start: false,
+            starts: false,
         })
     }
 

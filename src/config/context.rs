@@ -21,6 +21,8 @@ pub(super) struct Context<'e> {
     ignore_unknown_keys: bool,
     /// What the start makes first may be missing.
     pub(super) before_start: bool,
+    /// A command that fails may bring a credential's secret later.
+    pub(super) starts: bool,
     /// Every proxy once, however often it is named.
     pub(super) proxies: RefCell<Vec<HttpProxy>>,
     /// Every command once, so that it runs once for all who need its output.
@@ -39,6 +41,7 @@ impl<'e> Context<'e> {
             main,
             ignore_unknown_keys,
             before_start: false,
+            starts: false,
             proxies: RefCell::default(),
             commands: RefCell::default(),
             secret_variables: RefCell::default(),

@@ -221,6 +221,9 @@ fn endpoint(reader: &Reader<'_>) -> Option<Endpoint> {
         // RFC 8414 §2.
         reader.wrong("issuer", "must have no query");
     }
+    if uri.path().contains("/.well-known/") {
+        reader.wrong("issuer", "is what stands before /.well-known/ in the address of the metadata: leave that out");
+    }
     let allow_plain_http = reader.boolean("allow_plain_http").unwrap_or(false);
     Some(Endpoint::Issuer { identifier: reader.text("issuer")?.to_owned(), uri, allow_plain_http })
 }

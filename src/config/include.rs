@@ -76,7 +76,7 @@ fn take(context: &Context<'_>, table: &mut Table, entry: Entry) {
     }
 }
 
-/// The files that `include` names, each once, and what is wrong with it.
+/// The files that `include` names, each once and without the one that names them, and what is wrong with it.
 fn files(node: &Node, main: &Path) -> (Vec<PathBuf>, Vec<(Place, String)>) {
     let items = match &node.value {
         Value::List(items) => items.as_slice(),
@@ -96,12 +96,16 @@ fn files(node: &Node, main: &Path) -> (Vec<PathBuf>, Vec<(Place, String)>) {
         }
     }
     let mut seen = std::collections::BTreeSet::new();
-    found.retain(|path| seen.insert(path.clone()));
+    let itself = main.canonicalize().ok();
+    found.retain(|path| seen.insert(path.clone()) && (itself.is_none() || path.canonicalize().ok() != itself));
     (found, mistakes)
 }
 
 /// The files of one pattern, in the order of their names. A name without wildcards must be there.
 fn expand(base: &Path, pattern: &str) -> Result<Vec<PathBuf>, String> {
+    if pattern.is_empty() {
+        return Err("must not be empty; a path such as \"conf.d/*.toml\"".to_owned());
+    }
     if !pattern.contains(['*', '?', '[']) {
         let path = base.join(pattern);
         return match std::fs::metadata(&path) {

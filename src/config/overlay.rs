@@ -188,6 +188,8 @@ impl Setting {
     }
 }
 
+const PREFIX: &str = "BEARERD_";
+
 /// Variables that the command line itself reads.
 pub const CLI_VARIABLES: &[&str] = &["BEARERD_CONFIG", "BEARERD_IGNORE_UNKNOWN_KEYS"];
 
@@ -258,12 +260,10 @@ fn from_variable(setting: &Setting, environment: &Environment) -> Vec<String> {
 fn check_variables(context: &Context<'_>) {
     for name in context.environment.our_names() {
         let is_known = SETTINGS.iter().any(|setting| setting.variable() == name) || CLI_VARIABLES.contains(&name);
-        if is_known || is_of_kubernetes(name) {
+        if is_known || is_of_kubernetes(name) || is_of_exec(name) {
             continue;
         }
-        let known: Vec<_> = SETTINGS.iter().map(Setting::variable).collect();
-        let known: Vec<_> = known.iter().map(String::as_str).chain(CLI_VARIABLES.iter().copied()).collect();
-        let near = words::nearest(name, &known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let near = meant_variable(name).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         let place = Place::Variable(name.to_owned());
         let message = format!("unknown variable{near}");
         if context.ignore_unknown_keys() {
@@ -282,6 +282,21 @@ fn check_variables(context: &Context<'_>) {
             context.mistake(Place::Variable(value), Reason::ConfigContradiction, "", message);
         }
     }
+}
+
+/// The variable that was most likely meant. All begin alike, so that the rest alone says which.
+fn meant_variable(name: &str) -> Option<String> {
+    let known: Vec<_> = SETTINGS.iter().map(Setting::variable).collect();
+    let known = known.iter().map(String::as_str).chain(CLI_VARIABLES.iter().copied());
+    let known: Vec<_> = known.map(|name| name.trim_start_matches(PREFIX).to_ascii_lowercase()).collect();
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    let meant = words::meant(name.strip_prefix(PREFIX)?, &known)?;
+    Some(format!("{PREFIX}{}", meant.to_ascii_uppercase()))
+}
+
+/// What `exec` tells the command that it runs, which may be another bearerd.
+fn is_of_exec(name: &str) -> bool {
+    name == "BEARERD_URL" || name.starts_with("BEARERD_URL_")
 }
 
 /// What Kubernetes puts into the environment for every Service of the namespace: for one called `bearerd` or `bearerd-x`,

@@ -14,6 +14,9 @@ use super::mistake::Place;
 use super::{overlay, value, words};
 use crate::reason::Reason;
 
+/// Tables that say who may call: a slip in their names must not let everybody in.
+const GUARDS: &[&str] = &["callers", "tls"];
+
 /// What a table may hold. Every table has one, beside its conversion; `tables::ALL` lists them.
 pub(super) struct Keys {
     /// Where it stands, as people write it: `[credentials.NAME.refresh]`.
@@ -84,7 +87,8 @@ impl<'a> Reader<'a> {
             } else {
                 (Reason::ConfigUnknownKey, words::unknown_key(key, self.keys))
             };
-            let protective = self.keys.protective.iter().any(|p| *p == key || *p == "*");
+            let protective = self.keys.protective.iter().any(|p| *p == key || *p == "*")
+                || words::meant(key, self.keys.obeyed).is_some_and(|key| GUARDS.contains(&key));
             if !self.context.ignore_unknown_keys() {
                 self.context.mistake(entry.key_place.clone(), reason, self.dotted(key), message);
             } else if protective {

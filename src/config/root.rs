@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::context::Context;
-use super::document::Table;
+use super::document::{Entry, Table, Value};
 use super::listen::{Expected, Listener};
 use super::mistake::Place;
 use super::reader::{Keys, Reader};
@@ -102,7 +102,20 @@ fn credentials(reader: &Reader<'_>, token_request: std::time::Duration) -> Vec<c
         }
         credential::read(&reader, &entry.key, token_request)
     };
-    reader.entries("credentials").iter().map(read).collect()
+    with_names(reader, "credentials").into_iter().map(read).collect()
+}
+
+/// The tables of routes or credentials. A key without a name above it is told of once: it lacks a line, and nothing else.
+fn with_names<'a>(reader: &Reader<'a>, of: &'static str) -> Vec<&'a Entry> {
+    let (tables, others): (Vec<_>, Vec<_>) =
+        reader.entries(of).iter().partition(|entry| matches!(entry.node.value, Value::Table(_)));
+    if let Some(first) = others.first() {
+        let example = if of == "routes" { "[routes.api]" } else { "[credentials.api]" };
+        let message = format!("needs a name above it: write {example} in place of [{of}]");
+        let path = super::reader::dotted(of, &first.key);
+        reader.context().mistake(first.key_place.clone(), Reason::ConfigWrongValue, path, message);
+    }
+    tables
 }
 
 fn routes(
@@ -111,19 +124,22 @@ fn routes(
     timeouts: &super::Timeouts,
     callers: &Callers,
 ) -> Vec<route::Route> {
-    let entries = reader.entries("routes");
-    let is_table = reader.node("routes").is_none_or(|node| matches!(node.value, super::document::Value::Table(_)));
-    if entries.is_empty() && is_table {
+    let entries = with_names(reader, "routes");
+    let is_empty = reader.node("routes").is_none_or(|node| match &node.value {
+        Value::Table(table) => table.entries.is_empty(),
+        _ => false,
+    });
+    if is_empty {
         let message = "at least one is required: [routes.api] with upstream = \"https://api.example.com\"";
         reader.reject("routes", Reason::ConfigMissing, message);
     }
     let read = |entry| {
         route::read(&named(reader, "routes", entry, &route::KEYS), &entry.key, credentials, (timeouts, callers))
     };
-    entries.iter().map(read).collect()
+    entries.into_iter().map(read).collect()
 }
 
-fn named<'a>(reader: &Reader<'a>, of: &str, entry: &'a super::document::Entry, keys: &'static Keys) -> Reader<'a> {
+fn named<'a>(reader: &Reader<'a>, of: &str, entry: &'a Entry, keys: &'static Keys) -> Reader<'a> {
     let path = super::reader::dotted(of, &entry.key);
     if let Err(message) = value::name(&entry.key) {
         reader.context().mistake(entry.key_place.clone(), Reason::ConfigWrongValue, &*path, message);

@@ -2,10 +2,11 @@
 //! with a `pointer` into it if it is JSON.
 //!
 //! Every secret is read once while the configuration is checked, so that a missing one is found at start and not at the
-//! first request. No message shows a value.
+//! first request; a command that was run and failed is no mistake of a configuration that is being started with. No message shows a
+//! value.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::context::Context;
@@ -71,6 +72,9 @@ pub(super) fn from_node(context: &Context<'_>, node: &Node, path: &str) -> Optio
             let is_secret = ["client_secret", "password"].iter().any(|name| path.ends_with(name));
             if text.is_empty() && is_secret {
                 context.warning(node.place.clone(), Reason::ConfigSecret, path, "is empty, and is sent so");
+            }
+            if is_secret {
+                warn_of_place(context, text, &node.place, path);
             }
             Some(SecretSource::inline(text.as_str()))
         }
@@ -237,12 +241,34 @@ fn from_systemd(context: &Context<'_>, name: &str) -> Result<SecretSource, Strin
 
 fn check_readable(context: &Context<'_>, source: &SecretSource, place: &Place, path: &str) {
     match source.read_now() {
-        Err(error) => context.mistake(place.clone(), Reason::ConfigSecret, path, crate::log::chain(&error)),
-        Ok(secret) if secret.expose().ends_with(char::is_whitespace) => {
-            let message = "the secret ends with white space, which is sent too (one newline alone is left out)";
+        // What it needs may not be there yet, as after a boot: to end would be for good where nobody starts bearerd again.
+        Err(error) if context.starts && path.starts_with("credentials.") && error.may_pass() => {
+            let message = format!("{}; it is run again for the first token", crate::log::chain(&error));
             context.warning(place.clone(), Reason::ConfigSecret, path, message);
         }
-        Ok(_) => {}
+        Err(error) => context.mistake(place.clone(), Reason::ConfigSecret, path, crate::log::chain(&error)),
+        Ok(secret) => warn_of_space(context, secret.expose(), place, path),
+    }
+}
+
+fn warn_of_space(context: &Context<'_>, secret: &str, place: &Place, path: &str) {
+    let has = |whether: bool, which| whether.then_some(which);
+    let begins = has(secret.starts_with(char::is_whitespace), "begins with white space, which is sent too");
+    let ends = has(
+        secret.ends_with(char::is_whitespace),
+        "ends with white space, which is sent too (one newline alone is left out)",
+    );
+    for what in [begins, ends].into_iter().flatten() {
+        context.warning(place.clone(), Reason::ConfigSecret, path, format!("the secret {what}"));
+    }
+}
+
+/// What looks like the place of a secret is taken for the secret itself where it stands as a plain string.
+fn warn_of_place(context: &Context<'_>, text: &str, place: &Place, path: &str) {
+    let is_path = text.starts_with("/run/secrets/") || (text.starts_with('/') && Path::new(text).is_file());
+    if is_path || ["file:", "@/"].iter().any(|prefix| text.starts_with(prefix)) {
+        let message = "names a file, and is sent as the secret as it stands here: did you mean { file = \"…\" }?";
+        context.warning(place.clone(), Reason::ConfigSecret, path, message);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::proxy::settings::Replay;
 use crate::secret::SecretSource;
 use crate::token::settings::Early;
 
-const SMALLEST: &str = r#"
+pub(super) const SMALLEST: &str = r#"
 [routes.api]
 upstream = "https://api.example.com"
 
@@ -20,23 +20,23 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     Environment::new(variables.iter().map(|(name, value)| ((*name).into(), (*value).into())))
 }
 
-fn load_text_in(text: &str, variables: &[(&str, &str)]) -> Result<Settings, Mistakes> {
+pub(super) fn load_text_in(text: &str, variables: &[(&str, &str)]) -> Result<Settings, Mistakes> {
     let path = Path::new("bearerd.toml");
     let sources = Sources { file: Some(path.to_owned()), environment: environment(variables), ..Sources::default() };
     load_text(text, path, &sources)
 }
 
-fn good(text: &str) -> Settings {
+pub(super) fn good(text: &str) -> Settings {
     load_str(text, Path::new("bearerd.toml")).unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"))
 }
 
 /// The smallest file with lines added to the tables of its route and its credential.
-fn with(route: &str, credential: &str) -> String {
+pub(super) fn with(route: &str, credential: &str) -> String {
     SMALLEST.replace("[credentials.api]\n", &format!("{route}\n[credentials.api]\n")) + credential
 }
 
 /// Each expected mistake as (code, line, key, a phrase of the message); no others may come.
-fn check(text: &str, wanted: &[(&str, usize, &str, &str)]) {
+pub(super) fn check(text: &str, wanted: &[(&str, usize, &str, &str)]) {
     let mistakes = match load_str(text, Path::new("bearerd.toml")) {
         Ok(_) => panic!("accepted:\n{text}"),
         Err(mistakes) => mistakes,
@@ -51,12 +51,12 @@ fn check(text: &str, wanted: &[(&str, usize, &str, &str)]) {
 }
 
 /// One mistake in the credential of the smallest file; its first added line is 9.
-fn check_credential(lines: &str, code: &str, key: &str, phrase: &str) {
+pub(super) fn check_credential(lines: &str, code: &str, key: &str, phrase: &str) {
     check(&with("", lines), &[(code, lines.lines().count() + 9, key, phrase)]);
 }
 
 /// One mistake in the route of the smallest file, on its first added line, which is line 5.
-fn check_route(lines: &str, code: &str, key: &str, phrase: &str) {
+pub(super) fn check_route(lines: &str, code: &str, key: &str, phrase: &str) {
     check(&with(lines, ""), &[(code, lines.lines().count() + 4, key, phrase)]);
 }
 
@@ -623,8 +623,10 @@ fn unknown_keys_can_be_ignored_but_not_those_that_keep_callers_out() {
     let settings = load("store.future = 1\nfuture = 1").unwrap();
     assert_eq!(settings.warnings.len(), 2);
     assert!(settings.warnings[1].contains("(ignored)"), "{:?}", settings.warnings);
-    for line in ["callers.client_uids = [1]", "callers.future = 1", "tls.future = 1"] {
-        assert!(load(line).unwrap_err().to_string().contains("keeps callers out"));
+    for line in
+        ["callers.client_uids = [1]", "callers.future = 1", "tls.future = 1", "caller.uids = [1]", "Callers.uids = [1]"]
+    {
+        assert!(load(line).unwrap_err().to_string().contains("keeps callers out"), "{line}");
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn read(reader: &Reader<'_>) -> ClientSettings {
         server_name: reader.parsed("server_name", value::server_name),
     };
     if settings.ca.is_some() || settings.identity.is_some() {
-        check(reader, &settings);
+        check(reader, &settings, &["ca", "certificate", "key"]);
     }
     settings
 }
@@ -44,7 +44,7 @@ pub(super) fn server(reader: &Reader<'_>) -> Option<ServerSettings> {
         reader.missing("certificate", "is required: callers must be shown one", "server.pem");
     }
     let settings = ServerSettings { identity: identity(reader)?, client_ca };
-    check(reader, &settings);
+    check(reader, &settings, &["certificate", "key", "client_ca"]);
     Some(settings)
 }
 
@@ -72,8 +72,8 @@ fn path(reader: &Reader<'_>, key: &str) -> Option<PathBuf> {
     Some(reader.context().resolve(&written, &reader.node(key)?.place))
 }
 
-/// Tries the files: what cannot be used is a mistake, what ends soon a warning.
-fn check<S: Recipe + Clone>(reader: &Reader<'_>, settings: &S) {
+/// Tries the files, which stand at these keys: what cannot be used is a mistake, what ends soon a warning.
+fn check<S: Recipe + Clone>(reader: &Reader<'_>, settings: &S, files: &[&str]) {
     match Live::load(settings.clone()) {
         Ok(live) => {
             for (role, warning) in live.warnings(SystemTime::now()) {
@@ -83,7 +83,16 @@ fn check<S: Recipe + Clone>(reader: &Reader<'_>, settings: &S) {
         Err(error) => {
             let key = error.role().map_or("certificate", Role::key);
             reader.reject(key, Reason::ConfigFile, crate::log::chain(&error));
+            files.iter().filter(|other| **other != key).for_each(|other| check_readable(reader, other));
         }
+    }
+}
+
+/// For a file that was not come to, since another one could not be used.
+fn check_readable(reader: &Reader<'_>, key: &str) {
+    let Some(path) = reader.has(key).then(|| path(reader, key)).flatten() else { return };
+    if let Err(error) = std::fs::File::open(&path) {
+        reader.reject(key, Reason::ConfigFile, format!("cannot read the file {}: {error}", path.display()));
     }
 }
 

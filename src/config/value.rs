@@ -20,6 +20,10 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if text.parse::<f64>().is_ok() && text != "0" {
         return Err(format!("needs a unit, such as \"{text}s\""));
     }
+    // Months, of all things, which nobody means here.
+    if let Some(number) = text.strip_suffix('M').filter(|number| number.parse::<f64>().is_ok()) {
+        return Err(format!("would be months: did you mean \"{number}m\"?"));
+    }
     match humantime::parse_duration(text) {
         Ok(duration) if duration > LONGEST => Err("must be at most ten years".to_owned()),
         Ok(duration) => Ok(duration),
@@ -155,6 +159,11 @@ pub(super) fn host(text: &str) -> Result<String, String> {
 pub(super) fn route_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err(format!("must begin with a slash: \"/{text}\""));
+    }
+    if let Some(at) = text.find(['*', '{', '}', '^']) {
+        let before = text.get(..at).and_then(|before| before.rsplit_once('/')).map_or("", |(before, _)| before);
+        let prefix = if before.is_empty() { "/" } else { before };
+        return Err(format!("is a prefix, and patterns are not supported: {} matches all below it", quoted(prefix)));
     }
     plain_path(text)?;
     Ok(if text == "/" { text } else { text.strip_suffix('/').unwrap_or(text) }.to_owned())

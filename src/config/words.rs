@@ -23,10 +23,15 @@ const SYNONYMS: &[(&[&str], Meaning)] = &[
        "access_token_url", "token_endpoint_url", "auth_endpoint", "token_server", "token_address"], Key(&["token_endpoint"])),
     (&["url", "endpoint", "uri", "server", "base_url", "address"], Key(&["upstream", "token_endpoint", "listen", "url"])),
     (&["backend", "target", "destination", "proxy_pass", "forward_to", "upstream_url", "origin", "to", "service",
-       "remote"], Key(&["upstream", "kind", "url"])),
+       "remote", "dest", "forward"], Key(&["upstream", "kind", "url"])),
     (&["port", "bind", "addr", "listen_address", "listen_addr", "http_port", "listen_on", "listen_port", "listener",
        "listeners", "bind_address", "http_address"], Key(&["listen", "url"])),
-    (&["client", "app_id", "application_id", "consumer_key", "key_id", "clientid"], Key(&["client_id"])),
+    (&["client", "app_id", "application_id", "consumer_key", "clientid"], Key(&["client_id"])),
+    (&["kid", "key_id"], Key(&["key_id", "client_id"])),
+    (&["private_key_file", "signing_key", "signing_key_file"], Key(&["client_assertion", "assertion", "key"])),
+    (&["basic_auth", "basic"], Key(&["client_authentication"])),
+    (&["authorization_grant_type"], Key(&["grant_type"])),
+    (&["tenant_id"], Says("the tenant is a part of the URL in issuer or token_endpoint")),
     (&["client_secret_file", "secret_file"], Says("did you mean client_secret = { file = \"…\" }?")),
     (&["client_secret_env", "secret_env"], Says("did you mean client_secret = { env = \"NAME\" }?")),
     (&["password_file"], Says("did you mean password = { file = \"…\" }?")),
@@ -48,16 +53,21 @@ const SYNONYMS: &[(&[&str], Meaning)] = &[
     (&["content_type", "body_format", "body_type", "format"], Key(&["encoding"])),
     (&["extra_params", "parameters", "endpoint_params", "extra", "form", "fields", "body", "data", "extra_fields",
        "token_params"], Key(&["params", "body_contains"])),
+    (&["add_headers", "set_headers", "proxy_set_header", "header_up"], Key(&["headers", "set"])),
+    (&["http_proxy", "https_proxy", "proxy_url"], Key(&["proxy"])),
+    (&["tls_config", "ssl", "tls_settings", "https"], Key(&["tls"])),
+    (&["http2", "protocol", "http_version"], Key(&["upstream_protocol"])),
+    (&["websocket", "websockets", "allow_upgrade"], Key(&["upgrades"])),
     (&["http_method", "verb", "request_method"], Key(&["method"])),
     (&["request_headers", "extra_headers", "token_headers"], Key(&["headers"])),
-    (&["timeout", "request_timeout", "read_timeout", "response_timeout"],
+    (&["timeout", "request_timeout", "read_timeout", "response_timeout", "proxy_read_timeout", "read"],
        Says("times are in [timeouts]: response_head for the upstream's answer, token_request for the token endpoint")),
     (&["connect_timeout", "dial_timeout"], Says("write it as connect in [timeouts]")),
-    (&["send_timeout", "write_timeout"], Says("write it as response_unread in [timeouts]")),
-    (&["idle_timeout", "keepalive", "keep_alive_timeout"], Says("write it as keep_alive or upstream_idle in [timeouts]")),
+    (&["send_timeout", "write_timeout", "write"], Says("write it as response_unread in [timeouts]")),
+    (&["idle_timeout", "keepalive", "keep_alive_timeout", "idle"], Says("write it as keep_alive or upstream_idle in [timeouts]")),
     (&["shutdown_timeout", "grace_period", "graceful_timeout", "drain_timeout"], Says("write it as drain in [timeouts]")),
     (&["refresh_before", "early_refresh", "renew_before", "refresh_margin", "expiry_delta", "leeway", "skew",
-       "margin", "before", "refresh_interval", "expiration_leeway"], Says("write it as early in [credentials.NAME.refresh]")),
+       "margin", "before", "refresh_interval", "expiration_leeway", "expiry_buffer", "expiry_margin", "early_expiry"], Says("write it as early in [credentials.NAME.refresh]")),
     (&["expires", "ttl", "token_ttl", "lifetime", "default_ttl", "token_lifetime", "default_expires_in",
        "max_age"], Key(&["default_lifetime"])),
     (&["token_path", "access_token_path", "token_field", "token_pointer", "token_key", "access_token_field",
@@ -73,7 +83,7 @@ const SYNONYMS: &[(&[&str], Meaning)] = &[
     (&["prefix", "token_type", "header_prefix", "token_prefix", "auth_scheme"], Key(&["scheme", "path"])),
     (&["retry_on", "reject_status", "status_codes", "statuses", "unauthorized_status", "code", "codes"], Key(&["status"])),
     (&["contains", "body_match", "text"], Key(&["body_contains", "contains"])),
-    (&["metrics", "health", "metrics_address", "admin_listen", "admin_address", "management"],
+    (&["metrics", "health", "health_check", "healthcheck", "metrics_address", "admin_listen", "admin_address", "management"],
        Says("health and metrics are served on admin.listen: [admin] listen = \"localhost:9180\"")),
     (&["ca_file", "ca_cert", "cacert", "ca_bundle", "root_ca", "trusted_ca", "ca_path", "cafile", "root_cert",
        "ca_certificate", "roots"], Says("write it as ca in [credentials.NAME.tls] or [routes.NAME.tls]")),
@@ -90,6 +100,11 @@ const SYNONYMS: &[(&[&str], Meaning)] = &[
     (&["strip_prefix", "rewrite", "strip", "strip_path_prefix"], Key(&["strip_path"])),
     (&["preserve_host", "pass_host_header", "change_origin", "preserve_host_header", "host_header"], Key(&["keep_host"])),
     (&["hostname", "server_names", "domain", "vhost"], Key(&["host", "hosts", "url"])),
+    (&["max_connections", "maxconn"], Says("write it as connections in [limits]")),
+    (&["max_header_bytes", "max_header_size"], Says("write it as head in [limits]")),
+    (&["otel", "tracing", "opentelemetry", "otlp"], Key(&["traces"])),
+    (&["shared_key", "api_key"], Key(&["key"])),
+    (&["rule", "rules"], Key(&["host", "routes"])),
     (&["host", "redis_url", "redis", "redis_host", "valkey", "valkey_url", "servers", "nodes", "urls", "connection_string"],
        Key(&["url", "store"])),
     (&["encryption_key", "master_key", "sealing_key", "encrypt_key"], Key(&["seal_key"])),
@@ -109,7 +124,8 @@ const SYNONYMS: &[(&[&str], Meaning)] = &[
     (&["access_log", "request_log"], Key(&["access"])),
     (&["threads", "worker_threads", "concurrency", "worker_processes"], Key(&["workers"])),
     (&["state_dir", "data_dir", "cache_dir", "state"], Key(&["state_directory"])),
-    (&["allow", "allowed_ips", "allow_from", "whitelist", "allowlist", "allowed_cidrs", "cidrs"], Key(&["from"])),
+    (&["allow", "allowed_ips", "allow_from", "whitelist", "allowlist", "allowed_cidrs", "cidrs", "cidr",
+       "ip", "ips", "networks", "ranges"], Key(&["from"])),
     (&["allowed_hosts", "allow_hosts"], Key(&["hosts"])),
     (&["max_body", "max_body_size", "body_limit", "buffer", "buffer_limit"], Key(&["replay_body_limit"])),
     (&["max_wait", "wait_timeout"], Key(&["wait"])),
@@ -124,42 +140,50 @@ pub(super) fn unknown_key(key: &str, keys: &Keys) -> String {
     }
 }
 
-fn suggestion(key: &str, keys: &Keys) -> Option<String> {
+/// Which of these keys was most likely meant: the same in another spelling, what other tools call so, the nearest.
+pub(super) fn meant<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let normal = normal(key);
-    if let Some(same) = keys.obeyed.iter().find(|known| **known == normal) {
-        return Some(did_you(same));
+    let find = |wanted: &str| known.iter().copied().find(|known| *known == wanted);
+    find(&normal).or_else(|| match meaning(&normal) {
+        Some(Key(meant)) => meant.iter().find_map(|key| find(key)).or_else(|| nearest(&normal, known)),
+        Some(Says(_)) => None,
+        None => nearest(&normal, known),
+    })
+}
+
+fn meaning(normal: &str) -> Option<&'static Meaning> {
+    SYNONYMS.iter().find(|(words, _)| words.contains(&normal)).map(|(_, meaning)| meaning)
+}
+
+fn suggestion(key: &str, keys: &Keys) -> Option<String> {
+    if let Some(meant) = meant(key, keys.obeyed) {
+        return Some(did_you(meant));
     }
-    let meaning = SYNONYMS.iter().find(|(words, _)| words.contains(&normal.as_str())).map(|(_, meaning)| meaning);
-    match meaning {
-        Some(Key(meant)) => {
-            if let Some(key) = meant.iter().find(|key| keys.obeyed.contains(key)) {
-                return Some(did_you(key));
-            }
-        }
-        Some(Says(sentence)) => return Some((*sentence).to_owned()),
-        None => {}
-    }
-    if let Some(near) = nearest(&normal, keys.obeyed) {
-        return Some(did_you(near));
+    let normal = normal(key);
+    if let Some(Says(sentence)) = meaning(&normal) {
+        return Some((*sentence).to_owned());
     }
     if let Some(table) = home_of(&normal, keys) {
         return Some(format!("{normal} belongs in {}", table.name));
     }
-    match meaning {
-        Some(Key(meant)) => {
-            meant.iter().find_map(|key| Some(format!("did you mean {key} in {}?", home_of(key, keys)?.name)))
-        }
-        _ => None,
-    }
+    let Some(Key(meant)) = meaning(&normal) else { return None };
+    meant.iter().find_map(|key| Some(format!("did you mean {key} in {}?", home_of(key, keys)?.name)))
 }
 
 fn did_you(key: &str) -> String {
     format!("did you mean \"{key}\"?")
 }
 
-/// The table that has this key, if it is another one.
+/// The table that has this key, if it is another one: that for TLS, where a certificate is spoken of, else the first below this one.
 fn home_of(key: &str, besides: &Keys) -> Option<&'static Keys> {
-    tables::ALL.iter().map(|(_, table)| *table).find(|table| table.name != besides.name && table.obeyed.contains(&key))
+    let has = |table: &&Keys| table.name != besides.name && table.obeyed.contains(&key);
+    let is_below = |table: &&&Keys| {
+        let family = besides.name.trim_end_matches(']');
+        family.starts_with('[') && table.name.contains(family)
+    };
+    let found: Vec<_> = tables::ALL.iter().map(|(_, table)| *table).filter(has).collect();
+    let of_tls = found.iter().filter(is_below).find(|table| table.name.contains(".tls]"));
+    of_tls.or_else(|| found.iter().find(is_below)).or(found.first()).copied()
 }
 
 /// `clientId`, `client-id` and `CLIENT_ID` are all `client_id`.

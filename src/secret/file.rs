@@ -28,7 +28,8 @@ pub(super) fn read(path: PathBuf) -> Result<Secret, SecretError> {
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return Err(SecretError::NotText(path));
     };
-    match without_newline(text) {
+    // Some editors begin files with a byte order mark, which no secret does.
+    match without_newline(text.strip_prefix('\u{feff}').unwrap_or(text)) {
         "" => Err(SecretError::Empty(path)),
         text => Ok(Secret::new(text)),
     }

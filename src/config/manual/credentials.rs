@@ -24,7 +24,7 @@ pub(super) const ALL: &[Section] = &[
     Section {
         id: "secret",
         heading: "A secret",
-        about: "Wherever a secret may stand: a plain string, or better a table with where it is read. Files are read and commands run again at every token request, so a secret that was rotated is used by itself; one newline at the end is trimmed.",
+        about: "Wherever a secret may stand: a plain string, or better a table with where it is read. Files are read and commands run again at every token request, so a secret that was rotated is used by itself; one newline at the end and a byte order mark at the beginning are left out.",
         keys: &secret::KEYS,
         rows: &[SECRET],
     },
