@@ -60,6 +60,7 @@ use tokio::time::{Instant, timeout};
 
 pub use access::AccessLog;
 pub use budget::Budget;
+pub use complaint::Refusals;
 pub use dpop::complaint;
 pub use field_rules::{field_value, follow as follow_fields};
 pub use live::Live;
@@ -110,6 +111,8 @@ pub struct Gateway {
     pub slots: Arc<Slots>,
     /// Our entry in `Via`, by which we know requests that come back to us.
     pub via: HeaderValue,
+    /// What was said of refused callers.
+    pub refusals: Refusals,
     /// Which requests are logged.
     pub access_log: AccessLog,
     /// Where requests are recorded.
@@ -321,6 +324,7 @@ impl Handler for Proxy {
                 Answer { response, then: Some(upgrade::takeover(connection, account)) }
             }
             Err(problem) => {
+                self.gateway.refusals.utter(&problem);
                 let forwarded = prepared.as_ref().ok().map(|prepared| prepared.request.headers());
                 let problem = match forwarded {
                     Some(headers) => problem.about(self.request_id(headers)),

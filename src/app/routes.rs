@@ -15,7 +15,7 @@ use crate::config::{self, Settings};
 use crate::metrics::Metrics;
 use crate::proxy::callers::Rules;
 use crate::proxy::route::{Route, Table};
-use crate::proxy::{AccessLog, Budget, Gateway, Slots};
+use crate::proxy::{AccessLog, Budget, Gateway, Refusals, Slots};
 use crate::tls;
 use crate::traces::Traces;
 use crate::upstream::Connector;
@@ -142,6 +142,7 @@ pub(super) fn adopt(
             |(gateway, _)| Arc::clone(&gateway.slots),
         ),
         via: now.map_or_else(via, |now| now.gateway.via.clone()),
+        refusals: Refusals::default(),
         access_log: AccessLog { share: settings.log.access, request_id: settings.log.request_id.clone() },
         traces: traces.recording(),
     };

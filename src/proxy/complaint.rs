@@ -1,4 +1,5 @@
-//! Failures of an upstream in the log: each kind at once, then at growing intervals with a count; and their end.
+//! Failures of an upstream in the log, and callers that are refused: each kind at once, then at growing intervals with a count; and the
+//! end of the failures.
 
 use super::problem::Problem;
 use crate::log::Repeated;
@@ -56,6 +57,49 @@ impl Complaints {
             );
         }
     }
+}
+
+/// What was said of callers that were refused for what they are or ask for, and what was not. Shared by all workers.
+#[derive(Debug)]
+pub struct Refusals(Repeated<Reason>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(Repeated::new())
+    }
+}
+
+impl Refusals {
+    /// Logs a refusal that the configuration decided on, or that it could prevent, unless one of its kind was logged a moment ago. What
+    /// is wrong with a request alone is for its caller to know.
+    pub(super) fn utter(&self, problem: &Problem) {
+        if !is_for_the_operator(problem.reason) {
+            return;
+        }
+        if let Some(unsaid) = self.0.failed(problem.reason) {
+            let code = problem.reason.code();
+            let unsaid = (unsaid > 0).then_some(unsaid);
+            tracing::warn!(code, unsaid, "{code} a caller is refused: {}", problem.detail);
+        }
+    }
+}
+
+fn is_for_the_operator(reason: Reason) -> bool {
+    use Reason::{
+        CallerKey, CallerNotAllowed, CrossSite, HostNotAllowed, NoRoute, ProtocolNotAllowed, TooManyRequests,
+        UpstreamLoop,
+    };
+    matches!(
+        reason,
+        NoRoute
+            | CrossSite
+            | HostNotAllowed
+            | CallerNotAllowed
+            | CallerKey
+            | TooManyRequests
+            | ProtocolNotAllowed
+            | UpstreamLoop
+    )
 }
 
 #[cfg(test)]
