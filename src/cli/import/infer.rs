@@ -34,6 +34,10 @@ const GRANTS: &[(&str, &str, &[&str])] = &[
 
 const CLIENT_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+fn is_grant(text: &str) -> bool {
+    GRANTS.iter().any(|(name, key, _)| *name == text || *key == text)
+}
+
 /// Makes a credential of a call.
 ///
 /// # Errors
@@ -153,8 +157,8 @@ impl Maker {
         if matches!(text.as_str(), "authorization_code" | "implicit" | "urn:ietf:params:oauth:grant-type:device_code") {
             return Err(Refusal::new(field.at, BROWSER));
         }
-        // `<string>` of generated documentation, where a user and a password are given.
-        let is_open = marks::has_marks(&text) || literal::is_placeholder(&text);
+        // `<string>` of generated documentation, where a user and a password are given. `password` alone is a grant's name.
+        let is_open = !is_grant(&text) && (marks::has_marks(&text) || literal::is_placeholder(&text));
         let guessed = match is_open {
             true if self.has("password") && self.has("username") => "password",
             true => "client_credentials",
@@ -175,7 +179,15 @@ impl Maker {
                 }
             }
             None => {
-                let why = "a grant without a key of its own: the field is one of params";
+                let why = match known {
+                    Some((_, key, needs)) => {
+                        format!(
+                            "the grant {key} wants the fields {}: without them it is one of params",
+                            needs.join(" and ")
+                        )
+                    }
+                    None => "a grant without a key of its own: the field is one of params".to_owned(),
+                };
                 self.draft.commented("grant_type", Value::Text("none".to_owned()), why);
                 self.fields.push(field);
             }
@@ -309,6 +321,7 @@ impl Maker {
                     self.field(&field.name, &number.to_string(), field.at, &mut comments)
                 }
                 FieldValue::Scalar(value) => Value::Literal(value.to_string()),
+                FieldValue::Text(text) if field.name == "grant_type" && is_grant(text) => Value::Text(text.clone()),
                 FieldValue::Text(text) => self.field(&field.name, text, field.at, &mut comments),
             };
             params.push((field.name, value));

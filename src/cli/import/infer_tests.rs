@@ -8,8 +8,16 @@ use super::super::shell;
 use super::*;
 use crate::config;
 
+#[path = "infer_tests/lines.rs"]
+mod lines;
+
 fn imported(text: &str) -> Result<Draft, Refusal> {
     draft(&super::super::curl::read(shell::split(text)?)?, &Wishes::default())
+}
+
+/// What is said on standard error.
+fn to_do(draft: Draft) -> String {
+    super::super::to_do(&[draft])
 }
 
 /// The table of the credential, and that the configuration is right once the secrets are there.
@@ -222,7 +230,7 @@ fn secrets_under_any_name_and_under_none_are_not_written() {
     let url = "https://login.acme.com/token";
     let written = |options: &str| {
         let draft = imported(&format!("curl {url} {options}")).unwrap_or_else(|error| panic!("{options}: {error}"));
-        let text = format!("{}{}", draft.to_toml(true), super::super::to_do(&[draft]));
+        let text = format!("{}{}", draft.to_toml(true), to_do(draft));
         check(text.split("next:").next().unwrap().split("note:").next().unwrap());
         text
     };
@@ -349,7 +357,7 @@ fn no_secret_of_a_line_is_printed_anywhere() {
         secrets[0], secrets[1], secrets[4], secrets[2], secrets[3]
     );
     let draft = imported(&text).unwrap();
-    let printed = format!("{}{}", draft.to_toml(true), super::super::to_do(&[draft]));
+    let printed = format!("{}{}", draft.to_toml(true), to_do(draft));
     for secret in secrets {
         assert!(!printed.contains(secret), "{secret} in {printed}");
     }
@@ -392,7 +400,7 @@ proptest! {
         ];
         for option in options {
             let draft = imported(&format!("curl https://login.acme.com/token {option}")).unwrap();
-            let printed = format!("{}{}", draft.to_toml(true), super::super::to_do(&[draft]));
+            let printed = format!("{}{}", draft.to_toml(true), to_do(draft));
             prop_assert!(!printed.contains(&secret), "{printed}");
         }
     }

@@ -1,0 +1,25 @@
+//! Lines as they are found and pasted, and what is said of what stays behind.
+
+use super::*;
+
+const PASSWORD: (&str, &str) = ("password", "{ file = \"secrets/acme_password\" }");
+
+#[test]
+fn a_grant_that_is_known_is_no_placeholder() {
+    let line = |fields: &str| format!("curl https://login.acme.com/token -d grant_type=password {fields}");
+    let whole = line("-d username=joe -d password=hunter22");
+    shows(&whole, &[ENDPOINT, ("grant_type", "\"password\""), ("username", "\"joe\""), PASSWORD]);
+    let none = ("grant_type", "\"none\"");
+    for user in ["user", "email", "login"] {
+        let params = format!("{{ grant_type = \"password\", {user} = \"joe\" }}");
+        let text = line(&format!("-d {user}=joe -d password=hunter22"));
+        shows(&text, &[ENDPOINT, none, PASSWORD, ("params", &params)]);
+    }
+    let params = "{ grant_type = \"password\", login = \"joe\", pwd = { file = \"secrets/acme_pwd\" } }";
+    let text = line("-d login=joe -d pwd=hunter22");
+    shows(&text, &[ENDPOINT, none, ("params", params)]);
+    for text in [whole, text, line("-d email=joe -d password=hunter22")] {
+        let written = imported(&text).unwrap().to_toml(true);
+        assert!(!written.contains("GUESSED") && !written.contains("REPLACE password"), "{written}");
+    }
+}
