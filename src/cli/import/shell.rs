@@ -3,12 +3,15 @@
 //! Owns the splitting of text into words. Runs nothing: of command substitutions it knows those whose value can be said
 //! (`$(cat FILE)`, `$(echo -n TEXT | base64)`), and refuses the rest. More forgiving than a shell where documentation is sloppy: a
 //! line break without a backslash, a placeholder such as `<your secret>` without quotes, an `&` inside a word. The
-//! continuations of Windows (`^` and a backtick at the end of a line) count as well.
+//! continuations of Windows (`^` and a backtick at the end of a line) count as well, and lines that browsers copy for cmd.exe are
+//! known: see [`carets`].
 
+mod carets;
 mod quotes;
 
 use std::fmt;
 
+use self::carets::Carets;
 use super::marks;
 
 /// Where something stands in what was given.
@@ -77,12 +80,14 @@ struct Scanner {
     column: usize,
     /// The command stands in `NAME=$(…)`, whose end is its end.
     is_substituted: bool,
+    carets: Carets,
 }
 
 impl Scanner {
     fn new(text: &str) -> Result<Self, Refusal> {
-        let mut scanner =
-            Self { characters: text.chars().collect(), next: 0, line: 1, column: 1, is_substituted: false };
+        let characters: Vec<char> = text.chars().collect();
+        let carets = carets::carets_of(&characters);
+        let mut scanner = Self { characters, next: 0, line: 1, column: 1, is_substituted: false, carets };
         while let Some(character) = scanner.peek(0) {
             if marks::is_private(character) {
                 return Err(scanner.refusal("a private character, which no curl line has"));
@@ -164,7 +169,10 @@ impl Scanner {
                 Some(_) if self.begins_next_command(&line) => return Ok(line),
                 Some(_) => {
                     let (at, start) = (self.at(), self.next);
-                    let text = self.word()?;
+                    let text = match self.carets {
+                        Carets::Everywhere => self.caret_word()?,
+                        Carets::Plain | Carets::Quoted => self.word()?,
+                    };
                     if self.next == start {
                         // Every turn takes something, whatever stands here.
                         self.bump();

@@ -39,6 +39,35 @@ fn words_are_split_as_a_shell_splits_them() {
 }
 
 #[test]
+fn carets_of_cmd_are_undone_and_those_of_a_posix_line_stay() {
+    let check = |text: &str, wanted: &[&str]| assert_eq!(words(text), wanted, "{text:?}");
+    // As Chrome and Firefox copy it today.
+    check("curl ^\"https://x/t^\" ^\r\n  -H ^\"a: b^\" ", &["curl", "https://x/t", "-H", "a: b"]);
+    check("curl ^\"a=b^&c=^%^40d^%e^\"", &["curl", "a=b&c=%40d%e"]);
+    check(r#"curl ^"^{^\^"a^\^":^\^"b^\^\c^\^"^}^""#, &["curl", r#"{"a":"b\c"}"#]);
+    check("curl ^\"a^\n\nb^\r\n\r\nc^\"", &["curl", "a\nb\nc"]);
+    check("curl ^\"p=^$W^`x^`'^^^!^<y^>^|^\" | jq", &["curl", "p=$W`x`'^!<y>|"]);
+    check(
+        "curl ^\"x^\" -d \"a=b^&c=d\" --cacert C:\\certs\\ca.pem",
+        &["curl", "x", "-d", "a=b&c=d", "--cacert", "C:\\certs\\ca.pem"],
+    );
+    check("curl ^\"^\" ^\n -s\n", &["curl", "", "-s"]);
+    // As Chrome copied it before.
+    check(
+        "curl \"x\" --data \"a=b^&c=^%^40^^^&d\" --compressed",
+        &["curl", "x", "--data", "a=b&c=%40^&d", "--compressed"],
+    );
+    check(r#"curl "x" --data-raw "^{^\^"a^\^":1^}""#, &["curl", "x", "--data-raw", r#"{"a":1}"#]);
+    // A POSIX shell's.
+    check("curl -d 'a=b^&c=d' -d \"e^&f\"", &["curl", "-d", "a=b^&c=d", "-d", "e^&f"]);
+    check("curl -d \"a=$A^&c=d\"", &["curl", "-d", "a=$A^&c=d"]);
+    check("curl \\\n -d \"a=b^&c=d\"", &["curl", "-d", "a=b^&c=d"]);
+    check("curl -d \"a=b^&c=d&e=f\" g^h ^", &["curl", "-d", "a=b^&c=d&e=f", "g^h"]);
+    check("curl -d 'a= ^\"b^\"' -u \"x:y^z\"", &["curl", "-d", "a= ^\"b^\"", "-u", "x:y^z"]);
+    assert!(refused("curl ^\"a").starts_with("column 6: this \" has no end"));
+}
+
+#[test]
 fn what_follows_a_pipe_is_kept() {
     assert_eq!(split("curl x | jq -r .token").unwrap().piped.as_deref(), Some(" jq -r .token"));
     assert_eq!(split("curl x || exit").unwrap().piped, None);
@@ -74,6 +103,11 @@ fn what_cannot_be_read_is_refused_with_its_place() {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in r#"([a-z $'"\\`{}()<>|&;=#^\n\r]|\PC){0,60}"#) {
+        let _ = split(&text);
+    }
+
+    #[test]
+    fn no_line_of_cmd_makes_it_panic(text in r#"curl \^"([a-z $'"\\`{}()<>|&;=#^%\n\r]|\PC){0,60}"#) {
         let _ = split(&text);
     }
 

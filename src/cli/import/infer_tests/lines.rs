@@ -23,3 +23,29 @@ fn a_grant_that_is_known_is_no_placeholder() {
         assert!(!written.contains("GUESSED") && !written.contains("REPLACE password"), "{written}");
     }
 }
+
+#[test]
+fn lines_that_browsers_copy_for_cmd_are_read() {
+    let wanted = [
+        ENDPOINT,
+        GRANT,
+        ("client_id", "\"web\""),
+        ("client_secret", "{ file = \"secrets/acme_client_secret\" }"),
+        POST,
+    ];
+    shows(
+        "curl ^\"https://login.acme.com/token^\" ^\r\n  -H ^\"content-type: application/x-www-form-urlencoded^\" ^\r\n  \
+         --data-raw ^\"grant_type=client_credentials^&client_id=web^&client_secret=abc^\"",
+        &wanted,
+    );
+    shows(
+        "curl \"https://login.acme.com/token\" -H \"content-type: application/x-www-form-urlencoded\" \
+         --data \"grant_type=client_credentials^&client_id=web^&client_secret=abc\" --compressed",
+        &wanted,
+    );
+    shows(
+        "curl ^\"https://login.acme.com/token^\" ^\n  -H ^\"content-type: application/json^\" ^\n  --data-raw \
+         ^\"^{^\\^\"grant_type^\\^\":^\\^\"client_credentials^\\^\",^\\^\"client_id^\\^\":^\\^\"web^\\^\"^}^\"",
+        &[ENDPOINT, GRANT, ("client_id", "\"web\""), ("encoding", "\"json\"")],
+    );
+}

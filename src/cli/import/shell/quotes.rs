@@ -37,6 +37,7 @@ impl Scanner {
                 }
                 Some('$') => self.dollar(word, true)?,
                 Some('`') => self.backticks(word)?,
+                Some('^') if self.quoted_caret(word) => {}
                 Some(other) => {
                     word.push(other);
                     self.bump();
