@@ -3,6 +3,8 @@
 //! Owns how `https://{yourDomain}/oauth/token` and `$API_URL/token` become URLs that can be written: the placeholder becomes a name
 //! below `.example`, which belongs to nobody (RFC 2606), and is named as something to replace.
 
+mod stand_ins;
+
 use super::body::{self, Field};
 use super::marks;
 use super::shell::{At, Refusal, Word};
@@ -31,6 +33,8 @@ pub(super) fn read(word: &Word, variables: &[(String, String)]) -> Result<TokenE
     let text = marks::fill_in(&word.text, variables);
     let text = text.split('#').next().unwrap_or_default();
     let (base, query) = text.split_once('?').unwrap_or((text, ""));
+    let base = with_brackets(base);
+    let base = base.as_str();
     let mut replace = Vec::new();
     let mut notes = Vec::new();
     let (scheme, rest) = match base.split_once("://") {
@@ -86,36 +90,53 @@ impl TokenEndpoint {
             _ => "",
         };
         let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        let name = name.trim_matches('-').get(..name.len().min(40)).unwrap_or_default().to_owned();
+        let name = name.trim_matches('-').get(..name.len().min(40)).unwrap_or_default().to_ascii_lowercase();
         let is_generic = ["", "localhost", "example", "url", "api", "api-url", "base-url", "host", "domain"];
         if is_generic.contains(&name.as_str()) { "api".to_owned() } else { name }
     }
 }
 
+/// Brackets that a browser has encoded.
+fn with_brackets(base: &str) -> String {
+    let plain = [("%7B", "{"), ("%7D", "}"), ("%3C", "<"), ("%3E", ">")];
+    let both =
+        plain.iter().flat_map(|(code, bracket)| [((*code).to_owned(), bracket), (code.to_ascii_lowercase(), bracket)]);
+    both.fold(base.to_owned(), |text, (code, bracket)| text.replace(&code, bracket))
+}
+
 /// The host with its placeholders replaced; one that is nothing else gets `.example`.
 fn host_of(host: &str, replace: &mut Vec<(String, String)>) -> String {
-    let mut had_placeholder = false;
     let mut plain = String::new();
+    let before = replace.len();
     for (piece, is_placeholder, shown) in pieces(host) {
         if is_placeholder {
-            had_placeholder = true;
             let slug = slug(&piece).to_ascii_lowercase();
             plain.push_str(&slug);
             replace.push((slug, shown));
         } else {
-            plain.push_str(&piece);
+            piece.split_inclusive(['.', ':']).for_each(|label| plain.push_str(&label_of(label, host, replace)));
         }
     }
+    let had_placeholder = replace.len() > before;
     // `URL/access/token`: a word where a host should be.
     let is_word = !plain.contains(['.', ':', '[']) && plain != "localhost" && !plain.is_empty();
     if is_word && !had_placeholder {
-        replace.push((plain.to_ascii_lowercase(), host.to_owned()));
+        replace.push((plain.clone(), host.to_owned()));
     }
     let port =
         plain.split_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     let needs_domain = is_word || (had_placeholder && !plain.contains('.') && !port);
-    let plain = plain.to_ascii_lowercase();
     if needs_domain { format!("{plain}.example") } else { plain }
+}
+
+/// A label, with what follows it, in small letters unless it has to be replaced.
+fn label_of(written: &str, host: &str, replace: &mut Vec<(String, String)>) -> String {
+    let label = written.trim_end_matches(['.', ':']);
+    if stand_ins::is_label(label, host) {
+        replace.push((label.to_owned(), label.to_owned()));
+        return written.to_owned();
+    }
+    written.to_ascii_lowercase()
 }
 
 fn path_of(path: &str, replace: &mut Vec<(String, String)>) -> String {
@@ -126,10 +147,24 @@ fn path_of(path: &str, replace: &mut Vec<(String, String)>) -> String {
             plain.push_str(&slug);
             replace.push((slug, shown));
         } else {
-            plain.extend(piece.chars().filter(|c| !c.is_whitespace() && !c.is_control()));
+            let piece: String = piece.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+            piece.split_inclusive('/').for_each(|segment| plain.push_str(&segment_of(segment, replace)));
         }
     }
     plain
+}
+
+/// A segment, with the slash after it.
+fn segment_of(written: &str, replace: &mut Vec<(String, String)>) -> String {
+    let segment = written.trim_end_matches('/');
+    if let Some(name) = stand_ins::name_in(segment) {
+        replace.push((name.to_owned(), segment.to_owned()));
+        return written.trim_start_matches(':').to_owned();
+    }
+    if stand_ins::is_segment(segment) {
+        replace.push((segment.to_owned(), segment.to_owned()));
+    }
+    written.to_owned()
 }
 
 /// Splits at `$NAME`, `{name}`, `{{name}}` and `<name>`: the text, whether it is a placeholder, and how it was written.
@@ -215,6 +250,33 @@ mod tests {
         check("http://127.0.0.1:1/t", "http://127.0.0.1:1/t", "api");
         check("login.acme.com/token", "https://login.acme.com/token", "acme");
         check("http://login.acme.com/token", "https://login.acme.com/token", "acme");
+    }
+
+    #[test]
+    fn what_stands_for_the_readers_own_is_named() {
+        let check = |text: &str, url: &str, replace: &[&str]| {
+            let endpoint = endpoint(text);
+            let found: Vec<&str> = endpoint.replace.iter().map(|(text, _)| text.as_str()).collect();
+            assert_eq!((endpoint.url.as_str(), found.as_slice()), (url, replace), "{text}");
+        };
+        check(
+            "https://YOUR_DOMAIN.auth0.com/oauth/token",
+            "https://YOUR_DOMAIN.auth0.com/oauth/token",
+            &["YOUR_DOMAIN"],
+        );
+        check("https://YOUR-TENANT.Example.com:8443/t", "https://YOUR-TENANT.example.com:8443/t", &["YOUR-TENANT"]);
+        check("https://your-tenant.eu.auth0.com/t", "https://your-tenant.eu.auth0.com/t", &["your-tenant"]);
+        check("https://yourDomain.okta.com/t", "https://yourDomain.okta.com/t", &["yourDomain"]);
+        check("https://TENANT.auth0.com/t", "https://TENANT.auth0.com/t", &["TENANT"]);
+        check("https://YOUR_DOMAIN/oauth/token", "https://YOUR_DOMAIN.example/oauth/token", &["YOUR_DOMAIN"]);
+        check("https://x.acme.com/:tenant/token", "https://x.acme.com/tenant/token", &["tenant"]);
+        check("https://x.acme.com/{tenant}/token", "https://x.acme.com/tenant/token", &["tenant"]);
+        check("https://x.acme.com/%7Btenant%7D/token", "https://x.acme.com/tenant/token", &["tenant"]);
+        check("https://x.acme.com/YOUR_TENANT/v2/token", "https://x.acme.com/YOUR_TENANT/v2/token", &["YOUR_TENANT"]);
+        check("https://x.acme.com/TENANT_ID/token", "https://x.acme.com/TENANT_ID/token", &["TENANT_ID"]);
+        check("https://x.acme.com/your-realm/token", "https://x.acme.com/your-realm/token", &["your-realm"]);
+        check("https://LOGIN.ACME.COM/API/a:b/token", "https://login.acme.com/API/a:b/token", &[]);
+        check("https://yourls.acme.com/yours/token", "https://yourls.acme.com/yours/token", &[]);
     }
 
     #[test]

@@ -130,19 +130,21 @@ impl Maker {
 
     fn endpoint(&mut self, endpoint: &TokenEndpoint) {
         let value = Value::Text(endpoint.url.clone());
-        let replace =
-            endpoint.replace.iter().map(|(text, was)| format!("REPLACE {text} in it: {was} in the curl line"));
-        let replace: Vec<String> = replace.collect();
-        if replace.is_empty() {
+        if endpoint.replace.is_empty() {
             self.draft.key("token_endpoint", value);
             return;
         }
-        let edits = endpoint
-            .replace
-            .iter()
-            .map(|(text, was)| Needed::Edit { what: format!("{text} in token_endpoint ({was})") });
-        self.draft.needed.extend(edits);
-        self.draft.commented("token_endpoint", value, replace.join("\n"));
+        let mut comments = Vec::new();
+        for (text, was) in &endpoint.replace {
+            let is_as_written = text == was;
+            comments.push(match is_as_written {
+                true => format!("REPLACE {text} in it"),
+                false => format!("REPLACE {text} in it: {was} in the curl line"),
+            });
+            let was = if is_as_written { String::new() } else { format!(" ({was})") };
+            self.draft.needed.push(Needed::Edit { what: format!("{text} in token_endpoint{was}") });
+        }
+        self.draft.commented("token_endpoint", value, comments.join("\n"));
     }
 
     fn grant(&mut self) -> Result<(), Refusal> {
