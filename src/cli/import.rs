@@ -8,6 +8,7 @@ mod curl;
 mod draft;
 mod endpoint;
 mod headers;
+mod html;
 mod infer;
 mod literal;
 mod marks;

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::curl::{Call, Datum};
+use super::html;
 use super::marks;
 use super::shell::{At, Refusal, Word};
 
@@ -116,26 +117,26 @@ fn kind_of(content_type: &Word) -> Result<Encoding, Refusal> {
 }
 
 fn form(call: &Call) -> Result<Body, Refusal> {
-    let mut fields = Vec::new();
+    let (mut fields, mut notes) = (Vec::new(), Vec::new());
     for datum in &call.data {
         match datum {
             Datum::Encoded(word) => fields.push(encoded(word)?),
-            other => as_written(other.word(), &mut fields)?,
+            other => as_written(other.word(), &mut fields, &mut notes)?,
         }
     }
     check_names(&fields)?;
     let encoding = if call.is_get { Encoding::Query } else { Encoding::Form };
-    Ok(Body { encoding, fields, notes: Vec::new() })
+    Ok(Body { encoding, fields, notes })
 }
 
 /// `a=b&c=d`, percent-encoded already.
-fn as_written(word: &Word, fields: &mut Vec<Field>) -> Result<(), Refusal> {
+fn as_written(word: &Word, fields: &mut Vec<Field>, notes: &mut Vec<String>) -> Result<(), Refusal> {
     if word.text.starts_with('@') {
         return Err(Refusal::new(word.at, "a body from a file: write its fields into the line"));
     }
     // Line breaks in quoted data are documentation's, not the vendor's.
     let text: String = word.text.split(['\n', '\r']).map(str::trim).collect();
-    fields.extend(query(&text, word.at)?);
+    fields.extend(query(&html::without_amp(&text, notes), word.at)?);
     Ok(())
 }
 
@@ -144,6 +145,9 @@ fn as_written(word: &Word, fields: &mut Vec<Field>) -> Result<(), Refusal> {
 /// # Errors
 /// A piece that is no field: it may be a secret, and a name would be written.
 pub(super) fn query(text: &str, at: At) -> Result<Vec<Field>, Refusal> {
+    if let Some(what) = html::first_escape(text) {
+        return Err(Refusal::new(at, what));
+    }
     let mut fields = Vec::new();
     for piece in text.split('&').filter(|piece| !piece.trim().is_empty()) {
         let pair = piece.contains('=').then(|| form_urlencoded::parse(piece.as_bytes()).next()).flatten();
@@ -229,7 +233,8 @@ fn json_or_form(call: &Call, kind: Option<Encoding>, at: At) -> Result<Body, Ref
     if !text.trim_start().starts_with(['{', '[']) && text.contains('=') {
         let body = form(call)?;
         let note = "the curl line calls its body JSON, but writes a form: a form is sent. If the endpoint wants JSON: encoding = \"json\"";
-        return Ok(Body { notes: vec![note.to_owned()], ..body });
+        let notes = std::iter::once(note.to_owned()).chain(body.notes).collect();
+        return Ok(Body { notes, ..body });
     }
     let mut notes = Vec::new();
     if kind == Some(Encoding::Form) {
@@ -245,6 +250,9 @@ fn object(text: &str, at: At) -> Result<Map<String, Json>, Refusal> {
         Ok(Json::Object(members)) => Ok(members),
         Ok(_) => Err(Refusal::new(at, "a JSON body that is no object: bearerd sends one flat object")),
         Err(error) => {
+            if let Some(what) = html::first_escape(text) {
+                return Err(Refusal::new(at, what));
+            }
             // Its message shows nothing of the text.
             let place = format!("at line {}, column {} of the body", error.line(), error.column());
             Err(Refusal::new(at, format!("a body that begins as JSON and is not ({}, {place})", category(&error))))

@@ -6,6 +6,7 @@
 mod stand_ins;
 
 use super::body::{self, Field};
+use super::html;
 use super::marks;
 use super::shell::{At, Refusal, Word};
 use crate::config;
@@ -37,6 +38,7 @@ pub(super) fn read(word: &Word, variables: &[(String, String)]) -> Result<TokenE
     let base = base.as_str();
     let mut replace = Vec::new();
     let mut notes = Vec::new();
+    let query = html::without_amp(query, &mut notes);
     let (scheme, rest) = match base.split_once("://") {
         Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
         None => ("https".to_owned(), base),
@@ -70,9 +72,9 @@ pub(super) fn read(word: &Word, variables: &[(String, String)]) -> Result<TokenE
     if config::check_url(&url).is_err() || host.is_empty() {
         return Err(Refusal::new(word.at, "no URL of a token endpoint"));
     }
-    let fields = body::query(query, word.at)?;
+    let fields = body::query(&query, word.at)?;
     body::check_names(&fields)?;
-    Ok(TokenEndpoint { url, query: query.to_owned(), fields, user, replace, notes })
+    Ok(TokenEndpoint { url, query, fields, user, replace, notes })
 }
 
 impl TokenEndpoint {

@@ -242,6 +242,7 @@ impl Scanner {
                 '|' | ';' | '>' => break,
                 ')' if self.is_substituted => break,
                 '&' if self.peek(1).is_none_or(|next| next.is_whitespace() || next == '&') => break,
+                '&' => self.ampersand(&mut word)?,
                 other => {
                     word.push(other);
                     self.bump();

@@ -49,3 +49,29 @@ fn lines_that_browsers_copy_for_cmd_are_read() {
         &[ENDPOINT, GRANT, ("client_id", "\"web\""), ("encoding", "\"json\"")],
     );
 }
+
+fn noted(text: &str, words: &str) {
+    let draft = imported(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let notes = draft.notes.join("\n");
+    assert!(notes.contains(words), "{text}: {notes}");
+}
+
+fn refused(text: &str, words: &str) {
+    let error = imported(text).unwrap_err().to_string();
+    assert!(error.contains(words), "{text}: {error}");
+    assert!(!error.contains("hunter22"), "{error}");
+}
+
+#[test]
+fn escapes_of_html_are_undone_or_named() {
+    let wanted =
+        [ENDPOINT, GRANT, ("client_id", "\"a\""), ("client_secret", "{ file = \"secrets/acme_client_secret\" }"), POST];
+    let text = "curl https://login.acme.com/token \
+        -d 'grant_type=client_credentials&amp;client_id=a&amp;client_secret=hunter22'";
+    shows(text, &wanted);
+    noted(text, "&amp;");
+    noted("curl 'https://login.acme.com/token?version=1&amp;realm=b' -d a=1", "&amp;");
+    shows("curl https://login.acme.com/token -d grant_type=client_credentials&amp;client_id=a", &wanted[..3]);
+    refused("curl https://login.acme.com/token -d '{&quot;a&quot;:1}'", "an escape of HTML (&quot;)");
+    refused("curl https://login.acme.com/token -d &quot;a=hunter22&quot;", "an escape of HTML (&quot;)");
+}

@@ -1,6 +1,6 @@
 //! The parts of a word that are not plain: quotes, escapes, variables, substitutions, placeholders.
 
-use super::super::marks;
+use super::super::{html, marks};
 use super::{At, Refusal, Scanner, is_name, split};
 
 impl Scanner {
@@ -183,6 +183,19 @@ impl Scanner {
             inside.push(character);
         }
         word.push_str(&substituted(&inside, at)?);
+        Ok(())
+    }
+
+    /// An `&` inside a word, which stands there for itself; one of HTML has a `;` behind it that ends no command.
+    pub(super) fn ampersand(&mut self, word: &mut String) -> Result<(), Refusal> {
+        let behind: String = self.characters.iter().skip(self.next + 1).take(8).collect();
+        if let Some(what) = html::escape_in(&behind) {
+            return Err(self.refusal(&what));
+        }
+        let length = if behind.starts_with("amp;") { "&amp;".len() } else { 1 };
+        for _ in 0..length {
+            word.extend(self.bump());
+        }
         Ok(())
     }
 
