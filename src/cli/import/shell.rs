@@ -70,7 +70,8 @@ pub(super) struct Line {
 /// # Errors
 /// A quote or substitution that does not end, a substitution whose value cannot be said, a here-document.
 pub(super) fn split(text: &str) -> Result<Line, Refusal> {
-    Scanner::new(text)?.line()
+    // Editors of Windows begin a file with a mark of the byte order.
+    Scanner::new(text.strip_prefix('\u{feff}').unwrap_or(text))?.line()
 }
 
 struct Scanner {

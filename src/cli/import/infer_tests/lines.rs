@@ -75,3 +75,8 @@ fn escapes_of_html_are_undone_or_named() {
     refused("curl https://login.acme.com/token -d '{&quot;a&quot;:1}'", "an escape of HTML (&quot;)");
     refused("curl https://login.acme.com/token -d &quot;a=hunter22&quot;", "an escape of HTML (&quot;)");
 }
+
+#[test]
+fn a_mark_of_the_byte_order_is_no_part_of_the_line() {
+    shows("\u{feff}curl https://login.acme.com/token -d grant_type=client_credentials", &[ENDPOINT, GRANT]);
+}
