@@ -24,6 +24,8 @@ pub(super) struct Call {
     pub(super) proxy_user: Option<Word>,
     /// Options that were left out, as they were written.
     pub(super) dropped: Vec<String>,
+    /// What has to be said of others.
+    pub(super) notes: Vec<String>,
     /// What the shell was told before the call: `DOMAIN=…`.
     pub(super) variables: Vec<(String, String)>,
     pub(super) piped: Option<String>,
@@ -79,6 +81,11 @@ pub(super) fn read(line: Line) -> Result<Call, Refusal> {
     }
 }
 
+const IN_NETRC: &str =
+    "the login stands in a file of curl's (.netrc), which bearerd does not read: write it as -u USER:PASSWORD";
+
+const NOT_UNDERSTOOD: &str = "which are not understood here: write $NAME or the value in their place";
+
 struct Reader {
     call: Call,
     words: Vec<Word>,
@@ -118,6 +125,10 @@ impl Reader {
             Some((name, value)) => (name, Some(value)),
             None => (written, None),
         };
+        if name.strip_prefix("expand-").is_some_and(|of| options::long(of).is_some()) {
+            let what = format!("--{name} is a text with variables of curl's own, {NOT_UNDERSTOOD}");
+            return Err(Refusal::new(word.at, what));
+        }
         let Some(meaning) = options::long(name) else {
             let near = options::nearest(name).map_or(String::new(), |near| format!(" (did you mean --{near}?)"));
             self.call.dropped.push(format!("--{}{near}", marks::shown(name)));
@@ -166,6 +177,7 @@ impl Reader {
             }
             (Meaning::Refused(why), _) => return Err(Refusal::new(at, format!("{written} is {why}"))),
             (Meaning::Dropped { .. }, _) => self.call.dropped.push(written.to_owned()),
+            (Meaning::Netrc { .. }, _) => self.call.notes.push(format!("{written} is left out: {IN_NETRC}")),
             (_, Some(value)) => self.valued(meaning, value, at)?,
             (_, None) => {}
         }

@@ -70,7 +70,7 @@ pub(super) fn draft(call: &Call, wishes: &Wishes) -> Result<Draft, Refusal> {
 
 fn notes(call: &Call, endpoint: &TokenEndpoint, body: &Body) -> Vec<String> {
     let dropped = call.dropped.iter().map(|option| format!("{option} is left out: no key of a credential says it"));
-    endpoint.notes.iter().chain(&body.notes).cloned().chain(dropped).collect()
+    endpoint.notes.iter().chain(&body.notes).chain(&call.notes).cloned().chain(dropped).collect()
 }
 
 struct Maker {

@@ -171,18 +171,22 @@ pub(super) fn secret(value: &str, what: &str, path: &str, at: At) -> (Value, Str
         let needed = Needed::Variable { name: name.to_owned(), what: what.to_owned() };
         return (Value::Variable(name.to_owned()), format!("the {what}, as ${name} of the curl line"), needed);
     }
-    let comment = if marks::has_marks(value) {
-        format!("put the {what} into this file: {}", marks::shown(value))
-    } else if is_surely_placeholder(value) {
-        format!("put the {what} into this file, instead of {value} of the curl line")
-    } else if value.is_empty() {
-        format!("put the {what} into this file; the curl line leaves it empty")
-    } else {
-        format!(
-            "put the {what} into this file: the {} characters at {at} of the curl line, not shown here",
-            value.chars().count()
-        )
-    };
+    if marks::has_marks(value) {
+        return file(what, path, &format!(": {}", marks::shown(value)));
+    }
+    if value.is_empty() {
+        return file(what, path, "; the curl line leaves it empty");
+    }
+    if is_surely_placeholder(value) {
+        return file(what, path, &format!(", instead of {value} of the curl line"));
+    }
+    let count = value.chars().count();
+    file(what, path, &format!(": the {count} characters at {at} of the curl line, not shown here"))
+}
+
+/// A file for it, and why.
+pub(super) fn file(what: &str, path: &str, words: &str) -> (Value, String, Needed) {
+    let comment = format!("put the {what} into this file{words}");
     (Value::File(path.to_owned()), comment, Needed::File { path: path.to_owned(), what: what.to_owned() })
 }
 

@@ -28,6 +28,10 @@ pub(super) enum Meaning {
     Passphrase,
     Proxy,
     ProxyUser,
+    /// The login stands in a file of curl's.
+    Netrc {
+        takes_value: bool,
+    },
     /// Cannot be part of a token request.
     Refused(&'static str),
     /// Means nothing here: output, retries, redirects.
@@ -43,7 +47,7 @@ pub(super) enum Meaning {
 impl Meaning {
     pub(super) fn takes_value(self) -> bool {
         match self {
-            Self::Silent { takes_value } | Self::Dropped { takes_value } => takes_value,
+            Self::Silent { takes_value } | Self::Dropped { takes_value } | Self::Netrc { takes_value } => takes_value,
             Self::Get | Self::Head | Self::Insecure | Self::Refused(_) => false,
             _ => true,
         }
@@ -54,6 +58,7 @@ const SILENT: Meaning = Meaning::Silent { takes_value: false };
 const SILENT_VALUE: Meaning = Meaning::Silent { takes_value: true };
 const DROPPED: Meaning = Meaning::Dropped { takes_value: false };
 const DROPPED_VALUE: Meaning = Meaning::Dropped { takes_value: true };
+const NETRC: Meaning = Meaning::Netrc { takes_value: false };
 
 /// Long name, short name (or a space), meaning.
 const OPTIONS: &[(&str, char, Meaning)] = &[
@@ -138,8 +143,9 @@ const OPTIONS: &[(&str, char, Meaning)] = &[
     ("trace-ascii", ' ', SILENT_VALUE),
     ("trace-time", ' ', SILENT),
     ("disable", 'q', SILENT),
-    ("netrc", 'n', DROPPED),
-    ("netrc-file", ' ', DROPPED_VALUE),
+    ("netrc", 'n', NETRC),
+    ("netrc-optional", ' ', NETRC),
+    ("netrc-file", ' ', Meaning::Netrc { takes_value: true }),
     ("max-time", 'm', SILENT_VALUE),
     ("connect-timeout", ' ', SILENT_VALUE),
     ("speed-time", 'y', SILENT_VALUE),
@@ -198,7 +204,13 @@ const OPTIONS: &[(&str, char, Meaning)] = &[
     ("time-cond", 'z', DROPPED_VALUE),
     ("limit-rate", ' ', SILENT_VALUE),
     ("form-escape", ' ', SILENT),
-    ("variable", ' ', DROPPED_VALUE),
+    (
+        "variable",
+        ' ',
+        Meaning::Refused(
+            "a variable of curl's own, which is not understood here: write $NAME or the value in its place",
+        ),
+    ),
     ("url-query", ' ', Meaning::Refused("a field of the query: write it into the URL, or -G -d FIELD")),
 ];
 

@@ -53,6 +53,8 @@ fn is_url_alone(call: &Call, endpoint: &TokenEndpoint) -> bool {
         && call.user.is_none()
         && endpoint.user.is_none()
         && call.certificate.is_none()
+        // A login in a file.
+        && call.notes.is_empty()
         // A file of cookies.
         && !call.dropped.iter().any(|option| option.starts_with("-b "))
 }
@@ -124,8 +126,10 @@ impl Maker {
         if user.is_some() || url.contains('@') || marks::has_marks(&url) {
             let path = self.path("proxy");
             let what = "URL of the proxy with user and password (http://user:password@proxy:3128)";
-            let value = if marks::whole(&proxy.text).is_some() && user.is_none() { proxy.text.as_str() } else { "" };
-            let (value, comment, needed) = literal::secret(value, what, &path, proxy.at);
+            let (value, comment, needed) = match marks::whole(&proxy.text) {
+                Some(_) if user.is_none() => literal::secret(&proxy.text, what, &path, proxy.at),
+                _ => literal::file(what, &path, ", as the curl line has it, not shown here"),
+            };
             self.draft.needed.push(needed);
             self.draft.commented("proxy", value, comment);
         } else {

@@ -4,6 +4,18 @@ use super::*;
 
 const PASSWORD: (&str, &str) = ("password", "{ file = \"secrets/acme_password\" }");
 
+fn noted(text: &str, words: &str) {
+    let draft = imported(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let notes = draft.notes.join("\n");
+    assert!(notes.contains(words), "{text}: {notes}");
+}
+
+fn refused(text: &str, words: &str) {
+    let error = imported(text).unwrap_err().to_string();
+    assert!(error.contains(words), "{text}: {error}");
+    assert!(!error.contains("hunter22"), "{error}");
+}
+
 #[test]
 fn a_grant_that_is_known_is_no_placeholder() {
     let line = |fields: &str| format!("curl https://login.acme.com/token -d grant_type=password {fields}");
@@ -50,16 +62,18 @@ fn lines_that_browsers_copy_for_cmd_are_read() {
     );
 }
 
-fn noted(text: &str, words: &str) {
-    let draft = imported(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let notes = draft.notes.join("\n");
-    assert!(notes.contains(words), "{text}: {notes}");
-}
-
-fn refused(text: &str, words: &str) {
-    let error = imported(text).unwrap_err().to_string();
-    assert!(error.contains(words), "{text}: {error}");
-    assert!(!error.contains("hunter22"), "{error}");
+#[test]
+fn what_was_left_out_says_what_it_held() {
+    let line = |options: &str| format!("curl {options} https://login.acme.com/token");
+    for option in ["-n", "--netrc", "--netrc-optional", "--netrc-file f"] {
+        noted(&line(&format!("{option} -d a=1")), "the login stands in");
+        assert!(imported(&line(option)).unwrap().notes.iter().all(|note| !note.contains("a URL alone")));
+    }
+    refused(&line("--variable s=hunter22 --expand-data 'a={{s}}'"), "column 6: --variable is a variable of curl's own");
+    refused(&line("--expand-data 'a={{s}}'"), "column 6: --expand-data is a text with variables of curl's own");
+    let written = imported(&line("-x proxy:3128 -U joe:hunter22 -d a=1")).unwrap().to_toml(true);
+    assert!(written.contains("proxy = { file = \"secrets/acme_proxy\" }"), "{written}");
+    assert!(!written.contains("empty") && !written.contains("hunter22"), "{written}");
 }
 
 #[test]
