@@ -7,6 +7,7 @@ mod body;
 mod curl;
 mod draft;
 mod endpoint;
+mod harmless;
 mod headers;
 mod html;
 mod infer;
@@ -38,8 +39,9 @@ Examples:
   bearerd import curl -- curl -u id:secret -d scope=read https://…
 
 Secrets are never written: each becomes a file or a variable, with a comment
-that says what to put there. A real secret in an argument can be seen by other
-processes of this machine: give such a line on standard input.
+that says what to put there, and so does a value that may be one. A real secret
+in an argument can be seen by other processes of this machine: give such a line
+on standard input.
 
 Exit codes: 0 printed, 1 the line cannot be imported, 2 wrong usage.";
 

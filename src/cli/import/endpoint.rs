@@ -6,9 +6,8 @@
 mod stand_ins;
 
 use super::body::{self, Field};
-use super::html;
-use super::marks;
 use super::shell::{At, Refusal, Word};
+use super::{harmless, html, literal, marks};
 use crate::config;
 
 /// A URL taken apart.
@@ -31,7 +30,9 @@ pub(super) struct TokenEndpoint {
 /// # Errors
 /// No URL even when its placeholders are replaced; another scheme than http and https; a query that has no fields.
 pub(super) fn read(word: &Word, variables: &[(String, String)]) -> Result<TokenEndpoint, Refusal> {
-    let text = marks::fill_in(&word.text, variables);
+    let is_open = |(name, value): &&(String, String)| !literal::is_secret_name(name) && !literal::looks_random(value);
+    let variables: Vec<(String, String)> = variables.iter().filter(is_open).cloned().collect();
+    let text = marks::fill_in(&word.text, &variables);
     let text = text.split('#').next().unwrap_or_default();
     let (base, query) = text.split_once('?').unwrap_or((text, ""));
     let base = with_brackets(base);
@@ -166,8 +167,21 @@ fn segment_of(written: &str, replace: &mut Vec<(String, String)>) -> String {
     if stand_ins::is_segment(segment) {
         replace.push((segment.to_owned(), segment.to_owned()));
     }
-    written.to_owned()
+    let slash = if segment.len() < written.len() { "/" } else { "" };
+    let parts = segment.split(';').map(|part| match harmless::is_harmless_segment(part) {
+        true => part.to_owned(),
+        false => {
+            let was = format!("{} hidden characters", part.chars().count());
+            replace.push((HIDDEN.to_owned(), was));
+            HIDDEN.to_owned()
+        }
+    });
+    let parts: Vec<String> = parts.collect();
+    parts.join(";") + slash
 }
+
+/// Stands for a piece of a path that may be a secret.
+const HIDDEN: &str = "YOUR_PIECE";
 
 /// Splits at `$NAME`, `{name}`, `{{name}}` and `<name>`: the text, whether it is a placeholder, and how it was written.
 fn pieces(text: &str) -> Vec<(String, bool, String)> {

@@ -11,6 +11,7 @@ use super::body::{self, Body, Encoding, Field, FieldValue};
 use super::curl::Call;
 use super::draft::{Draft, Key, Needed, Value};
 use super::endpoint::{self, TokenEndpoint};
+use super::harmless;
 use super::headers::{self, Headers};
 use super::literal;
 use super::marks;
@@ -219,7 +220,11 @@ impl Maker {
                 "a client_secret beside Basic authentication: one of the two (RFC 6749 section 2.3)",
             ));
         }
-        self.open("client_id", id);
+        // Some vendors want their key in place of a user.
+        match secret.is_empty() && literal::looks_random(id) {
+            true => self.secret("client_id", id, at),
+            false => self.open("client_id", id),
+        }
         if secret.is_empty() {
             self.draft.commented("client_secret", Value::Text(String::new()), "empty, as in the curl line");
         } else {
@@ -318,7 +323,9 @@ impl Maker {
                 return Err(Refusal::new(field.at, "a refresh_token without grant_type=refresh_token"));
             }
             let value = match &field.value {
-                FieldValue::Scalar(number @ Json::Number(_)) if literal::is_secret_name(&field.name) => {
+                FieldValue::Scalar(number @ Json::Number(_))
+                    if !harmless::is_harmless(&field.name, &number.to_string()) =>
+                {
                     self.draft.notes.push(format!("the number {} becomes a text, as all secrets are", field.name));
                     self.field(&field.name, &number.to_string(), field.at, &mut comments)
                 }
@@ -336,15 +343,13 @@ impl Maker {
 
     /// The value of a field or header that has no key of its own.
     fn field(&mut self, name: &str, text: &str, at: At, comments: &mut Vec<String>) -> Value {
-        let is_secret = (literal::is_secret_name(name) || literal::looks_random(text)) && !text.is_empty();
-        let (value, comment, needed) = match is_secret {
-            true => {
-                let (value, comment, needed) = literal::secret(text, name, &self.path(name), at);
-                (value, Some(comment), Some(needed))
-            }
+        let (value, comment, needed) = match harmless::is_harmless(name, text) {
+            true => literal::open(text, name),
             false => {
-                let (value, comment, needed) = literal::open(text, name);
-                (value, comment, needed)
+                let (value, comment, needed) = literal::secret(text, name, &self.path(name), at);
+                let is_certain = literal::is_secret_name(name) || marks::has_marks(text) || literal::looks_random(text);
+                let doubt = if is_certain { "" } else { "; if it is no secret, it may stand here as a text" };
+                (value, Some(comment + doubt), Some(needed))
             }
         };
         comments.extend(comment);

@@ -10,6 +10,8 @@ use crate::config;
 
 #[path = "infer_tests/lines.rs"]
 mod lines;
+#[path = "infer_tests/secrets.rs"]
+mod secrets;
 
 fn imported(text: &str) -> Result<Draft, Refusal> {
     draft(&super::super::curl::read(shell::split(text)?)?, &Wishes::default())

@@ -34,7 +34,34 @@ const SECRET_ENDS: &[&str] = &[
 ];
 
 /// Words that make the whole name one of a secret, wherever in it they stand: `sid`, `X-Auth`, `auth_code`.
-const SECRET_WORDS: &[&str] = &["auth", "bearer", "code", "hmac", "jwt", "pass", "pw", "sess", "session", "sid", "sig"];
+const SECRET_WORDS: &[&str] = &[
+    "answer",
+    "auth",
+    "bearer",
+    "clave",
+    "code",
+    "contrasena",
+    "hmac",
+    "jwt",
+    "kennwort",
+    "licence",
+    "license",
+    "mfa",
+    "otp",
+    "parola",
+    "pass",
+    "passe",
+    "pin",
+    "pw",
+    "saml",
+    "senha",
+    "sess",
+    "session",
+    "sid",
+    "sig",
+    "ticket",
+    "totp",
+];
 
 /// And what does so even within a word: `secretId`, `PHPSESSID`, `sessionid`.
 const SECRET_PIECES: &[&str] = &["secret", "passw", "session", "sessid"];
@@ -93,7 +120,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 }
 
 /// The words of a name in lower case: `X-Auth`, `auth_code`, `authCode` and `auth2` all have `auth`.
-fn words(name: &str) -> Vec<String> {
+pub(super) fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut was_lower = false;
     for character in name.chars() {
@@ -123,7 +150,7 @@ pub(super) fn is_placeholder(value: &str) -> bool {
 }
 
 /// Whether a value is a placeholder beyond doubt, so that it may be shown where a secret may not.
-fn is_surely_placeholder(value: &str) -> bool {
+pub(super) fn is_surely_placeholder(value: &str) -> bool {
     let bracketed = [("<", ">"), ("{{", "}}"), ("{", "}"), ("[", "]")]
         .iter()
         .find_map(|(open, close)| value.strip_prefix(open)?.strip_suffix(close));
@@ -172,7 +199,12 @@ pub(super) fn secret(value: &str, what: &str, path: &str, at: At) -> (Value, Str
         return (Value::Variable(name.to_owned()), format!("the {what}, as ${name} of the curl line"), needed);
     }
     if marks::has_marks(value) {
-        return file(what, path, &format!(": {}", marks::shown(value)));
+        let is_shown = marks::pieces(value).iter().all(|(piece, is_mark)| *is_mark || is_scheme(piece));
+        let words = match is_shown {
+            true => format!(": {}", marks::shown(value)),
+            false => format!(": the text with a variable or file in it at {at} of the curl line, not shown here"),
+        };
+        return file(what, path, &words);
     }
     if value.is_empty() {
         return file(what, path, "; the curl line leaves it empty");
@@ -182,6 +214,17 @@ pub(super) fn secret(value: &str, what: &str, path: &str, at: At) -> (Value, Str
     }
     let count = value.chars().count();
     file(what, path, &format!(": the {count} characters at {at} of the curl line, not shown here"))
+}
+
+/// What stands beside a variable in `Bearer $TOKEN` and `$ID:$SECRET`; any other text may be half of a secret.
+fn is_scheme(piece: &str) -> bool {
+    let word = piece.trim_matches(|c: char| c.is_whitespace() || c == ':' || marks::is_private(c)).to_ascii_lowercase();
+    ["", "apikey", "basic", "bearer", "key", "token"].contains(&word.as_str())
+}
+
+/// Whether a value is one variable or file.
+pub(super) fn is_reference(value: &str) -> bool {
+    marks::whole(value).is_some() || variable_of(value).is_some()
 }
 
 /// A file for it, and why.

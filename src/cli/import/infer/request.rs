@@ -5,7 +5,7 @@ use super::super::curl::Call;
 use super::super::draft::{Key, Needed, Value};
 use super::super::endpoint::TokenEndpoint;
 use super::super::shell::{At, Refusal, Word};
-use super::super::{literal, marks};
+use super::super::{harmless, literal, marks};
 use super::Maker;
 
 /// Fields of the query and of the body are one list, unless both are there.
@@ -33,13 +33,31 @@ pub(super) fn merged(call: &Call, body: Body, endpoint: &mut TokenEndpoint) -> R
     }
     let (ours, others): (Vec<_>, Vec<_>) = query.into_iter().partition(|field| is_ours(&field));
     if ours.is_empty() {
-        endpoint.url = format!("{}?{}", endpoint.url, endpoint.query);
+        let query = shown_query(&endpoint.query, &others, &mut endpoint.replace);
+        endpoint.url = format!("{}?{query}", endpoint.url);
         return Ok(body);
     }
     let mut notes = body.notes;
     notes.push("the curl line sends fields in the query and in the body: all are sent in the body, where most servers take them".to_owned());
     let fields = ours.into_iter().chain(others).chain(body.fields).collect();
     Ok(Body { fields, notes, ..body })
+}
+
+/// The query as it was written, with placeholders for what may be a secret.
+fn shown_query(query: &str, fields: &[Field], replace: &mut Vec<(String, String)>) -> String {
+    let mut pieces = Vec::new();
+    for (piece, field) in query.split('&').filter(|piece| !piece.trim().is_empty()).zip(fields) {
+        let value = field.value.text();
+        if harmless::is_harmless(&field.name, &value) {
+            pieces.push(piece.to_owned());
+            continue;
+        }
+        let name = piece.split('=').next().unwrap_or_default();
+        let text = format!("YOUR_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_ascii_uppercase());
+        pieces.push(format!("{name}={text}"));
+        replace.push((text, format!("the {} hidden characters of {:?}", value.chars().count(), field.name)));
+    }
+    pieces.join("&")
 }
 
 /// What documentation writes before its table of fields: a token request is a POST then. Curl would send a GET, and does mean one

@@ -1,8 +1,8 @@
 //! The members of a block that are mappings of their own, and its proxy.
 
 use super::super::draft::{Key, Value};
-use super::super::literal;
 use super::super::shell::At;
+use super::super::{harmless, literal};
 use super::yaml::{Data, Node};
 use super::{Maker, at, text};
 
@@ -33,7 +33,7 @@ impl Maker<'_> {
     }
 
     fn param(&mut self, name: &str, written: &str, node: &Node) -> Value {
-        if !literal::is_secret_name(name) && !literal::looks_random(written) {
+        if harmless::is_harmless(name, written) {
             return Value::Text(written.to_owned());
         }
         let path = format!("secrets/{}_{}", self.draft.name, name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
