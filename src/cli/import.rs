@@ -180,7 +180,7 @@ fn from_stdin(asks: bool) -> io::Result<String> {
 fn print(drafts: &[Draft], refused: &[String], place: &str) -> ExitCode {
     let text: Vec<String> = drafts.iter().map(|draft| draft.to_toml(true)).collect();
     super::output::write(text.join("\n\n"));
-    let _ = write!(io::stderr(), "{}", to_do(drafts));
+    let _ = write!(io::stderr(), "{}", to_do(drafts, super::output::is_file()));
     for refusal in refused {
         let _ = writeln!(io::stderr(), "not imported: {place}{refusal}");
     }
@@ -188,14 +188,14 @@ fn print(drafts: &[Draft], refused: &[String], place: &str) -> ExitCode {
 }
 
 /// What a person does next, in their order.
-fn to_do(drafts: &[Draft]) -> String {
+fn to_do(drafts: &[Draft], are_saved: bool) -> String {
     let mut text = String::new();
     for draft in drafts {
         for note in &draft.notes {
             let _ = writeln!(text, "note: {}: {}", draft.name, note.replace(char::is_control, " "));
         }
     }
-    text.push_str(super::init::SAVE);
+    text.push_str(super::init::first(are_saved));
     let mut said: Vec<String> = Vec::new();
     for draft in drafts {
         if draft.upstream.is_none() {

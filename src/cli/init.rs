@@ -53,15 +53,21 @@ pub(super) fn run(args: &InitArgs) -> ExitCode {
         Ok((text, left)) => {
             let _ = write!(io::stdout(), "{text}");
             let _ = io::stdout().flush();
-            let _ = write!(io::stderr(), "{}", to_do(&text, &left));
+            let _ = write!(io::stderr(), "{}", to_do(&text, &left, super::output::is_file()));
             ExitCode::SUCCESS
         }
         Err(message) => complain(&format!("bearerd init: {message}"), USAGE),
     }
 }
 
-/// What comes first, wherever the lines went.
-pub(super) const SAVE: &str = "next:\n  save the lines above in a file, bearerd.toml for example\n";
+/// What comes first: to save the lines, unless they went into a file.
+pub(super) fn first(are_saved: bool) -> &'static str {
+    match are_saved {
+        true => "next:\n",
+        false => "next:\n  save the lines above in a file, bearerd.toml for example\n",
+    }
+}
+
 /// What comes last.
 pub(super) const CHECK: &str = "  bearerd check --fetch FILE\n";
 
@@ -97,8 +103,8 @@ fn key(name: &str) -> String {
     name.strip_prefix("your_").map(str::to_owned).unwrap_or(name)
 }
 
-fn to_do(text: &str, left: &[&str]) -> String {
-    let mut said = String::from(SAVE);
+fn to_do(text: &str, left: &[&str], are_saved: bool) -> String {
+    let mut said = String::from(first(are_saved));
     if !left.is_empty() {
         let _ = writeln!(said, "  replace {}", left.join(", "));
     }
@@ -158,7 +164,7 @@ mod tests {
         let (text, left) = set(&[("org_id", "acme")]).unwrap();
         assert_eq!((text.lines().next(), left.as_slice()), (Some("a = \"https://acme.x\""), &["YOUR_ID"][..]));
         assert_eq!(
-            to_do(&text, &left),
+            to_do(&text, &left, false),
             "next:\n  save the lines above in a file, bearerd.toml for example\n  replace YOUR_ID\n  put the secret into /s\n  bearerd check --fetch FILE\n"
         );
         assert_eq!(set(&[("ID", "1"), ("ORG-ID", "2")]).unwrap().1, Vec::<&str>::new());

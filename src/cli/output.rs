@@ -19,6 +19,18 @@ pub(super) fn write(text: impl AsRef<[u8]>) {
     }
 }
 
+/// Whether it is a file, so that what is written is saved already. What stands behind a pipe, nobody knows.
+#[cfg(unix)]
+pub(super) fn is_file() -> bool {
+    rustix::fs::fstat(io::stdout()).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_file() -> bool {
+    use std::io::IsTerminal as _;
+    !io::stdout().is_terminal()
+}
+
 /// The exit code of the whole run: what was not written is no success.
 pub(super) fn ending(code: ExitCode) -> ExitCode {
     match LOST.lock().ok().and_then(|mut lost| lost.take()) {

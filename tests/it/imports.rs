@@ -398,6 +398,24 @@ fn a_line_comes_in_one_argument_in_many_or_on_standard_input() {
 }
 
 #[test]
+fn who_has_saved_the_lines_is_not_told_to_save_them() {
+    let setup = Setup::new(&Canaries::default());
+    let line = "curl -d grant_type=client_credentials https://login.acme.com/t";
+    for arguments in [["import", "curl", line].as_slice(), &["init", "keycloak"]] {
+        let run = |stdout: Stdio| {
+            let output = Command::new(BINARY).args(arguments).env_clear().stdout(stdout).output().unwrap();
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let path = setup.directory().join("saved.toml");
+        let told = run(std::fs::File::create(&path).unwrap().into());
+        assert!(std::fs::read_to_string(&path).unwrap().contains("[credentials."), "{told}");
+        assert!(told.contains("next:\n  replace ") && !told.contains("save the lines above"), "{told}");
+        let told = run(Stdio::piped());
+        assert!(told.contains("next:\n  save the lines above in a file"), "{told}");
+    }
+}
+
+#[test]
 fn what_cannot_be_imported_says_where_and_why() {
     let refused = |line: &str, code: i32, words: &str| {
         let ended = import(&["curl", "-"], line).expect_code(code);

@@ -19,7 +19,7 @@ fn imported(text: &str) -> Result<Draft, Refusal> {
 
 /// What is said on standard error.
 fn to_do(draft: Draft) -> String {
-    super::super::to_do(&[draft])
+    super::super::to_do(&[draft], false)
 }
 
 /// The table of the credential, and that the configuration is right once the secrets are there.
