@@ -6,7 +6,9 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
@@ -31,6 +33,8 @@ const GRPC_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 pub(super) enum Caller {
     Http1,
     Http2,
+    /// The same with HEAD: over HTTP/1 `server` leaves the body out, over HTTP/2 nobody else does.
+    Http2Head,
     /// gRPC, over HTTP/2.
     Grpc,
 }
@@ -40,6 +44,7 @@ impl Caller {
         match request.version {
             // To CONNECT the 200 of a gRPC answer would be a yes.
             Version::HTTP_2 if request.method != Method::CONNECT && headers::is_grpc(&request.headers) => Self::Grpc,
+            Version::HTTP_2 if request.method == Method::HEAD => Self::Http2Head,
             Version::HTTP_2 => Self::Http2,
             _ => Self::Http1,
         }
@@ -155,8 +160,13 @@ impl Problem {
     pub(super) fn into_response(self, caller: Caller) -> Response<Bytes> {
         let mut response = match caller {
             Caller::Grpc => self.as_grpc(),
-            Caller::Http1 | Caller::Http2 => self.into_document(),
+            Caller::Http1 | Caller::Http2 | Caller::Http2Head => self.into_document(),
         };
+        if caller == Caller::Http2Head {
+            // RFC 9110 §9.3.2: the length of what GET would be answered, and nothing of it.
+            let length = std::mem::take(response.body_mut()).len();
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         if caller != Caller::Http1 {
             // Said by GOAWAY there; the field is illegal (RFC 9113 §8.2.2).
             response.headers_mut().remove(CONNECTION);
@@ -287,6 +297,19 @@ mod tests {
         assert_eq!(body["code"], "C003");
         assert_eq!(body["status"], 421);
         assert_eq!(response.extensions().get::<ReasonPhrase>().unwrap().as_bytes(), b"C003 Host is not allowed");
+    }
+
+    #[test]
+    fn an_answer_to_head_says_its_length_and_has_no_body_over_http2() {
+        let check = |method: Method, is_whole: bool| {
+            let request = http::Request::builder().method(method).version(Version::HTTP_2).body(()).unwrap();
+            let caller = Caller::of(&request.into_parts().0);
+            let response = Problem::new(Reason::NoRoute, "nowhere").into_response(caller);
+            assert_eq!(response.body().is_empty(), !is_whole, "{response:?}");
+            response.headers().get(CONTENT_LENGTH).map(|length| length.to_str().unwrap().parse::<usize>().unwrap())
+        };
+        assert_eq!(check(Method::GET, true), None, "hyper says it, as it knows the body");
+        assert!(check(Method::HEAD, false).is_some_and(|length| length > 100));
     }
 
     #[test]
