@@ -25,6 +25,7 @@ mod preface;
 mod pulse;
 mod steps;
 mod stream;
+mod stuck;
 mod switched;
 mod turns;
 #[cfg(unix)]

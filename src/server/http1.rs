@@ -33,7 +33,7 @@ pub(super) fn request_of(head: &bytes::Bytes, places: &super::framing::Places) -
     request::read(head, places).map(|(request, _)| request)
 }
 
-/// As what a connection is counted whose answer nobody takes.
+/// As what an answer is counted that nobody takes.
 const UNREAD: Refusal =
     Refusal::new(Reason::AnswerUnread, "nothing of the answer was read for timeouts.response_unread");
 
@@ -149,10 +149,15 @@ async fn end<H: Handler, S: Duplex + 'static>(
 /// Counts a connection that ended because its caller took nothing of an answer.
 pub(super) fn complain_of_unread<H: Handler>(activity: &Activity, info: &ConnectionInfo, handler: &H) {
     if activity.is_unread() {
-        tracing::debug!(code = %UNREAD.reason, detail = UNREAD.detail, peer = %info.peer, "connection ended");
-        // Nobody reads another answer either.
-        let _ = handler.refuse(info, UNREAD, false);
+        count_unread(info, handler);
     }
+}
+
+/// Counts an answer of which its caller took nothing: its connection ends, or its stream.
+pub(super) fn count_unread<H: Handler>(info: &ConnectionInfo, handler: &H) {
+    tracing::debug!(code = %UNREAD.reason, detail = UNREAD.detail, peer = %info.peer, "an answer was given up");
+    // Nobody reads another answer either.
+    let _ = handler.refuse(info, UNREAD, false);
 }
 
 /// Ends a connection, with an answer if it was refused.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::connection::{ConnectionInfo, Ends, Handler};
 use super::framing::{Activity, Framed, Watched};
 use super::http1;
+use super::stuck::Streams;
 use super::switched::{self, Tasks};
 use super::turns::Turns;
 use crate::tunnel::{Ahead, Duplex};
@@ -49,11 +50,13 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     let stream = Turns::new(Ahead::new(stream, read));
     let progress = stream.progress();
     let (requests, serving, caller) = (Rc::clone(&activity), Rc::clone(&handler), Rc::clone(&info));
-    let tasks = Tasks::default();
+    let (counting, whose) = (Rc::clone(&handler), Rc::clone(&info));
+    let streams = Streams::new(settings.response_unread, move || http1::count_unread(&whose, &*counting));
+    let tasks = Tasks::new(Rc::clone(&streams));
     let starting = tasks.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let (handler, info, tasks) = (Rc::clone(&serving), Rc::clone(&caller), starting.clone());
-        let progress = Rc::clone(&progress);
+        let (progress, streams) = (Rc::clone(&progress), Rc::clone(&streams));
         progress.request_began();
         let busy = requests.request_began();
         let connect = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
@@ -66,7 +69,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
                 let writer = tasks.tell_next();
                 tokio::task::spawn_local(switched::run(connect, writer, takeover, Rc::clone(&busy)));
             }
-            Ok::<_, Infallible>(answer.response.map(|body| Watched::new(body, busy)))
+            Ok::<_, Infallible>(answer.response.map(|body| Watched::new(streams.hand_over(body), busy)))
         }
     });
     let mut connection = std::pin::pin!(

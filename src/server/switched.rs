@@ -20,15 +20,22 @@ use tokio::task::{AbortHandle, JoinHandle};
 use super::connection::Takeover;
 use super::framing::Busy;
 use super::steps::Steps;
+use super::stuck::Streams;
 
 /// Spawns what hyper does on one connection, on the spawner's own thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks {
     steps: Rc<Steps>,
+    streams: Rc<Streams>,
     next: Rc<RefCell<Option<oneshot::Sender<JoinHandle<()>>>>>,
 }
 
 impl Tasks {
+    /// Those of streams that are watched together.
+    pub(super) fn new(streams: Rc<Streams>) -> Self {
+        Self { streams, ..Self::default() }
+    }
+
     /// Tells which task is started next. When a service has answered a CONNECT, hyper begins to write on the stream in the same
     /// breath, and that is what it starts; or the stream is gone, and then nobody asks.
     pub(super) fn tell_next(&self) -> oneshot::Receiver<JoinHandle<()>> {
@@ -43,7 +50,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
         match self.next.take() {
             // What writes must not come later than what reads: see `Switched`. The stream may be gone already.
             Some(tell) => drop(tell.send(tokio::task::spawn_local(task))),
-            None => drop(tokio::task::spawn_local(self.steps.pace(task))),
+            None => drop(tokio::task::spawn_local(self.steps.pace(self.streams.watch(task)))),
         }
     }
 }

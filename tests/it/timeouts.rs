@@ -200,6 +200,40 @@ fn a_caller_that_does_not_read_its_answer_is_cut_off_and_the_upstream_released()
 }
 
 #[test]
+fn a_stream_that_takes_nothing_of_its_answer_is_reset_and_the_others_go_on() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let cut = large_answers(&upstream);
+    let setup = setup.section("[timeouts]\nresponse_unread = \"1s\"").section("[limits]\nrequests_in_flight = 2");
+    let bearerd = setup.start_ready();
+    let mut frames = Frames::connect(bearerd.address()).unwrap();
+    // No stream has room for anything unless it is said for that stream.
+    frames.send(frame(SETTINGS, 0, 0, [0, 4, 0, 0, 0, 0])).unwrap();
+    let get = |path: &str| request("GET", path, &bearerd.address().to_string(), &[]);
+    let start = now();
+    for stream in [1, 3] {
+        frames.send(frame(HEADERS, END_STREAM | END_HEADERS, stream, get("/large"))).unwrap();
+    }
+    let mut reset = || loop {
+        if let (RST_STREAM, _, stream, code) = frames.next().unwrap() {
+            return (stream, code);
+        }
+    };
+    let mut resets = [reset(), reset()];
+    resets.sort();
+    // 8 is CANCEL. The two had all the places that there are.
+    assert_eq!(resets, [1, 3].map(|stream| (stream, vec![0, 0, 0, 8])));
+    assert!(start.elapsed() >= seconds(0.9), "{:?}", start.elapsed());
+    for _ in 0..2 {
+        cut.recv_timeout(seconds(5.0)).expect("the upstream is released");
+    }
+    frames.send(frame(HEADERS, END_STREAM | END_HEADERS, 5, get("/items"))).unwrap();
+    frames.send(frame(WINDOW_UPDATE, 0, 5, 1000u32.to_be_bytes())).unwrap();
+    assert!(!frames.body(5).unwrap().is_empty());
+    assert_eq!(bearerd.metric("bearerd_requests_in_flight", &[]), Some(0.0));
+    assert_eq!(bearerd.metric("bearerd_refused_total", &[("reason", "C018")]), Some(2.0));
+}
+
+#[test]
 fn a_caller_that_reads_its_answer_slowly_is_not_cut_off() {
     let (_endpoint, upstream, setup) = stage(300);
     let cut = large_answers(&upstream);

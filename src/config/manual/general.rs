@@ -146,7 +146,7 @@ const TIMEOUTS: &[Key] = &[
     key("request_head", SWITCHABLE, Is("\"10s\""), "For a caller's request line and headers."),
     key("request_body_idle", SWITCHABLE, Is("\"30s\""), "Between two pieces of a caller's body, before the answer."),
     key("response_head", SWITCHABLE, Is("\"60s\""), "From the request being sent to the upstream's answer; gRPC calls have their `grpc-timeout` or none."),
-    key("response_unread", SWITCHABLE, Is("\"60s\""), "How long a caller may take nothing of its answer while there is more for it."),
+    key("response_unread", SWITCHABLE, Is("\"60s\""), "How long a caller may take nothing of its answer while there is more for it; over HTTP/2 of each answer for itself, and less than 16 KiB is nothing there."),
     key("keep_alive", SWITCHABLE, Is("\"60s\""), "Between two requests of a caller's connection."),
     key("upstream_idle", SWITCHABLE, Is("\"15s\""), "How long an idle connection to the upstream is kept."),
     key("token_request", DURATION, Is("\"10s\""), "One token request, from connecting to the last byte."),

@@ -197,7 +197,8 @@ pub(super) const HEAD_TIMEOUT: Page = Page {
 pub(super) const ANSWER_UNREAD: Page = Page {
     meaning: "The caller took nothing of its answer for timeouts.response_unread (60 s unless changed), though there was \
         more for it. Its connection is closed in the middle of the answer, and the upstream's with it, so that nobody can \
-        hold many of them with answers that are never read. A caller that reads slowly, and streams on which nothing \
+        hold many of them with answers that are never read. Over HTTP/2 the stream of that answer alone is reset, as soon \
+        as less than 16 KiB of it was taken in that time, and the others of the connection go on. A caller that reads slowly, and streams on which nothing \
         happens, are never closed for this; nor are WebSockets and other upgrades.",
     causes: &[
         "The caller hangs, was suspended, or is stopped in a debugger while it reads a large answer.",
