@@ -38,6 +38,7 @@ mod worker;
 pub use acceptor::accept;
 pub use caller_body::{BodyError, CallerBody};
 pub use connection::{Answer, ConnectionInfo, Handler, Takeover};
+pub(crate) use framing::{MOST_FIELDS, check_target};
 pub use inherited::{Announced, Inherited, Unclaimed};
 pub use listener::{Address, Bound, LONGEST_PATH, Listener, Socket, bind};
 pub use owner::Owner;

@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use http::header::{EXPECT, HeaderMap, HeaderName, ORIGIN, VIA};
+use http::header::{COOKIE, EXPECT, HeaderMap, HeaderName, ORIGIN, VIA};
 use http::request::Parts;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Version};
 
 use super::Gateway;
@@ -16,7 +16,7 @@ use super::target;
 use super::upgrade;
 use crate::guard;
 use crate::reason::Reason;
-use crate::server::ConnectionInfo;
+use crate::server::{ConnectionInfo, MOST_FIELDS, check_target};
 
 /// A request that is let in.
 #[derive(Clone, Debug)]
@@ -45,6 +45,9 @@ pub(super) fn admit(
     if parts.method == Method::TRACE || (parts.method == Method::CONNECT && protocol.is_none()) {
         let detail = format!("{} is never forwarded", parts.method);
         return Err(Problem::new(Reason::MethodNotAllowed, detail));
+    }
+    if parts.version == Version::HTTP_2 {
+        check_http2(parts)?;
     }
     let asterisk = parts.uri.path() == "*";
     if asterisk && parts.method != Method::OPTIONS {
@@ -104,6 +107,20 @@ fn is_looked_at(name: &HeaderName) -> bool {
 #[cold]
 pub(super) fn no_route() -> Problem {
     Problem::new(Reason::NoRoute, "no [routes.*] matches this host and path")
+}
+
+/// What over HTTP/1 was looked at before there was a request; h2 and the `Uri` let more pass. A fragment they cut off, so that nobody
+/// can see it.
+fn check_http2(parts: &Parts) -> Result<(), Problem> {
+    let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    check_target(target.as_bytes()).map_err(|detail| Problem::new(Reason::BadRequest, detail))?;
+    let headers = &parts.headers;
+    // The crumbs of a cookie are one field (RFC 9113 §8.2.3).
+    let is_too_many = |lines: usize| lines > MOST_FIELDS + headers.get_all(COOKIE).iter().count().saturating_sub(1);
+    if headers.len() > MOST_FIELDS && is_too_many(headers.len()) {
+        return Err(Problem::new(Reason::HeadTooLarge, "the head has more than 100 fields"));
+    }
+    Ok(())
 }
 
 /// Whether our own entry stands in `Via` already.

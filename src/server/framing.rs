@@ -25,8 +25,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 pub(super) use activity::{Activity, Busy, Watched};
+pub(crate) use fields::MOST as MOST_FIELDS;
 pub(super) use fields::Place;
 pub(super) use head::{BodyLength, Places};
+pub(crate) use target::check as check_target;
 
 use super::caller_body::BodyError;
 use super::patient::Patient;

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 /// The most fields in a head, and again among the trailers.
-pub(super) const MOST: usize = 100;
+pub(crate) const MOST: usize = 100;
 
 /// A byte of a token (RFC 9110 §5.6.2): methods and field names.
 pub(super) const fn is_token_byte(byte: u8) -> bool {

@@ -11,7 +11,7 @@ const LONGEST: usize = u16::MAX as usize - 2;
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn check(target: &[u8]) -> Result<(), &'static str> {
+pub(crate) fn check(target: &[u8]) -> Result<(), &'static str> {
     if target.len() > LONGEST {
         return Err("the request target is too long");
     }
