@@ -149,7 +149,8 @@ impl Cycle<'_> {
             }
             let received = format!("received-status={}", response.status().as_u16());
             let reason = Reason::TokenNotAccepted;
-            response.headers_mut().insert(PROXY_STATUS, proxy_status(&received, reason.code(), reason.title()));
+            // Whoever has added to it before us stands before us (RFC 9209 §2).
+            response.headers_mut().append(PROXY_STATUS, proxy_status(&received, reason.code(), reason.title()));
         } else {
             reader.satisfied(&token, || self.request);
         }

@@ -110,7 +110,7 @@ pub(super) fn tell(attempt: &Attempt<'_>, response: &mut Response<Held>) {
     let reason = Reason::ProofNotAccepted;
     let status = response.status().as_u16();
     let received = format!("received-status={status}");
-    response.headers_mut().insert(PROXY_STATUS, proxy_status(&received, reason.code(), reason.title()));
+    response.headers_mut().append(PROXY_STATUS, proxy_status(&received, reason.code(), reason.title()));
     let error = match complaint(response.status(), response.headers()) {
         Some(Complaint::Nonce) => "use_dpop_nonce",
         Some(Complaint::Proof) | None => "invalid_dpop_proof",

@@ -231,3 +231,19 @@ fn trailers_are_replayed_with_their_body() {
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[1].trailers.first("x-sum"), Some("42"), "{:?}", seen[1]);
 }
+
+/// RFC 9209 §2: each intermediary adds to the field, and the first that was there first comes first.
+#[test]
+fn a_rejection_of_the_replay_too_is_told_beside_what_others_have_told() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/never", |exchange| {
+        exchange.read_body()?;
+        exchange.answer(401, &[("Proxy-Status", "edge; error=http_request_denied")], DENIAL)
+    });
+    let bearerd = setup.start_ready();
+    let response = bearerd.get("/never").expect(401);
+    let told = response.fields.all("proxy-status");
+    assert_eq!((told.len(), told[0]), (2, "edge; error=http_request_denied"), "{}", response.raw_head);
+    assert!(told[1].starts_with("bearerd; received-status=401"), "{}", response.raw_head);
+    assert_eq!(upstream.requests_for("/never").len(), 2);
+}
