@@ -46,15 +46,16 @@ mod spans;
 mod target;
 mod traced;
 mod upgrade;
+mod via;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, VIA};
+use http::header::VIA;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -67,6 +68,7 @@ pub use live::Live;
 pub(crate) use places::{with_cookie, with_parameter};
 pub use reply::ReplyBody;
 pub use slots::Slots;
+pub use via::Via;
 
 use crate::alarm::Alarms;
 use crate::metrics::Metrics;
@@ -110,7 +112,7 @@ pub struct Gateway {
     /// How many requests may be in flight.
     pub slots: Arc<Slots>,
     /// Our entry in `Via`, by which we know requests that come back to us.
-    pub via: HeaderValue,
+    pub via: Via,
     /// What was said of refused callers.
     pub refusals: Refusals,
     /// Which requests are logged.
@@ -134,7 +136,7 @@ pub struct Proxy {
     routes: Vec<Rc<RouteShare>>,
     counts: Rc<WorkerCounts>,
     places: Rc<Places>,
-    via: HeaderValue,
+    via: Via,
     asked: asked::Memory,
     alarms: Alarms,
     no_body: Rc<Intake>,
@@ -166,7 +168,7 @@ impl Proxy {
             counts: before.map_or_else(|| WorkerCounts::new(&gateway.metrics), |before| Rc::clone(&before.counts)),
             places: same_slots
                 .map_or_else(|| Places::new(Arc::clone(&gateway.slots)), |before| Rc::clone(&before.places)),
-            via: share::copied(&gateway.via),
+            via: gateway.via.copied(),
             asked: asked::Memory::default(),
             alarms: Alarms::default(),
             no_body,
@@ -241,12 +243,13 @@ impl Proxy {
         let sendings = account.spans.sendings();
         let attempt = Attempt { route, request, intake, alarms: &self.alarms, terms: None, notes, sendings };
         let mut response = cycle::send_and_cure(attempt).await?;
+        let via = via::of_answer(response.version());
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
-        *response.version_mut() = http::Version::HTTP_11;
+        *response.version_mut() = Version::HTTP_11;
         let switched = upgrade::switched(&mut response, request.upgrade())?;
         headers::take_hop_by_hop(response.headers_mut());
         dpop::strip_answer(route, response.headers_mut());
-        response.headers_mut().append(VIA, HeaderValue::from_static("1.1 bearerd"));
+        response.headers_mut().append(VIA, via);
         cookies::rewrite(response.headers_mut(), route, asked.authority.host());
         links::rewrite(response.headers_mut(), route, (info.scheme(), &asked.authority));
         let connection = switched.map(|switched| switched.say_so(&mut response));

@@ -5,8 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderValue;
-
 use super::StartError;
 use super::assemble::{requests, upstream};
 use super::credentials::{self, Credentials};
@@ -15,7 +13,7 @@ use crate::config::{self, Settings};
 use crate::metrics::Metrics;
 use crate::proxy::callers::Rules;
 use crate::proxy::route::{Route, Table};
-use crate::proxy::{AccessLog, Budget, Gateway, Refusals, Slots};
+use crate::proxy::{AccessLog, Budget, Gateway, Refusals, Slots, Via};
 use crate::tls;
 use crate::traces::Traces;
 use crate::upstream::Connector;
@@ -175,8 +173,7 @@ pub(super) fn hosts(settings: &Settings) -> impl Iterator<Item = &str> {
     settings.routes.iter().filter_map(|route| route.route.host.as_deref())
 }
 
-/// `1.1 bearerd-…`: a name of this process alone, so that another bearerd in the chain is no loop (RFC 9110 §7.6.3).
-fn via() -> HeaderValue {
-    HeaderValue::try_from(format!("1.1 bearerd-{:08x}", fastrand::u32(..)))
-        .unwrap_or_else(|_| HeaderValue::from_static("1.1 bearerd"))
+/// `bearerd-…`: a name of this process alone, so that another bearerd in the chain is no loop.
+fn via() -> Via {
+    Via::named(&format!("bearerd-{:08x}", fastrand::u32(..)))
 }

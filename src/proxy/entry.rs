@@ -81,7 +81,7 @@ pub(super) fn admit(
             "the path can be read in ways that lead out of the upstream's path",
         ));
     }
-    if has_marks && came_back(&parts.headers, gateway.via.as_bytes()) {
+    if has_marks && gateway.via.stands_in(&parts.headers) {
         return Err(Problem::new(Reason::UpstreamLoop, "the upstream of this route leads back to this bearerd"));
     }
     // RFC 9220 §3, which says for HTTP/2's successor what RFC 8441 left open.
@@ -121,12 +121,6 @@ fn check_http2(parts: &Parts) -> Result<(), Problem> {
         return Err(Problem::new(Reason::HeadTooLarge, "the head has more than 100 fields"));
     }
     Ok(())
-}
-
-/// Whether our own entry stands in `Via` already.
-fn came_back(headers: &HeaderMap, own: &[u8]) -> bool {
-    let entries = headers.get_all(VIA).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    entries.map(<[u8]>::trim_ascii).any(|entry| entry == own)
 }
 
 /// RFC 9110 §10.1.1: an expectation that is not `100-continue` cannot be met.

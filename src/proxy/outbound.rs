@@ -14,6 +14,7 @@ use super::settings::{HeaderCase, Inject};
 use super::share::RouteShare;
 use super::target;
 use super::upgrade::{self, Wish};
+use super::via::Via;
 use super::{headers, places};
 use crate::reason::Reason;
 use crate::spelling::Spelling;
@@ -37,7 +38,7 @@ pub(super) struct Authorized<'a>(RequestHead<'a>);
 
 impl Sanitized {
     /// Strips a caller's request and points it at the route's upstream. `authority` is what the caller asked for, by its target or
-    /// its `Host`; `via` is our own entry (RFC 9110 §7.6.3); `has_body` decides what is said about a body's length.
+    /// its `Host`; `via` has our own entry (RFC 9110 §7.6.3); `has_body` decides what is said about a body's length.
     ///
     /// # Errors
     /// [`Problem`] if the target would be longer than any.
@@ -45,18 +46,18 @@ impl Sanitized {
         parts: Parts,
         route: &RouteShare,
         authority: &Authority,
-        via: &HeaderValue,
+        via: &Via,
         has_body: bool,
     ) -> Result<Self, Problem> {
         let too_long = || Problem::new(Reason::HeadTooLarge, "at the upstream the request's target is longer than any");
         let mut target = target::upstream_target(&parts.uri, route).ok_or_else(too_long)?;
         let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
-        let joins_cookies = parts.version == Version::HTTP_2;
+        let version = parts.version;
         let mut headers = parts.headers;
         // Framing is said anew by our own client; an empty body that was announced stays announced.
         let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body && upgrade.is_none();
         headers::strip_hop_by_hop(&mut headers);
-        if joins_cookies {
+        if version == Version::HTTP_2 {
             headers::join_cookies(&mut headers);
         }
         if let Some(upgrade) = &upgrade {
@@ -84,7 +85,7 @@ impl Sanitized {
             places::strip_cookie(&mut headers, name);
         }
         headers.insert(header::HOST, host(route, authority));
-        headers.append(header::VIA, via.clone());
+        headers.append(header::VIA, via.of(version).clone());
         let spelling = parts.extensions.get().filter(|_| route.settings.header_case == HeaderCase::Preserve).cloned();
         // A caller's extended CONNECT, the only one that gets here, is a GET in HTTP/1's form of it.
         let method = if parts.method == Method::CONNECT { Method::GET } else { parts.method };

@@ -1,6 +1,7 @@
 //! Forwarding over HTTP/1.1 (DESIGN section 6): heads and messages, nothing added, nothing lost.
 
 use crate::support::client::{Load, burst, read_response, read_response_head, statuses};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, frame, request};
 use crate::support::wire::{Framing, Wire, chunk};
 use crate::support::{After, Request, eventually, seconds, stage};
 
@@ -113,6 +114,31 @@ fn via_is_added_and_a_loop_is_detected() {
     assert!(response.status >= 500, "{response:?}");
     response.clone().expect_problem(response.status, "U008");
     assert_eq!(upstream.count(), 1);
+    // Also where it came to us over another version than the one it went by.
+    let name = own.trim_start_matches("1.1 ");
+    let response = bearerd.send(&Request::get("/items").field("Via", &format!("1.0 fred, 2 {name} (gone)")));
+    response.clone().expect_problem(response.status, "U008");
+    assert_eq!(upstream.count(), 1);
+}
+
+/// RFC 9110 §7.6.3: the protocol that a message was received by.
+#[test]
+fn via_says_by_which_version_a_request_has_come() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    let via = || upstream.requests().pop().unwrap().head.fields.all("via").join(", ");
+    let old = Wire::connect(bearerd.address()).unwrap();
+    old.send("GET /items HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+    eventually("the request upstream", seconds(3.0), || upstream.count() == 1);
+    assert!(via().starts_with("1.0 bearerd-"), "{}", via());
+    let mut frames = Frames::connect(bearerd.address()).unwrap();
+    let get = request("GET", "/items", &bearerd.address().to_string(), &[]);
+    frames.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, get)).unwrap();
+    frames.body(1).unwrap();
+    assert!(via().starts_with("2 bearerd-"), "{}", via());
+    assert_eq!(upstream.requests().pop().unwrap().head.start, "GET /items HTTP/1.1");
+}
+
 }
 
 #[test]

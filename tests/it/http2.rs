@@ -337,6 +337,14 @@ fn what_waits_for_100_continue_is_sent_as_soon_as_the_upstream_says_so() {
 }
 
 #[test]
+fn via_says_by_which_version_an_answer_has_come() {
+    for (version, route, wanted) in [("h1", "", "1.1 bearerd"), ("h2", H2, "2 bearerd")] {
+        let Some((_endpoint, _server, bearerd)) = stage(&[version], route) else { return };
+        assert_eq!(bearerd.get("/small").expect(200).fields.all("via"), [wanted]);
+    }
+}
+
+#[test]
 fn a_large_body_that_is_answered_early_does_no_harm() {
     let Some((_endpoint, _server, bearerd)) = stage(&["h2"], H2) else { return };
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -17,6 +17,7 @@ use super::super::route::{Credential, Route};
 use super::super::settings::{FieldRules, Inject, SetField};
 use super::super::share::RouteShare;
 use super::super::smallest;
+use super::super::via::Via;
 use crate::fuzzing::controls;
 use crate::http1::outgoing::Length;
 use crate::metrics::Metrics;
@@ -27,7 +28,7 @@ use crate::upstream::{Connector, Origin};
 use crate::{shutdown, tls, token, upstream};
 
 const TOKEN: &str = "tok-7f3a9c.Q_~+/=";
-const VIA: &str = "1.1 bearerd-fuzz";
+const NAME: &str = "bearerd-fuzz";
 
 /// The upstream's target is its base path and the caller's path less the prefix, byte for byte, whatever that is; its host is the
 /// configured one.
@@ -115,13 +116,9 @@ fn forward(which: u8, flags: u8, head: &[u8]) {
         let token = token::fuzzing::token(TOKEN);
         let token: Option<&AccessToken> = route.credential.as_ref().map(|_| &token);
         let Some(path) = below_prefix(&caller.target, route) else { return };
-        let Ok(sanitized) = Sanitized::new(
-            caller.parts.clone(),
-            route,
-            &asked.authority,
-            &HeaderValue::from_static(VIA),
-            caller.body.is_some(),
-        ) else {
+        let Ok(sanitized) =
+            Sanitized::new(caller.parts.clone(), route, &asked.authority, &Via::named(NAME), caller.body.is_some())
+        else {
             return;
         };
         let Ok(authorized) = sanitized.authorize(route, token) else { return };
@@ -237,7 +234,8 @@ fn are_fields(caller: &Read, sent: &Read, route: &Route) {
         }
     }
     let mut via = if named.contains(&b"via"[..]) { Vec::new() } else { lines(before, &header::VIA) };
-    via.push(VIA.as_bytes());
+    let own = Via::named(NAME).of(caller.parts.version).clone();
+    via.push(own.as_bytes());
     assert_eq!(lines(after, &header::VIA), via, "{}", shown());
     are_cookies(before, after, route, named.contains(&b"cookie"[..]));
     if route.settings.keep_host {
