@@ -203,7 +203,7 @@ impl Proxy {
         let entry = match entry::admit(gateway, &self.asked, info, &parts) {
             Ok(entry) => entry,
             Err(problem) => {
-                self.discard_refused(&parts.headers, body);
+                self.discard_refused(&parts, body);
                 return Err(problem.about(self.request_id(&parts.headers)));
             }
         };
@@ -263,8 +263,9 @@ impl Proxy {
     }
 
     /// Reads the body of a refused request, so that its caller comes to read the answer; one that waits for an invitation gets none.
-    fn discard_refused(&self, headers: &http::HeaderMap, body: CallerBody) {
-        if !headers.contains_key(http::header::EXPECT) {
+    fn discard_refused(&self, request: &Parts, body: CallerBody) {
+        let waits = request.version != Version::HTTP_10 && request.headers.contains_key(http::header::EXPECT);
+        if !waits {
             // A worker that has ended discards the body by dropping it.
             let _ = self.discard.send(body);
         }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::EXPECT;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -236,7 +237,7 @@ impl Attempt<'_> {
 
     fn problem(&self, failure: &Failure) -> Problem {
         match (failure, self.intake.fault()) {
-            (_, Some(Lost::Stalled)) => Problem::new(Reason::BodyTimeout, "the request's body stalled"),
+            (_, Some(Lost::Stalled)) => Problem::new(Reason::BodyTimeout, self.stall_text()),
             (_, Some(Lost::Malformed(refusal))) => Problem::new(refusal.reason, refusal.detail),
             (_, Some(_)) => Problem::new(Reason::CallerGone, "the request's body broke off"),
             (Failure::Unsendable(problem), None) => problem.clone(),
@@ -257,6 +258,15 @@ impl Attempt<'_> {
             (Failure::Unanswered(SendError { failure, .. }), None) => {
                 self.failed(Reason::UpstreamMalformed, &failure.to_string())
             }
+        }
+    }
+
+    fn stall_text(&self) -> &'static str {
+        // Only over HTTP/2 there is no gate behind which a body waits for its invitation.
+        if self.intake.gate().is_none() && self.request.headers().contains_key(EXPECT) {
+            "the request's body stalled; a caller that waits for 100 Continue gets none over HTTP/2"
+        } else {
+            "the request's body stalled"
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use http::header::{COOKIE, EXPECT, HeaderMap, HeaderName, ORIGIN, VIA};
+use http::header::{COOKIE, EXPECT, HeaderName, ORIGIN, VIA};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Version};
@@ -90,7 +90,7 @@ pub(super) fn admit(
         let detail = format!("{protocol:?} is not in this route's upgrades");
         return Err(Problem::new(Reason::ProtocolNotAllowed, detail));
     }
-    Ok(Entry { route, asked, expects_continue: has_marks && expects_continue(&parts.headers)? })
+    Ok(Entry { route, asked, expects_continue: has_marks && expects_continue(parts)? })
 }
 
 /// What few requests have is looked for in one go, with a look at lengths first.
@@ -123,16 +123,17 @@ fn check_http2(parts: &Parts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// RFC 9110 §10.1.1: an expectation that is not `100-continue` cannot be met.
-fn expects_continue(headers: &HeaderMap) -> Result<bool, Problem> {
+/// RFC 9110 §10.1.1: an expectation that is not `100-continue` cannot be met, and what HTTP/1.0 expects is ignored. Over HTTP/2 nobody
+/// can be invited, since hyper has no way to send an interim answer; who waits all the same is not made to wait by us too.
+fn expects_continue(parts: &Parts) -> Result<bool, Problem> {
     let mut expects = false;
-    for value in headers.get_all(EXPECT) {
+    for value in parts.headers.get_all(EXPECT) {
         if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
             return Err(Problem::new(Reason::BadExpectation, "only Expect: 100-continue can be met"));
         }
         expects = true;
     }
-    Ok(expects)
+    Ok(expects && parts.version == Version::HTTP_11)
 }
 
 /// To allow this host would send what is meant for it to this route's upstream.

@@ -76,7 +76,8 @@ impl Sanitized {
         if announced_empty {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        if !has_body {
+        // RFC 9110 §10.1.1, of HTTP/1.0: it could not be invited.
+        if !has_body || version == Version::HTTP_10 {
             headers.remove(header::EXPECT);
         }
         route.rules.apply(&mut headers);

@@ -3,7 +3,7 @@
 use crate::support::client::{Load, burst, read_response, read_response_head, statuses};
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, frame, request};
 use crate::support::wire::{Framing, Wire, chunk};
-use crate::support::{After, Request, eventually, seconds, stage};
+use crate::support::{After, Request, eventually, now, seconds, stage};
 
 #[test]
 fn statuses_without_a_body_keep_the_connection_in_step() {
@@ -137,6 +137,24 @@ fn via_says_by_which_version_a_request_has_come() {
     frames.body(1).unwrap();
     assert!(via().starts_with("2 bearerd-"), "{}", via());
     assert_eq!(upstream.requests().pop().unwrap().head.start, "GET /items HTTP/1.1");
+}
+
+/// RFC 9110 §10.1.1: in a request of HTTP/1.0 it is ignored.
+#[test]
+fn an_expectation_of_http10_is_none() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    let head = "POST /items HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    let start = now();
+    wire.send(format!("{head}abc")).unwrap();
+    read_response(&mut wire, "POST").unwrap().expect(200);
+    assert!(start.elapsed() < seconds(0.7), "{:?}", start.elapsed());
+    let seen = upstream.only_request();
+    assert_eq!((seen.head.fields.first("expect"), &seen.body[..]), (None, &b"abc"[..]));
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(format!("{}abc", head.replace("100-continue", "a miracle"))).unwrap();
+    read_response(&mut wire, "POST").unwrap().expect_problem(417, "C008");
 }
 
 }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 
 use crate::support::client::read_response;
-use crate::support::frames::{HEADERS, SETTINGS, frame};
+use crate::support::frames::{DATA, END_HEADERS, END_STREAM, Frames, HEADERS, SETTINGS, frame, request};
 use crate::support::listener::Listener;
 use crate::support::peers::{Peer, installed, skip_unless};
 use crate::support::tls_front::Authority;
@@ -334,6 +334,27 @@ fn what_waits_for_100_continue_is_sent_as_soon_as_the_upstream_says_so() {
     assert!(took > seconds(0.9) && took < seconds(4.0), "{took:?}");
     let flooded = Request::post("/floods", "x").field("Expect", "100-continue");
     bearerd.send(&flooded).expect_problem(502, "U007");
+}
+
+/// hyper gives no way to send it over HTTP/2, so that there is nothing to wait for.
+#[test]
+fn a_body_behind_an_expectation_goes_on_as_it_comes_over_http2() {
+    let (_endpoint, upstream, setup) = crate::support::stage(300);
+    upstream.on("/deaf", |exchange| {
+        let (body, _) = exchange.wire.body(exchange.head.request_framing())?;
+        exchange.answer(200, &[], body)
+    });
+    let bearerd = setup.start_ready();
+    let mut frames = Frames::connect(bearerd.address()).unwrap();
+    let fields = request("POST", "/deaf", &bearerd.address().to_string(), &[("expect", "100-continue")]);
+    let start = now();
+    frames.send(frame(HEADERS, END_HEADERS, 1, fields)).unwrap();
+    frames.send(frame(DATA, END_STREAM, 1, "hello")).unwrap();
+    assert_eq!(frames.body(1).unwrap(), "hello");
+    assert!(start.elapsed() < seconds(0.7), "{:?}", start.elapsed());
+    let fields = request("POST", "/items", &bearerd.address().to_string(), &[("expect", "a miracle")]);
+    frames.send(frame(HEADERS, END_STREAM | END_HEADERS, 3, fields)).unwrap();
+    assert!(frames.body(3).unwrap().contains("C008"));
 }
 
 #[test]

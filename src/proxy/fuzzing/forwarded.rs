@@ -226,7 +226,8 @@ fn are_fields(caller: &Read, sent: &Read, route: &Route) {
         let is_joined = *name == header::COOKIE;
         assert!(is_joined || lines(after, name) == lines(before, name), "{name}: {}", shown());
     }
-    let expects = |name: &HeaderName| *name == header::EXPECT && caller.body.is_none();
+    let is_old = caller.parts.version == Version::HTTP_10;
+    let expects = |name: &HeaderName| *name == header::EXPECT && (caller.body.is_none() || is_old);
     for name in before.keys() {
         let is_said_anew = [header::HOST, header::VIA, header::CONTENT_LENGTH, header::COOKIE].contains(name);
         if !is_said_anew && !is_ours(name) && !ends_here(name) && !expects(name) {

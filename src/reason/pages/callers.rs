@@ -126,9 +126,11 @@ pub(super) const BODY_TIMEOUT: Page = Page {
         "The caller hangs, or was suspended, in the middle of an upload.",
         "The caller announced a longer body (Content-Length) than it sends.",
         "The caller produces the body slowly, piece by piece, with long pauses.",
+        "The caller sends Expect: 100-continue over HTTP/2 and waits for the 100 without end: there it is never sent.",
     ],
     cures: &[
         "Check that the client sends as many bytes as its Content-Length says.",
+        "Send the body without being asked for it over HTTP/2, as most clients do after a second.",
         "Raise the time for callers that pause: [timeouts] request_body_idle = \"5m\", or \"off\" for no limit.",
     ],
     shows: "The caller gets 408 as application/problem+json with this code; nothing more is sent to the upstream. \
@@ -137,7 +139,7 @@ pub(super) const BODY_TIMEOUT: Page = Page {
 
 pub(super) const EXPECTATION: Page = Page {
     meaning: "The request has an Expect field that is not 100-continue. There is no other expectation in HTTP (RFC \
-        9110 section 10.1.1), so nobody could meet it.",
+        9110 section 10.1.1), so nobody could meet it. HTTP/1.0 has not even that: from there it is ignored.",
     causes: &["The client sets Expect to something of its own.", "A scanner or an attack."],
     cures: &["Remove the Expect field from the client's requests, or send Expect: 100-continue."],
     shows: "The caller gets 417 with this code; nothing is sent to the upstream. \
