@@ -228,7 +228,7 @@ impl Proxy {
     /// Takes a place, has the request answered, and makes the answer the caller's.
     async fn forward(
         &self,
-        info: &ConnectionInfo,
+        (info, caller): (&ConnectionInfo, problem::Caller),
         Prepared { route, asked, intake, request }: &Prepared,
         account: &mut Account,
     ) -> Result<Passed, Problem> {
@@ -247,7 +247,7 @@ impl Proxy {
         // Our own version, whatever the upstream speaks (RFC 9112 §2.3).
         *response.version_mut() = Version::HTTP_11;
         let switched = upgrade::switched(&mut response, request.upgrade())?;
-        headers::take_hop_by_hop(response.headers_mut());
+        upgrade::strip_answer(&mut response, caller);
         dpop::strip_answer(route, response.headers_mut());
         response.headers_mut().append(VIA, via);
         cookies::rewrite(response.headers_mut(), route, asked.authority.host());
@@ -318,7 +318,7 @@ impl Handler for Proxy {
     async fn handle(&self, info: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<ReplyBody> {
         let Begun { caller, mut account, prepared } = self.begin(&info, request);
         let passed = match &prepared {
-            Ok(prepared) => self.forward(&info, prepared, &mut account).await,
+            Ok(prepared) => self.forward((&info, caller), prepared, &mut account).await,
             Err(problem) => Err(problem.clone()),
         };
         match passed {

@@ -12,7 +12,7 @@ use hyper::ext::Protocol;
 use super::attempt::UpstreamConnection;
 use super::headers;
 use super::held::Held;
-use super::problem::Problem;
+use super::problem::{Caller, Problem};
 use super::reply::Account;
 use crate::reason::Reason;
 use crate::server::Takeover;
@@ -145,6 +145,23 @@ impl Switched {
             }
         }
         self.connection
+    }
+}
+
+/// Takes out of an answer what ends here, but for what a 426 requires: the field must say that (RFC 9110 §15.5.22). Over HTTP/2 there is no
+/// such field (RFC 9113 §8.2.2).
+pub(super) fn strip_answer(response: &mut Response<Held>, caller: Caller) {
+    let requires = response.status() == StatusCode::UPGRADE_REQUIRED && caller == Caller::Http1;
+    let headers = response.headers_mut();
+    if !requires {
+        headers::take_hop_by_hop(headers);
+        return;
+    }
+    let required: Vec<_> = headers.get_all(UPGRADE).iter().cloned().collect();
+    headers::take_hop_by_hop(headers);
+    for protocols in required {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.append(UPGRADE, protocols);
     }
 }
 

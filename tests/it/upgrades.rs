@@ -66,6 +66,24 @@ fn in_flight(bearerd: &Bearerd) -> Option<f64> {
     bearerd.metric("bearerd_requests_in_flight", &[])
 }
 
+/// RFC 9110 §15.5.22: without the field nobody would know what to change to.
+#[test]
+fn what_the_upstream_requires_is_told() {
+    let (_endpoint, upstream, setup) = stage(300);
+    for (path, status) in [("/required", 426), ("/offered", 200)] {
+        upstream.on(path, move |exchange| {
+            let fields = [("Connection", "Upgrade, x-hop"), ("Upgrade", "HTTP/3.0"), ("X-Hop", "1")];
+            exchange.answer(status, &[&fields[..], &[("Upgrade", "TLS/1.3")]].concat(), "")
+        });
+    }
+    let bearerd = setup.start_ready();
+    let required = bearerd.get("/required").expect(426);
+    assert_eq!(required.fields.all("upgrade"), ["HTTP/3.0", "TLS/1.3"], "{}", required.raw_head);
+    assert_eq!(required.fields.all("connection"), ["upgrade"], "{}", required.raw_head);
+    assert!(!required.fields.has("x-hop"));
+    assert!(!bearerd.get("/offered").expect(200).fields.has("upgrade"));
+}
+
 #[test]
 fn bytes_pass_both_ways_after_a_101() {
     let (_endpoint, upstream, setup) = echoing();
