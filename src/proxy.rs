@@ -21,6 +21,7 @@ pub(crate) mod fuzzing;
 mod gate;
 mod headers;
 mod held;
+mod hops;
 mod intake;
 mod links;
 mod live;
@@ -318,6 +319,7 @@ impl Handler for Proxy {
     async fn handle(&self, info: Rc<ConnectionInfo>, request: Request<CallerBody>) -> Answer<ReplyBody> {
         let Begun { caller, mut account, prepared } = self.begin(&info, request);
         let passed = match &prepared {
+            Ok(prepared) if prepared.request.ends_here() => return account.answer(hops::answer()).into(),
             Ok(prepared) => self.forward((&info, caller), prepared, &mut account).await,
             Err(problem) => Err(problem.clone()),
         };

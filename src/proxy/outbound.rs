@@ -15,7 +15,7 @@ use super::share::RouteShare;
 use super::target;
 use super::upgrade::{self, Wish};
 use super::via::Via;
-use super::{headers, places};
+use super::{headers, hops, places};
 use crate::reason::Reason;
 use crate::spelling::Spelling;
 use crate::token::AccessToken;
@@ -30,6 +30,8 @@ pub(super) struct Sanitized {
     /// How the caller spelled the names of its fields, where that is to be kept.
     spelling: Option<Spelling>,
     upgrade: Option<Wish>,
+    /// Whether it was not to be passed on.
+    ends_here: bool,
 }
 
 /// A request that carries the token (or needs none) and goes to its route's upstream.
@@ -80,6 +82,7 @@ impl Sanitized {
         if !has_body || version == Version::HTTP_10 {
             headers.remove(header::EXPECT);
         }
+        let ends_here = hops::count_down(&parts.method, &mut headers);
         route.rules.apply(&mut headers);
         // The rules may have set cookies of their own.
         if let Some(Inject::Cookie(name)) = inject {
@@ -90,12 +93,17 @@ impl Sanitized {
         let spelling = parts.extensions.get().filter(|_| route.settings.header_case == HeaderCase::Preserve).cloned();
         // A caller's extended CONNECT, the only one that gets here, is a GET in HTTP/1's form of it.
         let method = if parts.method == Method::CONNECT { Method::GET } else { parts.method };
-        Ok(Self { method, target, headers, spelling, upgrade })
+        Ok(Self { method, target, headers, spelling, upgrade, ends_here })
     }
 
     /// The protocols that it asks to change to.
     pub(super) fn upgrade(&self) -> Option<&Wish> {
         self.upgrade.as_ref()
+    }
+
+    /// Whether the answer to it is ours ([`hops`]).
+    pub(super) fn ends_here(&self) -> bool {
+        self.ends_here
     }
 
     /// Whether it asks for a WebSocket and has no key.

@@ -82,6 +82,12 @@ impl Account {
         })
     }
 
+    /// An answer of our own that refuses nothing and has no body.
+    pub(super) fn answer(mut self, response: Response<()>) -> Response<ReplyBody> {
+        self.answered(response.status(), AnsweredBy::Bearerd);
+        response.map(|()| ReplyBody { content: Content::Own(None), account: Some(self) })
+    }
+
     /// The upstream's answer.
     pub(super) fn pass(mut self, response: Response<Held>) -> Response<ReplyBody> {
         self.answered(response.status(), AnsweredBy::Upstream);

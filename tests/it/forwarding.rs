@@ -157,6 +157,23 @@ fn an_expectation_of_http10_is_none() {
     read_response(&mut wire, "POST").unwrap().expect_problem(417, "C008");
 }
 
+/// RFC 9110 §7.6.2.
+#[test]
+fn max_forwards_of_options_is_counted_down_and_answered_at_its_end() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    let ask = |method: &str, max: &str| bearerd.send(&Request::new(method, "/items").field("Max-Forwards", max));
+    for target in ["/items", "*"] {
+        let response = bearerd.send(&Request::new("OPTIONS", target).field("Max-Forwards", "0")).expect(204);
+        assert!(response.field("proxy-status").is_some_and(|status| status.starts_with("bearerd")), "{response:?}");
+    }
+    assert_eq!(upstream.count(), 0);
+    for (method, max, wanted) in
+        [("OPTIONS", "1", "0"), ("OPTIONS", "70", "69"), ("OPTIONS", "many", "many"), ("GET", "0", "0")]
+    {
+        ask(method, max).expect(200);
+        assert_eq!(upstream.requests().pop().unwrap().head.fields.all("max-forwards"), [wanted], "{method} {max}");
+    }
 }
 
 #[test]
