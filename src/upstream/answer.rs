@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::{Connection, Kind, Outbound};
-use super::http1::Alone;
 use super::incoming::{HttpError, Incoming};
 use super::pool::Pool;
 use super::upload::Cut;
@@ -44,11 +43,8 @@ impl<B: Outbound> AnswerBody<B> {
         self.switched.then(|| self.lease.take()).flatten().map(|(connection, _)| connection)
     }
 
-    fn alone(&self) -> Option<&Alone<B>> {
-        match &self.lease {
-            Some((Connection { kind: Kind::Alone(alone), .. }, _)) => Some(alone),
-            _ => None,
-        }
+    fn kind(&self) -> Option<&Kind<B>> {
+        self.lease.as_ref().map(|(connection, _)| &connection.kind)
     }
 
     fn release_at_end(&mut self) {
@@ -63,6 +59,7 @@ impl<B: Outbound> AnswerBody<B> {
         {
             match connection.kind {
                 Kind::Alone(alone) => pool.give_back(alone),
+                Kind::Joint(joint) => joint.part().into_iter().for_each(|alone| pool.give_back(alone)),
                 Kind::Shared(lease) => self.request = Some(lease.finish()),
             }
         }
@@ -79,6 +76,9 @@ impl<B: Outbound> Body for AnswerBody<B> {
             (Incoming::Http1, Some((Connection { kind: Kind::Alone(alone), .. }, _))) => {
                 ready!(alone.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http1))
             }
+            (Incoming::Http1, Some((Connection { kind: Kind::Joint(joint), .. }, _))) => {
+                ready!(joint.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http1))
+            }
             (Incoming::Http2(streamed), _) => {
                 ready!(streamed.poll_frame(cx)).map(|frame| frame.map_err(HttpError::Http2))
             }
@@ -94,7 +94,11 @@ impl<B: Outbound> Body for AnswerBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.incoming {
-            Incoming::Http1 => self.alone().is_none_or(Alone::is_end_stream),
+            Incoming::Http1 => match self.kind() {
+                Some(Kind::Alone(alone)) => alone.is_end_stream(),
+                Some(Kind::Joint(joint)) => joint.is_end_stream(),
+                Some(Kind::Shared(_)) | None => true,
+            },
             Incoming::Http2(streamed) => streamed.is_end_stream(),
             Incoming::Switched => true,
         }
@@ -102,7 +106,11 @@ impl<B: Outbound> Body for AnswerBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.incoming {
-            Incoming::Http1 => self.alone().map_or_else(|| SizeHint::with_exact(0), Alone::size_hint),
+            Incoming::Http1 => match self.kind() {
+                Some(Kind::Alone(alone)) => alone.size_hint(),
+                Some(Kind::Joint(joint)) => joint.size_hint(),
+                Some(Kind::Shared(_)) | None => SizeHint::with_exact(0),
+            },
             Incoming::Http2(streamed) => streamed.size_hint(),
             Incoming::Switched => SizeHint::with_exact(0),
         }

@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use http_body::Body;
 
-use super::http1::{Alone, Http1Error};
+use super::http1::{Alone, Http1Error, Joint};
 use super::http2::Lease;
 use super::incoming::HttpError;
 use super::interim::OnInterim;
@@ -110,6 +110,8 @@ pub struct Connection<B: Outbound> {
 pub(super) enum Kind<B: Outbound> {
     /// HTTP/1, for this request alone.
     Alone(Alone<B>),
+    /// The same, while the answer comes and the request has not ended.
+    Joint(Joint<B>),
     /// One stream of HTTP/2.
     Shared(Lease),
 }
@@ -164,8 +166,25 @@ impl<B: Outbound> Connection<B> {
     pub(super) fn is_spent(&mut self) -> bool {
         match &mut self.kind {
             Kind::Alone(alone) => alone.is_spent(),
-            // Kept by others.
-            Kind::Shared(_) => false,
+            // In use, or kept by others.
+            Kind::Joint(_) | Kind::Shared(_) => false,
+        }
+    }
+
+    /// Whether nothing of its request is left for whoever reads the answer to write.
+    pub(super) fn is_written(&self) -> bool {
+        match &self.kind {
+            Kind::Alone(alone) => alone.is_written(),
+            Kind::Joint(_) | Kind::Shared(_) => true,
+        }
+    }
+
+    /// The same, with the rest of its request being written on its own: its answer has begun.
+    #[cold]
+    pub(super) fn joined(self) -> Self {
+        match self.kind {
+            Kind::Alone(alone) => Self { kind: Kind::Joint(Joint::begin(alone)), ..self },
+            kind => Self { kind, ..self },
         }
     }
 
@@ -173,6 +192,7 @@ impl<B: Outbound> Connection<B> {
     pub(super) async fn can_switch(&self) -> bool {
         match &self.kind {
             Kind::Alone(_) => true,
+            Kind::Joint(_) => false,
             Kind::Shared(lease) => lease.can_switch().await,
         }
     }
@@ -181,6 +201,7 @@ impl<B: Outbound> Connection<B> {
     pub async fn into_stream(self) -> Option<Box<dyn Duplex>> {
         match self.kind {
             Kind::Alone(alone) => Some(Box::new(alone.into_stream())),
+            Kind::Joint(_) => None,
             Kind::Shared(lease) => Some(Box::new(lease.into_stream()?)),
         }
     }

@@ -2,11 +2,13 @@
 //!
 //! Spoken by ourselves, in the task of whoever waits for the answer. hyper's client is a task of its own behind two channels, which
 //! costs each request more than its HTTP does; it loses an answer that comes while a write fails; and it skips
-//! interim answers without end. A request goes on while its answer comes; the connection serves another one when both have ended.
+//! interim answers without end. A request goes on while its answer comes, then in a task of its own ([`Joint`]); the connection serves
+//! another one when both have ended.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
 pub(super) mod head;
+mod joint;
 mod request;
 
 use std::io;
@@ -29,6 +31,7 @@ use crate::http1::body::{Decoder, Step};
 use crate::http1::outgoing::{Outgoing, Unsent};
 use crate::tunnel::Ahead;
 use head::{Head, Malformed};
+pub(super) use joint::Joint;
 
 /// Most bytes that are read, interim answers included, until the head of the answer is whole.
 const BEFORE_BODY: usize = 4 * head::LIMIT;
@@ -111,7 +114,7 @@ impl<B: Outbound> Alone<B> {
         let RequestHead { method, on_interim, headers, .. } = head;
         let mut allowance = BEFORE_BODY;
         let head = std::future::poll_fn(|cx| {
-            if let Poll::Ready(Err(unsent)) = link.upload.poll(&mut link.stream, cx) {
+            if let Poll::Ready(Err(unsent)) = link.poll_upload(cx) {
                 return Poll::Ready(Err(Failed::Http1(unsent.into())));
             }
             link.poll_head(method, on_interim.as_ref(), &mut allowance, cx)
@@ -131,31 +134,9 @@ impl<B: Outbound> Alone<B> {
         Err(SendError { sent: link.upload.written() != written_before, refused: false, failure })
     }
 
-    /// The next piece of the answer.
+    /// The next piece of the answer, the request of which has been written.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
-        let link = &mut *self.0;
-        if !link.upload.is_done()
-            && let Poll::Ready(Err(unsent)) = link.upload.poll(&mut link.stream, cx)
-        {
-            return Poll::Ready(Some(Err(unsent.into())));
-        }
-        loop {
-            match link.decoder.step(&mut link.ahead) {
-                Err(malformed) => return Poll::Ready(Some(Err(Malformed::from(malformed).into()))),
-                Ok(Step::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
-                Ok(Step::End) => return Poll::Ready(None),
-                Ok(Step::Hungry) => {}
-            }
-            match ready!(link.poll_fill(cx)) {
-                Err(error) => return Poll::Ready(Some(Err(error.into()))),
-                Ok(0) if link.decoder == Decoder::UntilClose => {
-                    link.decoder = Decoder::Length(0);
-                    return Poll::Ready(None);
-                }
-                Ok(0) => return Poll::Ready(Some(Err(Http1Error::Ended))),
-                Ok(_) => link.ahead = link.received.split().freeze(),
-            }
-        }
+        self.0.poll_frame(cx)
     }
 
     /// Whether the answer has ended.
@@ -209,7 +190,7 @@ impl<B: Outbound> Alone<B> {
         loop {
             let link = &mut *self.0;
             let written = link.upload.written();
-            let rest = std::future::poll_fn(|cx| link.upload.poll(&mut link.stream, cx));
+            let rest = std::future::poll_fn(|cx| link.poll_upload(cx));
             match timeout(PAUSE, rest).await {
                 Ok(ended) => return ended.is_ok().then_some(self),
                 Err(_) if Instant::now() >= until || self.0.upload.written() == written => return None,
@@ -219,7 +200,34 @@ impl<B: Outbound> Alone<B> {
     }
 }
 
+impl<B: Outbound> Link<B> {
+    /// Writes on.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unsent>> {
+        self.upload.poll(&mut self.stream, cx)
+    }
+}
+
 impl<B> Link<B> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Http1Error>>> {
+        loop {
+            match self.decoder.step(&mut self.ahead) {
+                Err(malformed) => return Poll::Ready(Some(Err(Malformed::from(malformed).into()))),
+                Ok(Step::Frame(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Step::End) => return Poll::Ready(None),
+                Ok(Step::Hungry) => {}
+            }
+            match ready!(self.poll_fill(cx)) {
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                Ok(0) if self.decoder == Decoder::UntilClose => {
+                    self.decoder = Decoder::Length(0);
+                    return Poll::Ready(None);
+                }
+                Ok(0) => return Poll::Ready(Some(Err(Http1Error::Ended))),
+                Ok(_) => self.ahead = self.received.split().freeze(),
+            }
+        }
+    }
+
     fn poll_head(
         &mut self,
         method: &Method,

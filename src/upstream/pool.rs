@@ -190,10 +190,15 @@ impl<B: Outbound> Pool<B> {
                 alone.begin_request(head, body);
                 alone.answered(head).await?.map(|()| Incoming::Http1)
             }
+            // Its answer is still being read.
+            Kind::Joint(_) => return Err(SendError::of_closed()),
             // In a box, so that the others do not take the memory for it.
             Kind::Shared(lease) => Box::pin(lease.send(head, body, self.connector.origin())).await?,
         };
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if !switched && !connection.is_written() {
+            connection = connection.joined();
+        }
         Ok(response.map(|body| AnswerBody::new(body, connection, Rc::clone(self), switched)))
     }
 

@@ -1,5 +1,6 @@
 //! Bodies stream both ways (DESIGN section 6): nothing is buffered, nothing is lost, an end is an end.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -124,6 +125,30 @@ fn an_answer_may_come_while_the_request_is_still_sent() {
     }
     wire.send("0\r\n\r\n").unwrap();
     assert_eq!(wire.chunk().unwrap(), None);
+}
+
+#[test]
+fn an_upload_goes_on_while_its_caller_reads_nothing_of_the_answer() {
+    const LENGTH: usize = 32 * 1024 * 1024;
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/first", |exchange| {
+        // More of an answer than fits on its way to somebody who does not read it, before anything of the request is read.
+        let mut answering = exchange.wire.socket().try_clone()?;
+        let answer = std::thread::spawn(move || {
+            answering.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").as_bytes())?;
+            answering.write_all(&vec![b'a'; LENGTH])
+        });
+        assert_eq!(exchange.read_body()?.len(), LENGTH);
+        answer.join().expect("an answer")?;
+        Ok(After::KeepAlive)
+    });
+    let bearerd = setup.start_ready();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::post("/first", vec![b'u'; LENGTH]).bytes(bearerd.address())).unwrap();
+    assert_eq!(read_response(&mut wire, "POST").unwrap().expect(200).body.len(), LENGTH);
+    wire.send(Request::get("/items").bytes(bearerd.address())).unwrap();
+    read_response(&mut wire, "GET").unwrap().expect(200);
+    assert_eq!(upstream.connections(), 1, "nothing was wrong with the connection");
 }
 
 #[test]
