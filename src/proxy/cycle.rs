@@ -33,6 +33,7 @@ pub(super) async fn send_and_cure(attempt: Attempt<'_>) -> Result<Response<Held>
         answered = Box::pin(dpop::prove_again(&attempt, answered)).await;
         if dpop::is_refused(&attempt, &answered.response) {
             dpop::tell(&attempt, &mut answered.response);
+            attempt.intake.discard_parked();
             return Ok(answered.response);
         }
     }
@@ -65,10 +66,11 @@ impl Cycle<'_> {
         judgement: Judgement,
         mut response: Response<Held>,
     ) -> Result<Response<Held>, Problem> {
-        match self.another_token(&rejected, judgement, &mut response).await {
-            Some(replacement) => Ok(self.replay(response, replacement).await),
-            None => Ok(response),
+        if let Some(replacement) = self.another_token(&rejected, judgement, &mut response).await {
+            response = self.replay(response, replacement).await;
         }
+        self.attempt.intake.discard_parked();
+        Ok(response)
     }
 
     /// A token to send the request again with; `None` if the original answer is to pass.
@@ -122,6 +124,7 @@ impl Cycle<'_> {
         let reader = &self.credential.reader;
         let Ok(mut answered) = self.attempt.send(Some(replacement)).await else {
             counters.passed_unavailable.inc();
+            self.attempt.intake.park();
             return original;
         };
         self.attempt.note_replay();

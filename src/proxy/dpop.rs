@@ -101,7 +101,10 @@ pub(super) async fn prove_again(attempt: &Attempt<'_>, mut refused: Answered) ->
             credential.metrics.dpop_nonce_replays.upstream.inc();
             answered
         }
-        Err(_) => refused,
+        Err(_) => {
+            attempt.intake.park();
+            refused
+        }
     }
 }
 

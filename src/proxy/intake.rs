@@ -69,6 +69,8 @@ struct State {
     reserved: usize,
     /// Counts the attempts; only the latest is given anything.
     turn: u32,
+    /// Whether that one was stopped.
+    is_parked: bool,
     /// Wakes whoever waits for the end of the body.
     at_end: Option<Waker>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -142,7 +144,7 @@ impl Intake {
     ) -> Rc<Self> {
         let began_empty = source.is_none();
         let progress = if began_empty { Progress::Ended } else { Progress::Untouched };
-        let state = State { source, kept, reserved: 0, turn: 0, at_end: None, pause: None };
+        let state = State { source, kept, reserved: 0, turn: 0, is_parked: false, at_end: None, pause: None };
         Rc::new(Self {
             state: RefCell::new(state),
             handling,
@@ -205,6 +207,7 @@ impl Intake {
         }
         let mut state = self.state.borrow_mut();
         state.turn = state.turn.wrapping_add(1);
+        state.is_parked = false;
         let (intake, turn) = (Rc::clone(self), state.turn);
         match &state.kept {
             _ if self.progress.get() == Progress::Untouched => Some(RequestBody::Live { ahead: None, intake, turn }),
@@ -233,7 +236,26 @@ impl Intake {
     pub(super) fn park(&self) -> bool {
         let mut state = self.state.borrow_mut();
         state.turn = state.turn.wrapping_add(1);
+        state.is_parked = true;
         state.source.is_some()
+    }
+
+    /// An answer is about to be passed on: what was parked will never be sent, and its caller may read nothing before it has sent all.
+    pub(super) fn discard_parked(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.is_parked
+            && let Some(source) = state.source.take()
+        {
+            self.discard(source);
+        }
+    }
+
+    fn discard(&self, source: CallerBody) {
+        // Behind a closed gate the caller has been promised nothing and sends nothing.
+        if self.gate.as_ref().is_none_or(Gate::is_open) {
+            // A worker that has ended discards the body by dropping it.
+            let _ = self.handling.discard.send(source);
+        }
     }
 
     /// Reads what the caller still sends, so that all of it can be sent again. A body that waits behind its gate is left there.
@@ -361,13 +383,8 @@ impl Drop for Intake {
     fn drop(&mut self) {
         let state = self.state.get_mut();
         self.handling.budget.release(state.reserved);
-        // Behind a closed gate the caller has been promised nothing and sends nothing.
-        let invited = self.gate.as_ref().is_none_or(Gate::is_open);
-        if let Some(source) = state.source.take()
-            && invited
-        {
-            // A worker that has ended discards the body by dropping it.
-            let _ = self.handling.discard.send(source);
+        if let Some(source) = state.source.take() {
+            self.discard(source);
         }
     }
 }

@@ -134,6 +134,24 @@ fn an_upstream_that_answers_and_closes_before_it_read_the_body_does_not_lose_its
 }
 
 #[test]
+fn who_uploads_too_much_to_be_sent_again_before_reading_anything_reads_the_rejection() {
+    const LENGTH: usize = 32 * 1024 * 1024;
+    let (endpoint, upstream, setup) = stage(300);
+    upstream.on("/long", |exchange| {
+        // More than fits on its way to somebody who does not read it.
+        exchange.answer(401, &[("WWW-Authenticate", "Bearer")], vec![b'd'; LENGTH])?;
+        exchange.wire.closes_within(seconds(20.0));
+        Ok(After::Close)
+    });
+    let bearerd = setup.start_ready();
+    endpoint.tokens().revoke_all();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::post("/long", vec![b'u'; LENGTH]).bytes(bearerd.address())).unwrap();
+    assert_eq!(read_response(&mut wire, "POST").unwrap().expect(401).body.len(), LENGTH);
+    assert_eq!(bearerd.rejections("passed_body"), 1.0);
+}
+
+#[test]
 fn a_rejection_before_the_end_of_the_body_waits_for_the_rest_and_replays() {
     let (endpoint, upstream, setup) = stage(300);
     upstream.on("/early", |exchange| {
