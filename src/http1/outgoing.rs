@@ -34,6 +34,8 @@ pub(crate) struct Outgoing<B> {
     after: &'static [u8],
     body: Option<B>,
     length: Length,
+    /// Why there is no more of the body, to be told when what came before is written.
+    broken: Option<Unsent>,
     unflushed: bool,
     /// Bytes that the socket took.
     written: u64,
@@ -88,6 +90,7 @@ impl<B> Outgoing<B> {
             after: b"",
             body: None,
             length: Length::Known(0),
+            broken: None,
             unflushed: false,
             written: 0,
             failed: false,
@@ -136,7 +139,7 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin> O
         loop {
             // A body that is there already goes out together with its head.
             let has_room = self.after.is_empty() && self.piece.is_empty() && self.framing.len() < WAITING;
-            let waits_for_body = has_room && self.poll_body(cx)?.is_pending();
+            let waits_for_body = has_room && self.poll_piece(cx)?.is_pending();
             while self.has_bytes() {
                 ready!(self.poll_write(stream, cx));
                 if self.failed && self.fails {
@@ -151,11 +154,27 @@ impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin> O
                 self.unflushed = false;
                 self.note(flushed.err());
             }
-            return if self.body.is_some() { Poll::Pending } else { Poll::Ready(Ok(())) };
+            return if self.body.is_some() {
+                Poll::Pending
+            } else {
+                Poll::Ready(self.broken.take().map_or(Ok(()), Err))
+            };
         }
     }
 
-    /// The next piece of the body, if it is there.
+    /// The next piece of the body, if it is there. An answer whose body breaks off goes out as far as it came, its head at least; of a
+    /// request nothing more is of use.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Unsent> {
+        self.poll_body(cx).or_else(|unsent| {
+            if !self.fails {
+                return Err(unsent);
+            }
+            self.body = None;
+            self.broken = Some(unsent);
+            Ok(Poll::Ready(()))
+        })
+    }
+
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Unsent> {
         let Some(body) = &mut self.body else { return Ok(Poll::Ready(())) };
         let frame = match Pin::new(&mut *body).poll_frame(cx) {
@@ -311,6 +330,7 @@ mod tests {
     struct Frames {
         frames: VecDeque<Frame<Bytes>>,
         knows_its_end: bool,
+        breaks_off: bool,
     }
 
     impl Body for Frames {
@@ -318,7 +338,8 @@ mod tests {
         type Error = io::Error;
 
         fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-            Poll::Ready(self.frames.pop_front().map(Ok))
+            let broken = self.breaks_off.then(|| Err(io::ErrorKind::UnexpectedEof.into()));
+            Poll::Ready(self.frames.pop_front().map(Ok).or(broken))
         }
 
         fn is_end_stream(&self) -> bool {
@@ -340,7 +361,7 @@ mod tests {
     }
 
     fn frames(frames: Vec<Frame<Bytes>>, knows_its_end: bool) -> Frames {
-        Frames { frames: frames.into(), knows_its_end }
+        Frames { frames: frames.into(), knows_its_end, breaks_off: false }
     }
 
     fn data(text: &str) -> Frame<Bytes> {
@@ -390,6 +411,27 @@ mod tests {
         }
         let long = frames(vec![data("abcd")], false);
         assert!(written(long, Length::Known(3)).await.unwrap().ends_with("\r\n\r\nabc"));
+    }
+
+    #[tokio::test]
+    async fn of_an_answer_all_is_written_that_came_before_its_body_broke_off() {
+        for (pieces, length, written) in [
+            (&[][..], CHUNKED, ""),
+            (&["ab"], CHUNKED, "2\r\nab\r\n"),
+            (&["ab"], Length::Known(3), "ab"),
+            (&["ab"], Length::UntilClose, "ab"),
+        ] {
+            let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+            let mut answer = Outgoing::answer();
+            let body = Frames { breaks_off: true, ..frames(pieces.iter().map(|piece| data(piece)).collect(), false) };
+            answer.begin(Some(body), length).put_slice(HEAD.as_bytes());
+            let ended = std::future::poll_fn(|cx| answer.poll(&mut ours, cx)).await;
+            assert!(matches!(ended, Err(Unsent::Body(_))), "{ended:?}");
+            drop(ours);
+            let mut text = String::new();
+            theirs.read_to_string(&mut text).await.unwrap();
+            assert_eq!(text, format!("{HEAD}{written}"));
+        }
     }
 
     #[tokio::test]

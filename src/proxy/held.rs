@@ -19,6 +19,8 @@ pub(super) struct Held {
     /// In a box: of few answers anything is read ahead, and every answer is moved about.
     ahead: Option<Box<Ahead>>,
     declared: SizeHint,
+    /// Whether anything was asked of it by whoever passes it on.
+    has_begun: bool,
 }
 
 /// What was read ahead.
@@ -36,7 +38,7 @@ impl Held {
     /// Nothing read ahead yet.
     pub(super) fn new(rest: AnswerBody<RequestBody>) -> Self {
         let declared = rest.size_hint();
-        Self { rest: Some(rest), ahead: None, declared }
+        Self { rest: Some(rest), ahead: None, declared, has_begun: false }
     }
 
     /// The length that the answer declared, in bytes.
@@ -98,13 +100,19 @@ impl Held {
         }
         Poll::Ready(())
     }
-}
 
-impl Body for Held {
-    type Data = Bytes;
-    type Error = HttpError;
+    /// It broke off before anything of it was passed on: that is told when it is asked for again, so that the head goes out before.
+    /// HTTP/2 would forget it over the reset.
+    #[cold]
+    fn put_off<T>(&mut self, error: HttpError, cx: &Context<'_>) -> Poll<T> {
+        let ahead = self.ahead.get_or_insert_default();
+        ahead.failed = Some(error);
+        ahead.spent = self.rest.take().or(ahead.spent.take());
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         if let Some(ahead) = &mut self.ahead {
             if let Some(data) = ahead.pieces.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -125,6 +133,21 @@ impl Body for Held {
             headers::strip_trailers(&mut trailers, &[]);
             Ok(Frame::trailers(trailers))
         }))
+    }
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let polled = self.poll_next(cx);
+        let is_first = !self.has_begun;
+        self.has_begun |= polled.is_ready();
+        match polled {
+            Poll::Ready(Some(Err(error))) if is_first => self.put_off(error, cx),
+            polled => polled,
+        }
     }
 
     fn is_end_stream(&self) -> bool {

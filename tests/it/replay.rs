@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::client::{burst, read_response, statuses};
+use crate::support::client::{burst, read_response, read_response_head, statuses};
 use crate::support::upstream::DENIAL;
 use crate::support::wire::{Wire, chunk};
 use crate::support::{After, Request, eventually, seconds, stage};
@@ -149,6 +149,23 @@ fn who_uploads_too_much_to_be_sent_again_before_reading_anything_reads_the_rejec
     wire.send(Request::post("/long", vec![b'u'; LENGTH]).bytes(bearerd.address())).unwrap();
     assert_eq!(read_response(&mut wire, "POST").unwrap().expect(401).body.len(), LENGTH);
     assert_eq!(bearerd.rejections("passed_body"), 1.0);
+}
+
+#[test]
+fn a_rejection_that_breaks_off_passes_as_far_as_it_came_if_the_replay_is_not_answered() {
+    let (endpoint, upstream, setup) = stage(300);
+    upstream.on("/broken", |exchange| {
+        if !exchange.token_is_live() {
+            exchange.wire.send("HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer\r\nContent-Length: 10\r\n\r\n")?;
+        }
+        Ok(After::Close)
+    });
+    let bearerd = setup.start_ready();
+    endpoint.tokens().revoke_all();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/broken").bytes(bearerd.address())).unwrap();
+    read_response_head(&mut wire).unwrap().expect(401);
+    assert_eq!(wire.rest(seconds(5.0)), b"");
 }
 
 #[test]

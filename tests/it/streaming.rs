@@ -6,6 +6,7 @@ use std::sync::mpsc;
 
 use crate::support::bulk::{self, Version, Way};
 use crate::support::client::{read_response, read_response_head};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, frame, request};
 use crate::support::wire::{Wire, chunk};
 use crate::support::{After, Request, eventually, seconds, stage};
 
@@ -226,6 +227,31 @@ fn an_answer_cut_short_is_cut_short_for_the_caller_too() {
         assert!(!matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut), "{error}");
     }
     bearerd.get("/items").expect(200);
+}
+
+#[test]
+fn of_an_answer_that_breaks_off_at_once_the_head_passes() {
+    let (_endpoint, upstream, setup) = stage(300);
+    upstream.on("/short", |exchange| {
+        exchange.wire.send("HTTP/1.1 500 Full\r\nContent-Length: 100\r\nX-Done: 1\r\n\r\n")?;
+        Ok(After::Close)
+    });
+    upstream.on("/chunks", |exchange| {
+        exchange.wire.send("HTTP/1.1 500 Full\r\nTransfer-Encoding: chunked\r\nX-Done: 1\r\n\r\nzz\r\n")?;
+        Ok(After::Close)
+    });
+    let bearerd = setup.start_ready();
+    for target in ["/short", "/chunks"] {
+        let mut wire = Wire::connect(bearerd.address()).unwrap();
+        wire.send(Request::get(target).bytes(bearerd.address())).unwrap();
+        let head = read_response_head(&mut wire).unwrap().expect(500);
+        assert_eq!(head.field("x-done"), Some("1"));
+        assert_eq!(wire.rest(seconds(5.0)), b"", "nothing passes as a body");
+        let mut frames = Frames::connect(bearerd.address()).unwrap();
+        frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, request("GET", target, "localhost", &[]))).unwrap();
+        assert_eq!(frames.status(1).unwrap(), 0x8e, "500");
+        assert!(frames.end(1).unwrap().is_some(), "it is reset");
+    }
 }
 
 #[test]
