@@ -56,8 +56,9 @@ impl Sanitized {
         let upgrade = upgrade::wanted(&parts, has_body, &route.settings.upgrades);
         let version = parts.version;
         let mut headers = parts.headers;
-        // Framing is said anew by our own client; an empty body that was announced stays announced.
-        let announced_empty = headers.remove(header::CONTENT_LENGTH).is_some() && !has_body && upgrade.is_none();
+        // Framing is said anew by our own client; an empty body that was announced stays announced, and one that is expected is.
+        let was_announced = headers.remove(header::CONTENT_LENGTH).is_some();
+        let says_empty = !has_body && upgrade.is_none() && (was_announced || anticipates_content(&parts.method));
         headers::strip_hop_by_hop(&mut headers);
         if version == Version::HTTP_2 {
             headers::join_cookies(&mut headers);
@@ -75,7 +76,7 @@ impl Sanitized {
         if inject.is_some() {
             headers::strip_proof(&mut headers);
         }
-        if announced_empty {
+        if says_empty {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         // RFC 9110 §10.1.1, of HTTP/1.0: it could not be invited.
@@ -161,6 +162,11 @@ impl Sanitized {
             traceparent: None,
         }))
     }
+}
+
+/// Whether a request with this method says that it has no content (RFC 9110 §8.6); there are servers that answer 411 otherwise.
+fn anticipates_content(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 fn too_long() -> Problem {

@@ -63,6 +63,25 @@ fn the_request_passes_byte_for_byte() {
 }
 
 #[test]
+fn of_a_request_that_usually_has_a_body_it_is_said_that_it_has_none() {
+    let (_endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    for (method, wanted) in [("POST", &["0"][..]), ("PUT", &["0"]), ("PATCH", &["0"]), ("GET", &[]), ("DELETE", &[])] {
+        let target = format!("/{method}");
+        Request::new(method, &target).send(bearerd.address()).expect(200);
+        let mut frames = Frames::connect(bearerd.address()).unwrap();
+        let fields = request(method, &target, "localhost", &[]);
+        frames.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, fields)).unwrap();
+        assert_eq!(frames.status(1).unwrap(), 0x88);
+        let seen = upstream.requests_for(&target);
+        assert_eq!(seen.len(), 2);
+        for seen in seen {
+            assert_eq!(seen.head.fields.all("content-length"), wanted, "{}", seen.raw_head());
+        }
+    }
+}
+
+#[test]
 fn keep_host_forwards_the_callers_host() {
     let (_endpoint, upstream, setup) = stage(300);
     let bearerd = setup.route("keep_host = true").start_ready();
