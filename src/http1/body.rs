@@ -8,6 +8,8 @@ use http_body::{Frame, SizeHint};
 
 /// Most trailers.
 const TRAILERS: usize = 100;
+/// Most digits of a chunk's size, leading zeros included: more do not fit 64 bits.
+const DIGITS: u8 = 15;
 
 /// The chunks of a body are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,10 +46,10 @@ pub(crate) struct Chunks {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Within a chunk's size; whether there was a digit.
+    /// Within a chunk's size, after so many digits.
     Size {
         size: u64,
-        begun: bool,
+        digits: u8,
     },
     /// Behind the size, up to the end of the line.
     Extension {
@@ -71,7 +73,7 @@ impl Decoder {
     /// At the first byte of a chunked body, in which `beside` bytes may come that are neither size nor content: extensions of chunks,
     /// and the trailers.
     pub(crate) fn chunked(beside: usize) -> Self {
-        let place = Place::Size { size: 0, begun: false };
+        let place = Place::Size { size: 0, digits: 0 };
         Self::Chunked(Chunks { place, beside, trailers: BytesMut::new() })
     }
 
@@ -131,13 +133,12 @@ impl Chunks {
     /// Where the next byte leads. Lines end with CR LF alone.
     fn after(&mut self, byte: u8) -> Result<Place, BadChunks> {
         Ok(match (self.place, byte) {
-            (Place::Size { size, .. }, _) if byte.is_ascii_hexdigit() => {
+            (Place::Size { size, digits }, _) if digits < DIGITS && byte.is_ascii_hexdigit() => {
                 let digit = char::from(byte).to_digit(16).ok_or(BadChunks)?;
-                let size = size.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
-                Place::Size { size: size.ok_or(BadChunks)?, begun: true }
+                Place::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
             }
-            (Place::Size { size, begun: true }, b'\r') | (Place::Extension { size }, b'\r') => Place::SizeEnd { size },
-            (Place::Size { size, begun: true }, b';' | b' ' | b'\t') => Place::Extension { size },
+            (Place::Size { size, digits: 1.. }, b'\r') | (Place::Extension { size }, b'\r') => Place::SizeEnd { size },
+            (Place::Size { size, digits: 1.. }, b';' | b' ' | b'\t') => Place::Extension { size },
             (Place::Extension { size }, _) if byte != b'\n' => {
                 self.beside = self.beside.checked_sub(1).ok_or(BadChunks)?;
                 Place::Extension { size }
@@ -145,7 +146,7 @@ impl Chunks {
             (Place::SizeEnd { size: 0 }, b'\n') => Place::Trailers,
             (Place::SizeEnd { size }, b'\n') => Place::Content { left: size },
             (Place::ContentReturn, b'\r') => Place::ContentEnd,
-            (Place::ContentEnd, b'\n') => Place::Size { size: 0, begun: false },
+            (Place::ContentEnd, b'\n') => Place::Size { size: 0, digits: 0 },
             _ => return Err(BadChunks),
         })
     }
@@ -178,9 +179,13 @@ fn take(bytes: &mut Bytes, left: &mut u64) -> Bytes {
 
 fn fields(bytes: &[u8]) -> Result<HeaderMap, BadChunks> {
     let mut space = [httparse::EMPTY_HEADER; TRAILERS];
-    let Ok(httparse::Status::Complete((_, parsed))) = httparse::parse_headers(bytes, &mut space) else {
+    let Ok(httparse::Status::Complete((length, parsed))) = httparse::parse_headers(bytes, &mut space) else {
         return Err(BadChunks);
     };
+    // To the parser an LF alone ends a line, and two of them the trailers: then what follows is neither these nor another answer.
+    if length != bytes.len() {
+        return Err(BadChunks);
+    }
     let mut fields = HeaderMap::with_capacity(parsed.len());
     for field in parsed {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| BadChunks)?;
@@ -240,6 +245,12 @@ mod tests {
         {
             assert_eq!(decode(bad, 99).unwrap_err(), BadChunks, "{bad:?}");
         }
+        // A lone LF ends no line, not even an empty one: what follows would be nobody's.
+        for bad in ["0\r\nt: a\n\nx: y\r\n\r\n", "0\r\nt: a\n\r\n\r\n", "0\r\n\nt: a\r\n\r\n"] {
+            assert_eq!(decode(bad, 99).unwrap_err(), BadChunks, "{bad:?}");
+        }
+        assert!(decode(&format!("{}5\r\nhello\r\n0\r\n\r\n", "0".repeat(14)), 99).unwrap().is_some());
+        assert_eq!(decode(&"0".repeat(16), 99).unwrap_err(), BadChunks);
         assert!(decode(&format!("1;{}", "x".repeat(MOST_BESIDE)), 4096).unwrap().is_none());
         assert!(decode(&format!("1;{}", "x".repeat(MOST_BESIDE + 1)), 4096).is_err());
         assert!(decode(&format!("0\r\na: {}", "x".repeat(MOST_BESIDE)), 4096).is_err());
