@@ -253,13 +253,20 @@ impl<S: AsyncRead + Unpin> Framed<S> {
             if !self.message.is_over() {
                 self.held.clear();
                 self.granted = 0;
-            } else if !self.held.is_empty() {
+            } else if !self.held.is_empty() && self.holds_another() {
                 return Poll::Pending;
             }
             if let Ok(0) | Err(_) = ready!(self.poll_more(cx)) {
                 return Poll::Ready(());
             }
         }
+    }
+
+    /// Whether more has come behind the current request than empty lines, which begin no other (RFC 9112 §2.2).
+    fn holds_another(&mut self) -> bool {
+        self.close_body();
+        self.held.advance(message::blank(&self.held));
+        !self.held.is_empty()
     }
 
     /// Reads once from the socket, with as little memory as there is to keep; how much came.

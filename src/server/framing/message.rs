@@ -59,11 +59,7 @@ impl Message {
         if !self.is_new() {
             return 0;
         }
-        let mut rest = bytes;
-        while let Some(after) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
-            rest = after;
-        }
-        bytes.len() - rest.len()
+        blank(bytes)
     }
 
     /// Judges bytes: how many of them, from the first, belong to this request and are in order. Until its head is whole that
@@ -106,4 +102,13 @@ impl Message {
         }
         Ok(taken)
     }
+}
+
+/// How many bytes of empty lines these begin with.
+pub(super) fn blank(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some(after) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) {
+        rest = after;
+    }
+    bytes.len() - rest.len()
 }
