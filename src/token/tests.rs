@@ -5,6 +5,7 @@ mod fleet;
 mod lines;
 mod memory;
 mod reader;
+mod refreshes;
 mod rejections;
 mod renewals;
 mod scale;

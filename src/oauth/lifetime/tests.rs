@@ -1,0 +1,158 @@
+//! Lifetimes, in tables.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const NOW: u64 = 1_656_575_918;
+const DEFAULT: Duration = Duration::from_secs(3600);
+
+fn times() -> WallTimes {
+    let sent = UNIX_EPOCH + Duration::from_secs(NOW);
+    WallTimes { sent, arrived: sent, date: None }
+}
+
+fn jwt(payload: &Value) -> String {
+    format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload.to_string()))
+}
+
+fn sources(answer: &Value, token: &str) -> Sources {
+    Sources {
+        expires_in: answer.get("expires_in").and_then(expires_in),
+        expires_at: answer.get("expires_at").and_then(expires_at),
+        claims: claims(token),
+        cookie: None,
+    }
+}
+
+fn check(answer: &Value, claims: &Value, wanted: f64) {
+    let found = lifetime(&sources(answer, &jwt(claims)), &times(), DEFAULT).unwrap();
+    assert!((found.as_secs_f64() - wanted).abs() < 1e-3, "{answer} with {claims} gave {found:?}");
+}
+
+#[test]
+fn expires_in_is_a_number_or_numeric_text_and_all_else_counts_as_absent() {
+    let row = |value: Value, wanted: f64| check(&json!({ "expires_in": value }), &json!({}), wanted);
+    row(json!(60), 60.0);
+    row(json!("60"), 60.0);
+    row(json!(" 60 "), 60.0);
+    row(json!(3600.5), 3600.5);
+    row(json!("3600.5"), 3600.5);
+    row(json!(1e18), LONGEST.as_secs_f64());
+    row(json!(1e300), LONGEST.as_secs_f64());
+    row(json!(u64::MAX), LONGEST.as_secs_f64());
+    row(json!(1e-300), 0.001);
+    for absent in [json!(null), json!(0), json!(-1), json!("0"), json!("-1"), json!(true), json!("soon"), json!("")] {
+        row(absent, 3600.0);
+    }
+    for absent in [json!("NaN"), json!("inf"), json!([60]), json!({ "a": 1 }), json!(-1e300)] {
+        row(absent, 3600.0);
+    }
+    check(&json!({}), &json!({}), 3600.0);
+}
+
+#[test]
+fn a_cookie_says_how_long_it_lives_if_nothing_else_does() {
+    let date = Some(UNIX_EPOCH + Duration::from_secs(NOW - 1000));
+    let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+    assert_eq!(of_cookie(Some(90), at(NOW), &times()), Some(90.0));
+    assert_eq!(of_cookie(None, at(NOW + 90), &times()), Some(90.0));
+    assert_eq!(of_cookie(None, at(NOW - 910), &WallTimes { date, ..times() }), Some(90.0));
+    assert_eq!(of_cookie(None, None, &times()), None);
+    let with = |expires_in| Sources { expires_in, cookie: Some(90.0), ..Sources::default() };
+    assert_eq!(lifetime(&with(None), &times(), DEFAULT), Some(Duration::from_secs(90)));
+    assert_eq!(lifetime(&with(Some(30.0)), &times(), DEFAULT), Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn an_absolute_time_counts_if_there_is_no_expires_in() {
+    let row = |value: Value, wanted: f64| check(&json!({ "expires_at": value }), &json!({}), wanted);
+    row(json!(NOW + 60), 60.0);
+    row(json!((NOW + 60).to_string()), 60.0);
+    row(json!((NOW + 60) * 1000 + 500), 60.5);
+    row(json!("2022-06-30T07:59:38Z"), 60.0);
+    row(json!("2022-06-30T09:59:38.250+02:00"), 60.25);
+    for absent in [json!(NOW - 1), json!("2001-01-01T00:00:00Z"), json!("tomorrow"), json!(null), json!(-5)] {
+        row(absent, 3600.0);
+    }
+    check(&json!({ "expires_in": 30, "expires_at": NOW + 60 }), &json!({}), 30.0);
+    check(&json!({ "expires_in": null, "expires_at": NOW + 60 }), &json!({}), 60.0);
+}
+
+#[test]
+fn a_jwt_counts_by_its_own_clock_and_by_ours_only_without_iat() {
+    check(&json!({}), &json!({ "exp": 1_656_576_038, "iat": 1_656_575_918 }), 120.0);
+    check(&json!({}), &json!({ "exp": 1_656_576_038, "iat": 1_656_575_918, "token_type": "access" }), 120.0);
+    check(&json!({}), &json!({ "exp": 1120, "iat": 1000 }), 120.0);
+    check(&json!({}), &json!({ "exp": "1120", "iat": "1000" }), 120.0);
+    check(&json!({}), &json!({ "exp": NOW + 90 }), 90.0);
+    check(&json!({}), &json!({ "exp": NOW - 90 }), 3600.0);
+    check(&json!({}), &json!({ "exp": 100, "iat": 100 }), 3600.0);
+    check(&json!({}), &json!({ "exp": null }), 3600.0);
+    check(&json!({}), &json!([1]), 3600.0);
+}
+
+#[test]
+fn a_jwt_shortens_what_the_answer_says_and_never_prolongs_it() {
+    check(&json!({ "expires_in": 600 }), &json!({ "exp": 1120, "iat": 1000 }), 120.0);
+    check(&json!({ "expires_in": 60 }), &json!({ "exp": 1120, "iat": 1000 }), 60.0);
+    check(&json!({ "expires_at": NOW + 600 }), &json!({ "exp": 1120, "iat": 1000 }), 120.0);
+    // Without `iat` it would be our wall clock against the server's word.
+    check(&json!({ "expires_in": 600 }), &json!({ "exp": NOW + 5 }), 600.0);
+}
+
+#[test]
+fn a_token_issued_before_ends_when_it_says_if_both_clocks_agree() {
+    let claims = Claims { exp: NOW as f64 + 20.0, iat: Some(NOW as f64 - 100.0) };
+    let sources = Sources { claims: Some(claims), ..Sources::default() };
+    let at = |date: Option<u64>| {
+        let date = date.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        lifetime(&sources, &WallTimes { date, ..times() }, DEFAULT).map(|found| found.as_secs())
+    };
+    assert_eq!(at(Some(NOW)), Some(20));
+    assert_eq!(at(Some(NOW + 2)), Some(20));
+    assert_eq!(at(Some(NOW + 3600)), Some(120), "one of the clocks is wrong");
+    assert_eq!(at(Some(NOW - 3600)), Some(120));
+    assert_eq!(at(None), Some(120));
+    let expired = Sources { claims: Some(Claims { exp: NOW as f64 - 1.0, ..claims }), ..Sources::default() };
+    let same = WallTimes { date: Some(times().sent), ..times() };
+    assert_eq!(lifetime(&expired, &same, DEFAULT), None);
+    let duration = Sources { claims: Some(Claims { exp: 3600.0, iat: None }), ..Sources::default() };
+    assert_eq!(lifetime(&duration, &same, DEFAULT), Some(DEFAULT), "an `exp` that is no time says nothing");
+}
+
+#[test]
+fn what_is_no_jwt_has_no_claims() {
+    for token in ["", ".", "..", "a.b", "a.b.c", "a.e30.c", "a.e30.c.d.e", "sk-418e41", "a.W10.c", "..."] {
+        assert_eq!(claims(token), None, "{token}");
+    }
+    let padded = format!("e30.{}==.s", URL_SAFE_NO_PAD.encode("{\"exp\":12}"));
+    assert_eq!(claims(&padded), Some(Claims { exp: 12.0, iat: None }));
+}
+
+proptest! {
+    #[test]
+    fn a_lifetime_is_never_zero_nor_longer_than_ten_years(
+        expires_in in proptest::option::of(any::<f64>()),
+        expires_at in proptest::option::of(any::<f64>()),
+        exp in any::<f64>(),
+        iat in proptest::option::of(any::<f64>()),
+        skew in any::<u32>(),
+    ) {
+        let value = |number: f64| Value::from(number);
+        let sources = Sources {
+            expires_in: expires_in.map(value).as_ref().and_then(super::expires_in),
+            expires_at: expires_at.map(value).as_ref().and_then(super::expires_at),
+            claims: claims(&jwt(&json!({ "exp": exp, "iat": iat }))),
+            cookie: None,
+        };
+        let date = Some(UNIX_EPOCH + Duration::from_secs(skew.into()));
+        if let Some(found) = lifetime(&sources, &WallTimes { date, ..times() }, DEFAULT) {
+            prop_assert!(found > Duration::ZERO && found <= LONGEST);
+            if let Some(said) = sources.expires_in {
+                prop_assert!(found.as_secs_f64() <= said.max(0.001) + 1e-6, "but for the rounding to nanoseconds");
+            }
+        }
+    }
+}
