@@ -83,6 +83,8 @@ pub struct Issued {
     pub access_token: Secret,
     /// How long it lives, counted from when the request was sent. Never zero.
     pub lifetime: Duration,
+    /// Whether nobody has said so: it is the configured default.
+    pub is_assumed: bool,
     /// Replaces the refresh token in use, if one came.
     pub refresh_token: Option<Secret>,
     /// The scope granted (RFC 6749 §5.1), if the answer says.

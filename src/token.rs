@@ -55,6 +55,8 @@ pub struct AccessToken {
     header: Option<(String, HeaderValue)>,
     expires_at: Moment,
     lifetime: Duration,
+    /// Whether nobody has said so.
+    is_assumed: bool,
     expires_wall: SystemTime,
     binding: Option<Binding>,
 }
@@ -73,7 +75,14 @@ impl AccessToken {
         let header = scheme.map(|scheme| Ok((scheme.to_owned(), header_value(scheme, &value)?))).transpose()?;
         let expires_wall = sent_wall.checked_add(lifetime).unwrap_or(sent_wall);
         let binding = key.map(|key| Binding::new(key, value.expose()));
-        Ok(Self { generation, value, header, expires_at: sent_at + lifetime, lifetime, expires_wall, binding })
+        let (expires_at, is_assumed) = (sent_at + lifetime, false);
+        Ok(Self { generation, value, header, expires_at, lifetime, is_assumed, expires_wall, binding })
+    }
+
+    /// The same, of whose life nobody has said anything, if that is so.
+    #[must_use]
+    fn assumed(self, is_assumed: bool) -> Self {
+        Self { is_assumed, ..self }
     }
 
     /// The same token in memory of its own.
@@ -119,6 +128,11 @@ impl AccessToken {
     /// From then on.
     pub(super) fn lifetime(&self) -> Duration {
         self.lifetime
+    }
+
+    /// Whether its life is the configured default: nobody has said one.
+    pub(super) fn is_assumed(&self) -> bool {
+        self.is_assumed
     }
 
     /// The token itself, for places that are no header field of its own.

@@ -6,7 +6,7 @@
 use http::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use super::lifetime::{self, Sources, WallTimes, lifetime};
+use super::lifetime::{self, Life, Sources, WallTimes, lifetime};
 use super::opaque::{self, Strictness};
 use super::settings::{Elsewhere, Format, Legal, ResponseShape, Settings};
 use super::{Issued, format, jar};
@@ -66,7 +66,7 @@ pub(super) fn read(body: &[u8], headers: &HeaderMap, settings: &Settings, times:
         claims: lifetime::claims(token.expose()),
         cookie: cookie_life,
     };
-    let Some(lifetime) = lifetime(&sources, times, shape.default_lifetime) else {
+    let Some(Life { lasts, is_assumed }) = lifetime(&sources, times, shape.default_lifetime) else {
         return Err(Defect::NoToken { why: "the token has already expired".to_owned(), answer });
     };
     let scope = sibling(&answer, shape, "scope").and_then(Value::as_str).map(str::to_owned);
@@ -78,7 +78,7 @@ pub(super) fn read(body: &[u8], headers: &HeaderMap, settings: &Settings, times:
     if let Err(why) = bound {
         return Err(Defect::NotBound(why));
     }
-    Ok(Issued { access_token: token, lifetime, refresh_token, scope, key: None })
+    Ok(Issued { access_token: token, lifetime: lasts, is_assumed, refresh_token, scope, key: None })
 }
 
 /// The refresh token in a success without a usable access token: it may be the only one that is still good. Found by its name where

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::{read, stray_refresh_token};
 use super::jar::{Jar, set_by};
-use super::lifetime::{Sources, WallTimes, claims, lifetime};
+use super::lifetime::{Life, Sources, WallTimes, claims, lifetime};
 use super::settings::{Elsewhere, Format, Legal, Settings};
 use super::{Issued, smallest};
 use crate::fuzzing::{controls, fields};
@@ -86,7 +86,7 @@ pub(crate) fn jwt_exp(data: &[u8]) {
         let times = WallTimes { sent: at(NOW), arrived: at(NOW), date };
         for said in [None, Some(60.0), Some(1e18)] {
             let sources = Sources { expires_in: said, claims: found, ..Sources::default() };
-            let Some(life) = lifetime(&sources, &times, Duration::from_secs(3600)) else {
+            let Some(Life { lasts: life, .. }) = lifetime(&sources, &times, Duration::from_secs(3600)) else {
                 let claims = found.unwrap();
                 assert!(
                     date == Some(at(NOW)) && claims.exp <= NOW as f64,

@@ -42,6 +42,14 @@ pub(super) struct Claims {
     pub(super) iat: Option<f64>,
 }
 
+/// How long a token lives, counted from when its request was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) lasts: Duration,
+    /// Whether nobody says so: it is the configured default.
+    pub(super) is_assumed: bool,
+}
+
 /// The wall clocks around one token request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WallTimes {
@@ -55,7 +63,7 @@ pub(super) struct WallTimes {
 
 /// The lifetime from when the request was sent. `None` if the token has already expired, by a clock on which
 /// both sides agree.
-pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) -> Option<Duration> {
+pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) -> Option<Life> {
     let sent = since_1970(times.sent);
     let said = sources.expires_in.or_else(|| positive(sources.expires_at? - sent));
     let claimed = sources.claims.and_then(|claims| match claims.iat {
@@ -63,22 +71,26 @@ pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) 
         Some(iat) => positive(claims.exp - iat),
         None => positive(claims.exp - sent),
     });
-    let mut seconds = match (said, claimed, sources.claims) {
-        (Some(said), Some(claimed), Some(Claims { iat: Some(_), .. })) => said.min(claimed),
-        (Some(said), _, _) => said,
-        (None, Some(claimed), _) => claimed,
-        (None, None, _) => sources.cookie.unwrap_or(default.as_secs_f64()),
+    let known = match (said, claimed, sources.claims) {
+        (Some(said), Some(claimed), Some(Claims { iat: Some(_), .. })) => Some(said.min(claimed)),
+        (Some(said), _, _) => Some(said),
+        (None, Some(claimed), _) => Some(claimed),
+        (None, None, _) => sources.cookie,
     };
+    let (mut seconds, mut is_assumed) = (known.unwrap_or(default.as_secs_f64()), known.is_none());
     // Some endpoints hand out the same token until it expires; then `exp - iat` is more than what is left. Only a
     // clock that both sides share can tell that from a fresh token and a wrong clock.
     if let Some(claims) = sources.claims
         && claims.exp >= SINCE_2001
         && times.agree()
     {
-        seconds = seconds.min(positive(claims.exp - sent)?);
+        let left = positive(claims.exp - sent)?;
+        is_assumed &= left >= seconds;
+        seconds = seconds.min(left);
     }
-    Duration::try_from_secs_f64(seconds)
-        .map_or(Some(LONGEST), |lifetime| Some(lifetime.clamp(Duration::from_millis(1), LONGEST)))
+    let lasts =
+        Duration::try_from_secs_f64(seconds).map_or(LONGEST, |lasts| lasts.clamp(Duration::from_millis(1), LONGEST));
+    Some(Life { lasts, is_assumed })
 }
 
 impl WallTimes {

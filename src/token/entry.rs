@@ -40,6 +40,8 @@ pub(super) struct Known {
     pub(super) age: Duration,
     /// Its life, from then on.
     pub(super) lifetime: Duration,
+    /// Whether nobody has said so.
+    pub(super) is_assumed: bool,
 }
 
 /// Why there is none, or no newer one.
@@ -85,6 +87,7 @@ impl Entry {
                 value: Cow::Borrowed(token.value.expose()),
                 age: millis(token.age),
                 lifetime: millis(token.lifetime),
+                assumed: token.is_assumed,
             }),
             refresh_token: self.refresh_token.as_ref().map(|token| Cow::Borrowed(token.expose())),
             trouble: self.trouble.as_ref().map(WireTrouble::of),
@@ -113,6 +116,7 @@ impl Entry {
                 value: Secret::new(token.value),
                 age: duration(token.age).saturating_add(age),
                 lifetime: duration(token.lifetime),
+                is_assumed: token.assumed,
             }),
             refresh_token: wire.refresh_token.map(Secret::new),
             trouble,
@@ -140,6 +144,8 @@ struct WireToken<'a> {
     value: Cow<'a, str>,
     age: u64,
     lifetime: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    assumed: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -235,7 +241,7 @@ mod tests {
     fn entry() -> Entry {
         Entry {
             asked: SECOND,
-            token: Some(Known { value: Secret::new("a\"b"), age: 2 * SECOND, lifetime: 60 * SECOND }),
+            token: Some(Known { value: Secret::new("a\"b"), age: 2 * SECOND, lifetime: 60 * SECOND, is_assumed: true }),
             refresh_token: Some(Secret::new("r")),
             trouble: Some(Trouble {
                 reason: Reason::TokenDenied,
@@ -260,6 +266,7 @@ mod tests {
         assert_eq!(read.asked, 11 * SECOND);
         let token = read.token.unwrap();
         assert_eq!((token.value.expose(), token.age, token.lifetime), ("a\"b", 12 * SECOND, 60 * SECOND));
+        assert!(token.is_assumed);
         assert_eq!(read.refresh_token.unwrap().expose(), "r");
         let trouble = read.trouble.unwrap();
         assert_eq!(trouble.then, Then::Confirm(50 * SECOND));

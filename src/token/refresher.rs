@@ -337,31 +337,40 @@ impl<S: Source> Refresher<S> {
     }
 
     pub(super) fn accept(&mut self, sent: Sent) -> Result<Next, FetchError> {
-        let Sent { issued, at, wall, is_own } = sent;
+        let Sent { mut issued, at, wall, is_own } = sent;
+        self.keep_refresh_token(issued.refresh_token.take());
         let settings = &self.shared.settings;
-        let lifetime = issued.lifetime.min(LONGEST_LIFE);
-        let (again, generation) = {
+        let (same, generation) = {
             let snapshot = self.shared.snapshot();
-            let again = snapshot.token.as_ref().is_some_and(|token| token.value == issued.access_token);
-            (again, snapshot.generation() + u64::from(!again))
+            let same = snapshot.token.clone().filter(|token| token.value == issued.access_token);
+            let generation = snapshot.generation() + u64::from(same.is_none());
+            (same, generation)
         };
+        let again = same.is_some();
+        let (lifetime, is_assumed) = life(&issued, at, same.as_deref());
+        if lifetime.is_zero() {
+            return Err(failure(Class::Transient, Reason::TokenIllegal, "the token has already expired"));
+        }
         let key = self.key_of(again, issued.key);
         let (value, scheme) = (issued.access_token, settings.scheme.as_deref());
         let token = AccessToken::new(generation, value, scheme, at, wall, lifetime, key)
-            .map_err(|_| failure(Class::Transient, Reason::TokenIllegal, "the token is no legal header value"))?;
+            .map_err(|_| failure(Class::Transient, Reason::TokenIllegal, "the token is no legal header value"))?
+            .assumed(is_assumed);
         self.short_lives = if is_short(lifetime) { self.short_lives.saturating_add(1) } else { 0 };
         self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));
         let after = if again { ask_again_after } else { renew_after };
         let renew_at = at + after(lifetime, settings.early, self.fleet.sample(lifetime)).max(self.floor);
-        if settings.use_refresh_token && !settings.lives_by_refresh_token {
-            self.refresh_token = issued.refresh_token.or(self.refresh_token.take());
-        } else {
-            self.refresh_token = None;
-        }
         self.history = History::default();
         self.notice_useless_fetch(again);
         self.publisher.issued(token, lifetime, renew_at, is_own);
         Ok(Next::Renew(renew_at))
+    }
+
+    /// One that came goes before the one that was used, whatever becomes of the token beside it.
+    fn keep_refresh_token(&mut self, new: Option<Secret>) {
+        let settings = &self.shared.settings;
+        let is_wanted = settings.use_refresh_token && !settings.lives_by_refresh_token;
+        self.refresh_token = new.or(self.refresh_token.take()).filter(|_| is_wanted);
     }
 
     /// A token that came before is bound to the key that it first came with, whatever asked for it since.
@@ -414,6 +423,16 @@ impl<S: Source> Refresher<S> {
     fn panicked(&self) -> FetchError {
         let class = if self.shared.settings.lockout { Class::Refused } else { Class::Transient };
         failure(class, Reason::TokenMalformed, "the token request ended in a panic")
+    }
+}
+
+/// How long a token lives from `at` on, and whether nobody has said so. An endpoint that hands out the same one until it ends may have
+/// nothing to say in the last second: what is assumed then prolongs no life that was said before.
+fn life(issued: &Issued, at: Moment, same: Option<&AccessToken>) -> (Duration, bool) {
+    let lifetime = issued.lifetime.min(LONGEST_LIFE);
+    match same.filter(|same| issued.is_assumed && !same.is_assumed()) {
+        Some(same) => (lifetime.min(same.expires_at().since(at)), false),
+        None => (lifetime, issued.is_assumed),
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod failures;
 mod fleet;
+mod heritage;
 mod lines;
 mod memory;
 mod reader;
 mod refreshes;
 mod rejections;
 mod renewals;
+mod same_token;
 mod scale;
 mod shared;
 
@@ -189,6 +191,7 @@ pub(super) fn issued(token: &str, lifetime: u64) -> Issued {
     Issued {
         access_token: Secret::new(token),
         lifetime: seconds(lifetime),
+        is_assumed: false,
         refresh_token: None,
         scope: None,
         key: None,

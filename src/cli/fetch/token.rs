@@ -168,6 +168,7 @@ mod tests {
         let issued = Issued {
             access_token: Secret::new(token),
             lifetime: Duration::from_millis(3_599_400),
+            is_assumed: false,
             refresh_token: None,
             scope: scope.map(str::to_owned),
             key: None,

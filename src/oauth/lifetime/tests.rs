@@ -26,8 +26,12 @@ fn sources(answer: &Value, token: &str) -> Sources {
     }
 }
 
+fn lasts(sources: &Sources, times: &WallTimes) -> Option<Duration> {
+    lifetime(sources, times, DEFAULT).map(|life| life.lasts)
+}
+
 fn check(answer: &Value, claims: &Value, wanted: f64) {
-    let found = lifetime(&sources(answer, &jwt(claims)), &times(), DEFAULT).unwrap();
+    let found = lasts(&sources(answer, &jwt(claims)), &times()).unwrap();
     assert!((found.as_secs_f64() - wanted).abs() < 1e-3, "{answer} with {claims} gave {found:?}");
 }
 
@@ -61,8 +65,8 @@ fn a_cookie_says_how_long_it_lives_if_nothing_else_does() {
     assert_eq!(of_cookie(None, at(NOW - 910), &WallTimes { date, ..times() }), Some(90.0));
     assert_eq!(of_cookie(None, None, &times()), None);
     let with = |expires_in| Sources { expires_in, cookie: Some(90.0), ..Sources::default() };
-    assert_eq!(lifetime(&with(None), &times(), DEFAULT), Some(Duration::from_secs(90)));
-    assert_eq!(lifetime(&with(Some(30.0)), &times(), DEFAULT), Some(Duration::from_secs(30)));
+    assert_eq!(lasts(&with(None), &times()), Some(Duration::from_secs(90)));
+    assert_eq!(lasts(&with(Some(30.0)), &times()), Some(Duration::from_secs(30)));
 }
 
 #[test]
@@ -108,7 +112,7 @@ fn a_token_issued_before_ends_when_it_says_if_both_clocks_agree() {
     let sources = Sources { claims: Some(claims), ..Sources::default() };
     let at = |date: Option<u64>| {
         let date = date.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-        lifetime(&sources, &WallTimes { date, ..times() }, DEFAULT).map(|found| found.as_secs())
+        lasts(&sources, &WallTimes { date, ..times() }).map(|found| found.as_secs())
     };
     assert_eq!(at(Some(NOW)), Some(20));
     assert_eq!(at(Some(NOW + 2)), Some(20));
@@ -117,9 +121,28 @@ fn a_token_issued_before_ends_when_it_says_if_both_clocks_agree() {
     assert_eq!(at(None), Some(120));
     let expired = Sources { claims: Some(Claims { exp: NOW as f64 - 1.0, ..claims }), ..Sources::default() };
     let same = WallTimes { date: Some(times().sent), ..times() };
-    assert_eq!(lifetime(&expired, &same, DEFAULT), None);
+    assert_eq!(lasts(&expired, &same), None);
     let duration = Sources { claims: Some(Claims { exp: 3600.0, iat: None }), ..Sources::default() };
-    assert_eq!(lifetime(&duration, &same, DEFAULT), Some(DEFAULT), "an `exp` that is no time says nothing");
+    assert_eq!(lasts(&duration, &same), Some(DEFAULT), "an `exp` that is no time says nothing");
+}
+
+#[test]
+fn a_life_is_assumed_only_if_nobody_says_one() {
+    let check = |sources: Sources, wanted| {
+        let same = WallTimes { date: Some(times().sent), ..times() };
+        let life = lifetime(&sources, &same, DEFAULT).unwrap();
+        assert_eq!(life.is_assumed, wanted, "{sources:?}: {life:?}");
+    };
+    let none = Sources::default();
+    check(none, true);
+    check(Sources { expires_in: Some(3600.0), ..none }, false);
+    check(Sources { expires_at: Some(NOW as f64 + 60.0), ..none }, false);
+    check(Sources { cookie: Some(60.0), ..none }, false);
+    let claims = |exp, iat| Some(Claims { exp: NOW as f64 + exp, iat: Some(NOW as f64 + iat) });
+    check(Sources { claims: claims(60.0, 0.0), ..none }, false);
+    // Issued after its end: what is left by both clocks counts where it is shorter.
+    check(Sources { claims: claims(60.0, 61.0), ..none }, false);
+    check(Sources { claims: claims(7200.0, 7201.0), ..none }, true);
 }
 
 #[test]
@@ -148,7 +171,7 @@ proptest! {
             cookie: None,
         };
         let date = Some(UNIX_EPOCH + Duration::from_secs(skew.into()));
-        if let Some(found) = lifetime(&sources, &WallTimes { date, ..times() }, DEFAULT) {
+        if let Some(found) = lasts(&sources, &WallTimes { date, ..times() }) {
             prop_assert!(found > Duration::ZERO && found <= LONGEST);
             if let Some(said) = sources.expires_in {
                 prop_assert!(found.as_secs_f64() <= said.max(0.001) + 1e-6, "but for the rounding to nanoseconds");

@@ -143,12 +143,14 @@ pub(super) const MALFORMED: Page = Page {
 
 pub(super) const ILLEGAL: Page = Page {
     meaning: "The answer was read, but what stands where the token should be is missing or may not be sent in a \
-        header: empty, no text, longer than 16 KiB, or with spaces or control characters. bearerd tries again by \
+        header: empty, no text, longer than 16 KiB, or with spaces or control characters; or it is a token that has already \
+        expired. bearerd tries again by \
         itself and keeps the current token meanwhile.",
     causes: &[
         "The vendor wraps the token in another object, so it is not at /access_token.",
         "The vendor says \"200\" and puts an error into the body.",
         "The token has characters that RFC 6750 does not allow with Bearer, because it is meant for another scheme.",
+        "The server hands out one token until it ends, and a little longer.",
     ],
     cures: &[
         "Point to where the token is: [credentials.NAME.response] access_token = \"/data/access_token\" (a JSON \

@@ -113,8 +113,8 @@ impl<S: Source> Refresher<S> {
         if is_same && asked > JUST_NOW {
             return None;
         }
-        let issued =
-            Issued { access_token: token.value, lifetime: token.lifetime, refresh_token: None, scope: None, key: None };
+        let Known { value: access_token, lifetime, is_assumed, .. } = token;
+        let issued = Issued { access_token, lifetime, is_assumed, refresh_token: None, scope: None, key: None };
         let wall = self.shared.clock.wall();
         let wall = wall.checked_sub(token.age).unwrap_or(wall);
         let next = self.accept(Sent { issued, at, wall, is_own: false }).ok()?;
@@ -188,6 +188,7 @@ impl<S: Source> Refresher<S> {
             value: token.value().clone(),
             age: now.since(token.sent_at()),
             lifetime: token.lifetime(),
+            is_assumed: token.is_assumed(),
         };
         let trouble = snapshot.failure.as_ref().filter(|_| !matches!(next, None | Some(Next::Renew(_))));
         Entry {

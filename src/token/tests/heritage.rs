@@ -1,0 +1,28 @@
+//! What an instance takes over from another, or from an earlier run.
+
+use super::shared::{Many, fleet};
+use super::*;
+
+/// A token that the endpoint hands out for ever, whose life it says at first.
+fn says_so_once(is_said: bool) -> impl FnMut(&Asked) -> Answer + 'static {
+    move |asked| Ok(Issued { is_assumed: !is_said || asked.number > 1, ..issued("cached", 60) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_somebody_has_said_how_long_a_token_lives_is_known_after_a_restart_too() {
+    for (is_said, is_usable) in [(true, false), (false, true)] {
+        fleet(Many::new(settings(), says_so_once(is_said)), async |many| {
+            let first = many.start();
+            first.reader.usable().await.unwrap();
+            pass(seconds(1)).await;
+            first.kill();
+            let second = many.start();
+            second.reader.usable().await.unwrap();
+            assert_eq!(many.endpoint.requests(), 1);
+            pass(seconds(70)).await;
+            assert!(many.endpoint.requests() > 1);
+            assert_eq!(second.reader.current().is_some(), is_usable, "said: {is_said}");
+        })
+        .await;
+    }
+}
