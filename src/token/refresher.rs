@@ -356,8 +356,11 @@ impl<S: Source> Refresher<S> {
         let token = AccessToken::new(generation, value, scheme, at, wall, lifetime, key)
             .map_err(|_| failure(Class::Transient, Reason::TokenIllegal, "the token is no legal header value"))?
             .assumed(is_assumed);
-        self.short_lives = if is_short(lifetime) { self.short_lives.saturating_add(1) } else { 0 };
-        self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));
+        // What is left of one that came before is no other short life.
+        if same.is_none_or(|same| token.expires_at() >= same.expires_at() + FLOOR) {
+            self.short_lives = if is_short(lifetime) { self.short_lives.saturating_add(1) } else { 0 };
+            self.floor = floor_after(lifetime, self.short_lives.saturating_sub(1));
+        }
         let after = if again { ask_again_after } else { renew_after };
         let renew_at = at + after(lifetime, settings.early, self.fleet.sample(lifetime)).max(self.floor);
         self.history = History::default();

@@ -91,3 +91,26 @@ async fn a_life_that_was_assumed_gives_way_to_one_that_is_said() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_token_that_came_before_is_no_short_life_of_its_own() {
+    let born = Rc::new(Cell::new(None::<Moment>));
+    // It says that the token ends a little sooner than it does.
+    let answer = move |asked: &Asked| {
+        let at = born.get().filter(|born| asked.at.since(*born) < seconds(30)).unwrap_or(asked.at);
+        born.set(Some(at));
+        let left = Duration::from_millis(29_700).saturating_sub(asked.at.since(at)).max(Duration::from_millis(1));
+        Ok(Issued { lifetime: left, ..issued(&format!("token-of-{}", at.since(Moment::ORIGIN).as_nanos()), 0) })
+    };
+    with(settings(), answer, async |world| {
+        world.token().await;
+        let (mut without, mut longest) = (0, 0);
+        for _ in 0..60_000 {
+            without = if world.reader.current().is_some() { 0 } else { without + 1 };
+            longest = longest.max(without);
+            pass(Duration::from_millis(10)).await;
+        }
+        assert!((1..=110).contains(&longest), "{longest} hundredths of a second without a token");
+    })
+    .await;
+}
