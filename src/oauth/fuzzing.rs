@@ -88,10 +88,8 @@ pub(crate) fn jwt_exp(data: &[u8]) {
             let sources = Sources { expires_in: said, claims: found, ..Sources::default() };
             let Some(Life { lasts: life, .. }) = lifetime(&sources, &times, Duration::from_secs(3600)) else {
                 let claims = found.unwrap();
-                assert!(
-                    date == Some(at(NOW)) && claims.exp <= NOW as f64,
-                    "only what has expired by both clocks has no life"
-                );
+                let theirs = date.unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+                assert!(claims.exp <= theirs.min(NOW as f64), "only what has expired by both clocks has no life");
                 continue;
             };
             assert!(life > Duration::ZERO && life <= TEN_YEARS);

@@ -2,7 +2,8 @@
 //!
 //! Owns the order of the sources (DESIGN section 4): `expires_in`, else an absolute time, else the token's own JWT
 //! claims, else what the cookie says that carries it, else the configured default. A lifetime is only ever shortened: where the JWT ends earlier than the answer
-//! says, the JWT is believed. What is null, not numeric, or not positive counts as absent.
+//! says, the JWT is believed. What is null, not numeric, or not positive counts as absent. An absolute time is of the server's clock, which
+//! the answer's `Date` shows.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -61,15 +62,19 @@ pub(super) struct WallTimes {
     pub(super) date: Option<SystemTime>,
 }
 
-/// The lifetime from when the request was sent. `None` if the token has already expired, by a clock on which
-/// both sides agree.
+/// The lifetime from when the request was sent. `None` if the token has already expired, by every clock that there is
+/// and by more than one.
 pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) -> Option<Life> {
-    let sent = since_1970(times.sent);
-    let said = sources.expires_in.or_else(|| positive(sources.expires_at? - sent));
+    let expires_at = sources.expires_at.filter(|_| sources.expires_in.is_none());
+    let ends = [expires_at, sources.claims.map(|claims| claims.exp)];
+    if ends.into_iter().flatten().any(|end| times.has_passed(end)) {
+        return None;
+    }
+    let said = sources.expires_in.or_else(|| times.left(expires_at?, default));
     let claimed = sources.claims.and_then(|claims| match claims.iat {
         // Both times come from one clock, so a wrong one of ours is harmless.
         Some(iat) => positive(claims.exp - iat),
-        None => positive(claims.exp - sent),
+        None => times.left(claims.exp, default),
     });
     let known = match (said, claimed, sources.claims) {
         (Some(said), Some(claimed), Some(Claims { iat: Some(_), .. })) => Some(said.min(claimed)),
@@ -84,7 +89,7 @@ pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) 
         && claims.exp >= SINCE_2001
         && times.agree()
     {
-        let left = positive(claims.exp - sent)?;
+        let left = claims.exp - since_1970(times.sent);
         is_assumed &= left >= seconds;
         seconds = seconds.min(left);
     }
@@ -94,6 +99,26 @@ pub(super) fn lifetime(sources: &Sources, times: &WallTimes, default: Duration) 
 }
 
 impl WallTimes {
+    /// Seconds until `end` from when the request was sent, if it has not passed.
+    ///
+    /// Where the answer's `Date` and our clock are apart, one of them is wrong, and nobody knows which. Of two lives the shorter is
+    /// believed. Where only one of them sees a life it is believed, as nobody issues what has ended; but it is not more than would be
+    /// assumed without it.
+    fn left(&self, end: f64, default: Duration) -> Option<f64> {
+        let ours = positive(end - since_1970(self.sent));
+        let Some(date) = self.date.filter(|_| !self.agree()) else { return ours };
+        match (ours, positive(end - since_1970(date))) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (one, other) => one.or(other).map(|left| left.min(default.as_secs_f64())),
+        }
+    }
+
+    /// Whether `end` has passed by both clocks, or by one clock that both sides share. Ours alone may be wrong.
+    fn has_passed(&self, end: f64) -> bool {
+        let by = |now| end <= since_1970(now);
+        end >= SINCE_2001 && by(self.sent) && self.date.is_some_and(|date| self.agree() || by(date))
+    }
+
     fn agree(&self) -> bool {
         self.date.is_some_and(|date| (since_1970(date) - since_1970(self.arrived)).abs() <= AGREEMENT.as_secs_f64())
     }

@@ -126,6 +126,49 @@ fn a_token_issued_before_ends_when_it_says_if_both_clocks_agree() {
     assert_eq!(lasts(&duration, &same), Some(DEFAULT), "an `exp` that is no time says nothing");
 }
 
+/// `seconds` by our clock, which the server's is `ahead` of: as an absolute time of the answer and as a JWT's.
+fn check_absolute(seconds: i64, ahead: i64, wanted: Option<u64>) {
+    let at = |seconds: i64| u64::try_from(NOW as i64 + seconds).unwrap();
+    let date = Some(UNIX_EPOCH + Duration::from_secs(at(ahead)));
+    let (end, times) = (at(seconds) as f64, WallTimes { date, ..times() });
+    let said = Sources { expires_at: Some(end), ..Sources::default() };
+    let claimed = Sources { claims: Some(Claims { exp: end, iat: None }), ..Sources::default() };
+    for sources in [said, claimed] {
+        let found = lasts(&sources, &times).map(|lasts| lasts.as_secs());
+        assert_eq!(found, wanted, "{seconds} s, {ahead} s ahead: {sources:?}");
+    }
+}
+
+#[test]
+fn an_absolute_time_that_has_passed_by_both_clocks_ends_a_token() {
+    check_absolute(-1, 0, None);
+    check_absolute(0, 3, None);
+    check_absolute(-60, 3600, None);
+    check_absolute(-7200, -3600, None);
+    let other = Sources { expires_in: Some(30.0), expires_at: Some(NOW as f64 - 60.0), ..Sources::default() };
+    let same = WallTimes { date: Some(times().sent), ..times() };
+    assert_eq!(lasts(&other, &same), Some(Duration::from_secs(30)), "it is not asked");
+    let duration = Sources { expires_at: Some(3600.0), ..Sources::default() };
+    assert_eq!(lasts(&duration, &same), Some(DEFAULT), "what is no time says nothing");
+}
+
+#[test]
+fn an_absolute_time_is_of_the_servers_clock_where_that_is_apart_from_ours() {
+    check_absolute(60, 3, Some(60));
+    // Ours is behind.
+    check_absolute(7260, 7200, Some(60));
+    // It is ahead.
+    check_absolute(-7140, -7200, Some(60));
+}
+
+#[test]
+fn no_date_makes_a_life_longer_than_our_clock_or_the_default_has_it() {
+    check_absolute(60, -(NOW as i64), Some(60));
+    check_absolute(60, 3_000_000_000, Some(60));
+    check_absolute(86_400, 100_000, Some(DEFAULT.as_secs()));
+    check_absolute(-60, -(NOW as i64), Some(DEFAULT.as_secs()));
+}
+
 #[test]
 fn a_life_is_assumed_only_if_nobody_says_one() {
     let check = |sources: Sources, wanted| {
