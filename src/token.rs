@@ -95,6 +95,11 @@ impl AccessToken {
         Self { value, header, binding: self.binding.clone(), ..*self }
     }
 
+    /// Whether it is a copy of `other` as that is now: the same token, with the same life.
+    fn is_as_current_as(&self, other: &Self) -> bool {
+        (self.generation, self.expires_at) == (other.generation, other.expires_at)
+    }
+
     /// Grows by one with every published token of its credential.
     pub fn generation(&self) -> u64 {
         self.generation

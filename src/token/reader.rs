@@ -84,7 +84,8 @@ impl Reader {
         fresh
     }
 
-    /// As [`Reader::current`], in memory that only the caller uses: `copy`, made anew for each new token.
+    /// As [`Reader::current`], in memory that only the caller uses: `copy`, made anew for each new token, and where the same one was
+    /// handed out again with another life.
     pub fn current_copy(&self, copy: &mut Option<Arc<AccessToken>>) -> Option<Arc<AccessToken>> {
         let snapshot = self.shared.snapshot();
         let Some(fresh) = snapshot.fresh_token(self.shared.clock.now()) else {
@@ -93,7 +94,7 @@ impl Reader {
             return None;
         };
         match copy {
-            Some(copied) if copied.generation() == fresh.generation() => Some(Arc::clone(copied)),
+            Some(copied) if copied.is_as_current_as(fresh) => Some(Arc::clone(copied)),
             _ => Some(Arc::clone(copy.insert(Arc::new(fresh.copied())))),
         }
     }
@@ -178,8 +179,9 @@ impl Reader {
         if let Some(token) = newer(&snapshot, sent, now) {
             return Course::Replaced(token);
         }
-        // A token that has expired on the way was rightly rejected: the gap is about others, and the fetch is due anyway.
-        if self.is_fresh(sent) && !admits(now) {
+        // A token that has expired on the way was rightly rejected: the gap is about others, and the fetch is due anyway. It has the
+        // life that is known now, which may be another than when it was sent.
+        if snapshot.fresh_token(now).is_some() && !admits(now) {
             return Course::Closed(Pass::Gap);
         }
         match snapshot.phase {

@@ -27,6 +27,25 @@ async fn a_workers_copy_is_made_once_for_each_token_and_ends_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_workers_copy_has_the_life_that_its_token_has_now() {
+    let answer = |asked: &Asked| Ok(issued("session", [60, 600, 20][asked.number.min(3) - 1]));
+    with(settings(), answer, async |world| {
+        let mut copy = None;
+        world.token().await;
+        for asked in 1..=3 {
+            while world.endpoint.requests() < asked {
+                pass(Duration::from_millis(100)).await;
+            }
+            pass(Duration::from_millis(100)).await;
+            let copied = world.reader.current_copy(&mut copy).expect("a token");
+            assert_eq!(copied.generation(), 1);
+            assert_eq!(copied.expires_at(), world.reader.current().unwrap().expires_at(), "{asked}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_not_fresh_at_the_very_moment_of_its_end() {
     with(settings(), fresh(60), async |world| {
         let token = world.token().await;

@@ -93,6 +93,39 @@ async fn a_life_that_was_assumed_gives_way_to_one_that_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_path_that_always_rejects_costs_next_to_nothing_where_the_same_token_lives_on() {
+    let session = |_: &Asked| Ok(issued("session", 12));
+    with(settings(), session, async |world| {
+        let mut copy = None;
+        world.token().await;
+        for _ in 0..3000 {
+            if let Some(sent) = world.reader.current_copy(&mut copy) {
+                let verdict = world.reader.rejected(&sent, RequestHash(22)).await;
+                assert!(matches!(verdict, Verdict::Pass(_)), "{verdict:?}");
+            }
+            pass(Duration::from_millis(100)).await;
+        }
+        // Each life of twelve seconds is prolonged after six and a half at the earliest.
+        assert!(world.endpoint.requests() <= 60, "{} requests in five minutes", world.endpoint.requests());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_given_a_token_before_its_life_was_prolonged_is_in_the_gap_like_all() {
+    let session = |_: &Asked| Ok(issued("session", 60));
+    with(settings(), session, async |world| {
+        let sent = world.token().await;
+        pass(seconds(65)).await;
+        assert!(!world.reader.is_fresh(&sent) && world.reader.current().is_some());
+        world.reader.replayed(&sent, true);
+        let verdict = world.reader.rejected(&sent, RequestHash(22)).await;
+        assert!(matches!(verdict, Verdict::Pass(Pass::Gap)), "{verdict:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_left_of_a_token_that_came_before_is_no_short_life_of_its_own() {
     let born = Rc::new(Cell::new(None::<Moment>));
     // It says that the token ends a little sooner than it does.
