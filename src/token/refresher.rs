@@ -298,8 +298,11 @@ impl<S: Source> Refresher<S> {
                     self.refresh_token = Some(token);
                     return Ok(sent);
                 }
-                // The endpoint asks for peace, which goes before haste.
-                Err(error) if error.retry_after.is_some() => return Err(error),
+                // The endpoint asks for peace, which goes before haste. What it says of the refresh token says nothing of the grant that
+                // is sent then.
+                Err(error) if error.retry_after.is_some() => {
+                    return Err(FetchError { class: Class::Transient, ..error });
+                }
                 Err(error) => {
                     let credential = &self.shared.settings.name;
                     tracing::info!(credential, code = %error.reason, error = %error.message, "refresh token failed");

@@ -92,3 +92,25 @@ async fn a_refresh_that_is_told_to_come_later_is_no_occasion_for_a_login() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_refresh_that_says_when_to_come_again_is_followed_by_a_login_then() {
+    for class in [Class::Refused, Class::Permanent] {
+        let answer = move |asked: &Asked| match asked.refresh_token {
+            None => Ok(Issued { refresh_token: Some(Secret::new("refresh")), ..issued("token", 60) }),
+            Some(_) => Err(FetchError { retry_after: Some(seconds(20)), ..failed(class, 400) }),
+        };
+        with(login(), answer, async |world| {
+            while world.endpoint.requests() < 2 {
+                pass(Duration::from_millis(100)).await;
+            }
+            pass(seconds(19)).await;
+            assert_eq!(world.endpoint.requests(), 2, "{class:?}");
+            pass(seconds(2)).await;
+            assert_eq!(world.endpoint.requests(), 3, "{class:?}");
+            assert!(world.endpoint.log.borrow()[2].refresh_token.is_none());
+            assert!(world.reader.current().is_some());
+        })
+        .await;
+    }
+}
