@@ -289,7 +289,8 @@ impl<S: Source> Refresher<S> {
             return self.request_in_turn().await;
         }
         let token = match self.refresh_token.take() {
-            None => self.shared_refresh_token().await,
+            // One of before may be in the store.
+            None if self.shared.settings.use_refresh_token => self.shared_refresh_token().await,
             own => own,
         };
         if let Some(token) = token {

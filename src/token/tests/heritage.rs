@@ -3,6 +3,33 @@
 use super::shared::{Many, fleet};
 use super::*;
 
+/// The same place, store and endpoint, with other settings.
+fn configured_anew(many: &Many, settings: Settings) -> Many {
+    let (clock, endpoint, server) = (many.clock.clone(), many.endpoint.clone(), many.server.clone());
+    Many { clock, endpoint, server, settings, instances: RefCell::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_an_earlier_run_left_is_not_used_where_it_is_not_wanted() {
+    let answer = |asked: &Asked| {
+        let refresh_token = Some(Secret::new(format!("refresh-{}", asked.number)));
+        Ok(Issued { refresh_token, ..issued(&format!("token-{}", asked.number), 60) })
+    };
+    fleet(Many::new(settings(), answer), async |many| {
+        let first = many.start();
+        first.reader.usable().await.unwrap();
+        pass(seconds(1)).await;
+        first.kill();
+        let many = configured_anew(many, Settings { use_refresh_token: false, ..settings() });
+        many.start();
+        pass(seconds(200)).await;
+        let log = many.endpoint.log.borrow();
+        assert!(log.len() > 3);
+        assert!(log.iter().all(|asked| asked.refresh_token.is_none()), "{log:#?}");
+    })
+    .await;
+}
+
 /// A token that the endpoint hands out for ever, whose life it says at first.
 fn says_so_once(is_said: bool) -> impl FnMut(&Asked) -> Answer + 'static {
     move |asked| Ok(Issued { is_assumed: !is_said || asked.number > 1, ..issued("cached", 60) })
