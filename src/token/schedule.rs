@@ -106,7 +106,7 @@ pub(crate) fn is_short(lifetime: Duration) -> bool {
 pub(crate) struct History {
     /// Failures that pass by themselves.
     pub(crate) transient: u32,
-    /// Answers 5xx to a credential whose wrong tries may lock an account.
+    /// Answers 5xx and the like to a credential whose wrong tries may lock an account.
     pub(crate) server_errors: u32,
     /// Refusals of unknown cause.
     pub(crate) refusals: u32,
@@ -196,8 +196,8 @@ impl History {
                 self.refusals = self.refusals.saturating_add(1);
                 Next::Held(at.now + wait.max(asked))
             }
-            // Some servers say a wrong password with a 500, others with a 200.
-            Class::Transient if at.lockout && error.status.is_some_and(|s| s.is_server_error() || s.is_success()) => {
+            // Some servers say a wrong password with a 500, others with a 200; a 429 may come of too many tries.
+            Class::Transient if at.lockout && error.status.is_some_and(may_count_tries) => {
                 let wait = doubling(Duration::from_secs(10), self.server_errors, TEN_MINUTES);
                 self.server_errors = self.server_errors.saturating_add(1);
                 Next::Held(at.now + wait.max(asked))
@@ -223,6 +223,11 @@ impl History {
         }
         Next::Confirm((first + CONFIRM_AFTER).max(now + asked))
     }
+}
+
+/// Whether each try may cost something where the answer is of this status, though it says nothing of that.
+fn may_count_tries(status: StatusCode) -> bool {
+    status.is_server_error() || status.is_success() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
 fn refused_wait(before: u32, lockout: bool) -> Duration {
@@ -390,7 +395,7 @@ mod tests {
         };
         let in_an_hour = Moment::ORIGIN + seconds(3_700);
         assert_eq!(follows(2, false), Next::Held(in_an_hour), "refused");
-        assert!(matches!(follows(0, false), Next::Retry(_)), "nothing was");
+        assert_eq!(follows(0, false), Next::Held(Moment::ORIGIN + seconds(110)), "nothing was");
         assert!(matches!(follows(0, true), Next::Confirm(_)), "for good");
     }
 
@@ -407,6 +412,7 @@ mod tests {
         check(true, Class::Refused, 403, &[60, 3600, 3600]);
         check(false, Class::Refused, 407, &[60, 3600, 3600]);
         check(true, Class::Transient, 500, &[10, 20, 40, 80, 160, 320, 600, 600]);
+        check(true, Class::Transient, 429, &[10, 20, 40, 80, 160, 320, 600, 600]);
     }
 
     #[test]
@@ -417,8 +423,9 @@ mod tests {
             assert!(matches!(next, Next::Retry(_)), "lockout {lockout}, status {status}: {next:?}");
         };
         check(false, 500);
+        check(false, 429);
         check(true, 0);
-        check(true, 429);
+        check(true, 408);
     }
 
     #[test]
@@ -450,7 +457,7 @@ mod tests {
         };
         check(Class::Permanent, Next::Confirm(Moment::ORIGIN + seconds(120)));
         check(Class::Refused, Next::Held(Moment::ORIGIN + seconds(3660)));
-        check(Class::Transient, Next::Retry(Moment::ORIGIN + seconds(62)));
+        check(Class::Transient, Next::Held(Moment::ORIGIN + seconds(70)));
     }
 
     fn any_early() -> impl Strategy<Value = Early> {

@@ -242,10 +242,10 @@ async fn refusals_of_a_login_are_tried_after_a_minute_and_then_hourly() {
     .await;
 }
 
-/// "Invalid password" may come with a 500, or with a 200 that has no token in it.
+/// "Invalid password" may come with a 500, with a 200 that has no token in it, or hide behind a 429.
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_a_token_is_no_reason_to_try_a_login_every_second() {
-    for status in [500, 200] {
+    for status in [500, 200, 429] {
         let answer = move |_: &Asked| Err(failed(Class::Transient, status));
         with(login(), answer, async |world| {
             pass(seconds(600)).await;
