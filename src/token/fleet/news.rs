@@ -94,7 +94,11 @@ impl<S: Source> Refresher<S> {
         };
         match entry.trouble {
             None => adopted,
-            Some(trouble) => self.suffer(trouble, occasion).await,
+            Some(trouble) => match self.suffer(trouble, occasion).await {
+                // It is over, and nobody wants a token: what was taken over is renewed when it is time.
+                None if occasion == Occasion::Told => adopted,
+                next => next,
+            },
         }
     }
 

@@ -30,6 +30,38 @@ async fn a_refresh_token_that_an_earlier_run_left_is_not_used_where_it_is_not_wa
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_heard_of_with_trouble_that_is_over_is_renewed_in_time() {
+    fleet(Many::new(settings(), fresh(36_000)), async |many| {
+        // Its token is to be renewed in hours.
+        let patient = many.start();
+        patient.reader.usable().await.unwrap();
+        pass(seconds(1)).await;
+        patient.cut.set(true);
+        // Another one has a token of ten minutes, cannot renew it, and is gone.
+        let other = many.start();
+        let rejected = other.reader.usable().await.unwrap();
+        many.endpoint.answers(fresh(600));
+        let Verdict::Replay(token) = other.reader.rejected(&rejected, RequestHash(1)).await else { panic!("passed") };
+        many.endpoint.answers(down);
+        while many.endpoint.requests() == 2 {
+            pass(Duration::from_millis(100)).await;
+        }
+        pass(Duration::from_millis(100)).await;
+        other.kill();
+        pass(seconds(20)).await;
+        many.endpoint.answers(fresh(600));
+        patient.cut.set(false);
+        let left = token.expires_at().since(many.clock.now());
+        assert!(left > seconds(60), "{left:?}");
+        pass(left - seconds(5)).await;
+        assert_eq!(many.endpoint.requests(), 4);
+        let renewed = patient.reader.current().unwrap();
+        assert_eq!(renewed.value().expose(), "token-4");
+    })
+    .await;
+}
+
 /// A token that the endpoint hands out for ever, whose life it says at first.
 fn says_so_once(is_said: bool) -> impl FnMut(&Asked) -> Answer + 'static {
     move |asked| Ok(Issued { is_assumed: !is_said || asked.number > 1, ..issued("cached", 60) })
