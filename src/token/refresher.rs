@@ -189,7 +189,12 @@ impl<S: Source> Refresher<S> {
                 return Some(other);
             }
             if look_at.is_some_and(|at| at <= now) {
-                if self.secret_has_changed().await {
+                let has_changed = tokio::select! {
+                    has_changed = self.secret_has_changed() => has_changed,
+                    // A command may hang: whoever wants a token now does not wait for it.
+                    () = self.shared.wake.notified() => continue,
+                };
+                if has_changed {
                     self.start_over();
                     return None;
                 }

@@ -44,6 +44,8 @@ struct Endpoint {
     latency: Rc<Cell<Duration>>,
     /// What `fingerprint` says: stands for the content of a secret file.
     secret: Rc<Cell<Option<u8>>>,
+    /// Whether looking at the secret ends at all.
+    hangs: Rc<Cell<bool>>,
 }
 
 /// One token request.
@@ -72,6 +74,10 @@ impl Source for Endpoint {
     async fn fingerprint(&self) -> Option<[u8; 32]> {
         self.secret.get().map(|byte| [byte; 32])
     }
+
+    async fn glance(&self) -> Option<[u8; 32]> {
+        if self.hangs.get() { std::future::pending().await } else { self.fingerprint().await }
+    }
 }
 
 impl Endpoint {
@@ -82,6 +88,7 @@ impl Endpoint {
             answer: Rc::new(RefCell::new(Box::new(answer))),
             latency: Rc::new(Cell::new(Duration::from_millis(20))),
             secret: Rc::new(Cell::new(Some(1))),
+            hangs: Rc::default(),
         }
     }
 

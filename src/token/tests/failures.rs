@@ -232,6 +232,19 @@ impl World {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retry_does_not_wait_for_a_secret_that_cannot_be_looked_at() {
+    with(login(), denied, async |world| {
+        pass(seconds(100)).await;
+        world.endpoint.hangs.set(true);
+        pass(seconds(10)).await;
+        world.endpoint.answers(fresh(60));
+        assert!(world.reader.retry());
+        assert_eq!(world.token_after_retry().await, 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_of_a_login_are_tried_after_a_minute_and_then_hourly() {
     with(login(), refused, async |world| {
         pass(seconds(3 * 3600)).await;
