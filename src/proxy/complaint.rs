@@ -60,14 +60,8 @@ impl Complaints {
 }
 
 /// What was said of callers that were refused for what they are or ask for, and what was not. Shared by all workers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Refusals(Repeated<Reason>);
-
-impl Default for Refusals {
-    fn default() -> Self {
-        Self(Repeated::new())
-    }
-}
 
 impl Refusals {
     /// Logs a refusal that the configuration decided on, or that it could prevent, unless one of its kind was logged a moment ago. What
