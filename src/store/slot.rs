@@ -60,6 +60,9 @@ pub struct Opened {
     pub text: Zeroizing<Vec<u8>>,
     /// How long ago, suspend included; `None` if that cannot be known.
     pub age: Option<Duration>,
+    /// Whether it lies under a key that is on its way out, and under the one that stays there is none, or an older one: who knows that
+    /// key alone does not find it. Of an entry that is [`Claimed::Newer`] it may be so.
+    pub is_left_behind: bool,
 }
 
 impl Lease {
@@ -95,7 +98,9 @@ impl Slot {
                 }
                 Ok(At::Newer(opened)) => {
                     self.release_first(index).await;
-                    return Ok(Claimed::Newer(opened));
+                    // The places after it were not asked.
+                    let is_left_behind = index + 1 < self.places.len();
+                    return Ok(Claimed::Newer(Opened { is_left_behind, ..opened }));
                 }
                 Ok(At::Taken(left)) => {
                     self.release_first(index).await;
@@ -208,6 +213,11 @@ impl Slot {
         self.store.is_there()
     }
 
+    /// Whether a key is being exchanged for another, so that there are two places.
+    pub fn is_between_keys(&self) -> bool {
+        self.places.len() > 1
+    }
+
     /// Whether it is of this store.
     pub fn is_of(&self, store: &Rc<Store>) -> bool {
         Rc::ptr_eq(&self.store, store)
@@ -222,7 +232,7 @@ impl Slot {
 
     fn open(&self, place: &Place, stored: Stored) -> Option<Opened> {
         match place.key.open(&place.name, stored.version, &stored.bytes) {
-            Ok(text) => Some(Opened { version: stored.version, text, age: stored.age }),
+            Ok(text) => Some(Opened { version: stored.version, text, age: stored.age, is_left_behind: false }),
             Err(error) => {
                 let code = Reason::StoreUnusable;
                 tracing::warn!(%code, entry = %place.name, "{code} an entry of the token store cannot be opened: {error}");
@@ -238,10 +248,15 @@ enum At {
     Taken(Duration),
 }
 
-fn newer_of(one: Option<Opened>, other: Option<Opened>) -> Option<Opened> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(if other.version > one.version { other } else { one }),
-        (one, other) => one.or(other),
+/// The newer one of what the places before have and what the next one has.
+fn newer_of(before: Option<Opened>, next: Option<Opened>) -> Option<Opened> {
+    match (before, next) {
+        (Some(before), Some(next)) if next.version > before.version => Some(next),
+        (Some(before), next) => {
+            let is_left_behind = next.is_none_or(|next| next.version < before.version);
+            Some(Opened { is_left_behind, ..before })
+        }
+        (None, next) => next,
     }
 }
 

@@ -4,13 +4,14 @@
 //! store, the answer is the same: go on as if alone. Tokens that are bound to a key of this process are of no use to another, and are
 //! not shared.
 
+mod keys;
 mod news;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Source;
 use super::entry::Entry;
@@ -20,7 +21,9 @@ use super::shared::Phase;
 use crate::oauth::FetchError;
 use crate::reason::Reason;
 use crate::secret::Secret;
-use crate::store::{Claimed, Lease, Slot, Store, StoreError};
+use crate::store::{Claimed, Lease, Opened, Slot, Store, StoreError};
+
+pub(super) use keys::Left;
 
 /// The token store as it is configured now; `None` for none.
 pub type Stores = watch::Receiver<Option<Rc<Store>>>;
@@ -50,6 +53,8 @@ pub(super) struct Fleet {
     is_unread: bool,
     /// Whether there is something that the others do not know.
     is_untold: bool,
+    /// When it is looked at again in any case: what lies under an old key could not be sealed anew.
+    looks_again: Option<Instant>,
     /// Until then it is not offered again: the store did not take it.
     offers_from: Option<Instant>,
     /// How often in a row the store did not take it.
@@ -104,14 +109,14 @@ impl Fleet {
             self.slot = Some(Slot::new(&store, "token", &fingerprint));
             (self.seen, self.is_unread, self.is_untold) = (0, true, is_same);
             (self.lease, self.refresh_token) = (None, None);
-            (self.offers_from, self.untaken) = (None, 0);
+            (self.looks_again, self.offers_from, self.untaken) = (None, None, 0);
         }
         true
     }
 
     /// Others may have written, or there is another store. May end for nothing.
     pub(super) async fn changed(&mut self) {
-        let Self { stores, slot, is_unread, .. } = self;
+        let Self { stores, slot, is_unread, looks_again, .. } = self;
         let changed = async {
             match slot {
                 Some(slot) => slot.changed().await,
@@ -128,11 +133,18 @@ impl Fleet {
                 None => std::future::pending().await,
             }
         };
+        let due = async {
+            match looks_again {
+                Some(at) => sleep_until(*at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = changed => {}
             () = exchanged => {}
+            () = due => {}
         }
-        *is_unread = true;
+        (*is_unread, *looks_again) = (true, None);
     }
 
     /// The jitter of the next renewal, 0 to 1. Instances that take turns need not keep out of each other's way: whoever is first renews for
@@ -154,6 +166,13 @@ impl Fleet {
             Some(slot) => slot.claim(self.seen, self.seen, lease).await,
             None => Err(StoreError::Away),
         }
+    }
+
+    /// It is this instance's turn, and this is what the others know.
+    fn begin_turn(&mut self, lease: Lease, opened: Option<Opened>) {
+        self.lease = Some(lease);
+        let entry = opened.and_then(|opened| Entry::parse(&opened.text, opened.age.unwrap_or_default()));
+        self.refresh_token = entry.and_then(|entry| entry.refresh_token);
     }
 
     /// It is somebody else's turn again.
@@ -189,14 +208,13 @@ impl<S: Source> Refresher<S> {
                 Err(_) => break,
                 Ok(Claimed::Newer(opened)) => {
                     self.fleet.seen = opened.version;
+                    self.fleet.is_unread |= opened.is_left_behind;
                     if let Some(next) = self.take_over(&opened, occasion).await {
                         return Turn::Known(next);
                     }
                 }
                 Ok(Claimed::Granted(lease, opened)) => {
-                    self.fleet.lease = Some(lease);
-                    let entry = opened.and_then(|opened| Entry::parse(&opened.text, opened.age.unwrap_or_default()));
-                    self.fleet.refresh_token = entry.and_then(|entry| entry.refresh_token);
+                    self.fleet.begin_turn(lease, opened);
                     return Turn::Ask;
                 }
                 Ok(Claimed::Taken(left)) => {

@@ -3,6 +3,7 @@
 mod failures;
 mod fleet;
 mod heritage;
+mod keys;
 mod lines;
 mod memory;
 mod reader;
@@ -46,6 +47,8 @@ struct Endpoint {
     secret: Rc<Cell<Option<u8>>>,
     /// Whether looking at the secret ends at all.
     hangs: Rc<Cell<bool>>,
+    /// The refresh token that is the only credential, where there is one.
+    first: Rc<Cell<Option<&'static str>>>,
 }
 
 /// One token request.
@@ -65,10 +68,19 @@ impl Source for Endpoint {
             Grant::Refresh(token) => Some(token.expose().to_owned()),
         };
         let number = self.log.borrow().len() + 1;
-        let asked = Asked { number, at: self.clock.now(), refresh_token, secret: self.secret.get() };
+        let asked = Asked {
+            number,
+            at: self.clock.now(),
+            refresh_token,
+            secret: self.secret.get(),
+        };
         self.log.borrow_mut().push(asked.clone());
         tokio::time::sleep(self.latency.get()).await;
         (self.answer.borrow_mut())(&asked)
+    }
+
+    async fn first_refresh_token(&self) -> Result<Option<Secret>, FetchError> {
+        Ok(self.first.get().map(Secret::new))
     }
 
     async fn fingerprint(&self) -> Option<[u8; 32]> {
@@ -89,6 +101,7 @@ impl Endpoint {
             latency: Rc::new(Cell::new(Duration::from_millis(20))),
             secret: Rc::new(Cell::new(Some(1))),
             hangs: Rc::default(),
+            first: Rc::default(),
         }
     }
 

@@ -25,9 +25,9 @@ const JUST_NOW: Duration = Duration::from_secs(5);
 /// What is left of a token that is not worth taking over.
 const SLIVER: Duration = Duration::from_millis(250);
 /// How long nothing is offered to a store that did not take it; doubled each time, since all others look whenever one has tried.
-const OFFER_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const OFFER_AGAIN: Duration = Duration::from_secs(5);
 /// The longest of these times.
-const OFFER_AT_LAST: Duration = Duration::from_secs(300);
+pub(super) const OFFER_AT_LAST: Duration = Duration::from_secs(300);
 /// How long an entry is kept beyond what it is about.
 const AFTERLIFE: Duration = Duration::from_secs(3600);
 /// How long a refusal is kept, or what can be renewed.
@@ -42,6 +42,13 @@ impl<S: Source> Refresher<S> {
             return None;
         }
         let opened = self.fleet.slot.as_ref()?.read().await.ok()?;
+        let is_left_behind = opened.as_ref().is_some_and(|opened| opened.is_left_behind);
+        let next = self.learn_from(opened).await;
+        self.bring_along(is_left_behind).await;
+        next
+    }
+
+    async fn learn_from(&mut self, opened: Option<Opened>) -> Option<Next> {
         match opened {
             Some(opened) if opened.version > self.fleet.seen => {
                 self.fleet.seen = opened.version;
@@ -62,10 +69,11 @@ impl<S: Source> Refresher<S> {
         match self.fleet.claim(MARGIN).await.ok()? {
             Claimed::Newer(opened) => {
                 self.fleet.seen = opened.version;
+                self.fleet.is_unread |= opened.is_left_behind;
                 self.take_over(&opened, Occasion::Told).await
             }
-            Claimed::Granted(lease, _) => {
-                self.fleet.lease = Some(lease);
+            Claimed::Granted(lease, opened) => {
+                self.fleet.begin_turn(lease, opened);
                 self.tell(Some(renews)).await;
                 None
             }
@@ -225,7 +233,7 @@ impl<S: Source> Refresher<S> {
 }
 
 /// How long an entry is worth keeping.
-fn keep(entry: &Entry) -> Duration {
+pub(super) fn keep(entry: &Entry) -> Duration {
     let token = entry.token.as_ref().map_or(Duration::ZERO, |token| token.lifetime.saturating_sub(token.age));
     let trouble = match entry.trouble.as_ref().map(|trouble| trouble.then) {
         None => Duration::ZERO,

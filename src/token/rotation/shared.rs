@@ -13,7 +13,7 @@ use super::{LOCK_PATIENCE, Record, Rotation, RotationError, Seed, Turn, blocking
 use crate::secret::Secret;
 use crate::store::{Claimed, Lease, Opened, Slot, Store, Written};
 use crate::token::entry::Descendant;
-use crate::token::fleet::ASK_AGAIN;
+use crate::token::fleet::{ASK_AGAIN, Left};
 
 /// How long it is waited for a lease's end beyond its end.
 const GRACE: Duration = Duration::from_millis(20);
@@ -97,6 +97,16 @@ impl Rotation {
         }
     }
 
+    /// While a seal key is being exchanged for another: seals the record anew where the new key lacks it.
+    pub(in crate::token) async fn bring_along(&mut self, first: &Secret) -> Result<(), Left> {
+        let newest = self.newest().map_or(0, |newest| newest.version);
+        match &mut self.common {
+            // What is in memory will be written under both keys.
+            Some(common) if self.memory.is_none() => common.bring_along(seed(first), newest).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps what the use of a turn brought until it is written.
     pub(super) fn common_answered(&mut self, lease: Option<Lease>) {
         if let Some(common) = &mut self.common {
@@ -125,15 +135,44 @@ impl Rotation {
 }
 
 impl Common {
+    /// Where the record is that descends from this token.
+    fn slot_of(&mut self, seed: Seed) -> &mut Slot {
+        let known = self.slot.take().filter(|(of, _)| *of == seed);
+        let make = || (seed, Slot::new(&self.store, "refresh token", &seed));
+        &mut self.slot.insert(known.unwrap_or_else(make)).1
+    }
+
+    async fn bring_along(&mut self, seed: Seed, above: u64) -> Result<(), Left> {
+        let lease = self.lease;
+        let slot = self.slot_of(seed);
+        let stored = slot.read().await.map_err(|_| Left::Untaken)?;
+        if !stored.is_some_and(|stored| stored.is_left_behind) {
+            return Ok(());
+        }
+        // As it is now, and while nobody uses it.
+        let (lease, opened) = match slot.claim(u64::MAX, above, lease).await {
+            Ok(Claimed::Granted(lease, opened)) => (lease, opened),
+            Ok(Claimed::Taken(left)) => return Err(Left::Taken(left)),
+            Ok(Claimed::Newer(_)) | Err(_) => return Err(Left::Untaken),
+        };
+        let Some(opened) = opened.filter(|opened| opened.is_left_behind) else {
+            slot.release(lease).await;
+            return Ok(());
+        };
+        let written = slot.write(&lease, opened.version, &opened.text, (None, true)).await;
+        if written.is_err() {
+            slot.release(lease).await;
+        }
+        written.map(|_: Written| ()).map_err(|_| Left::Untaken)
+    }
+
     /// The right to use the refresh token, and the record as the store has it.
     async fn claim(&mut self, seed: Seed, above: u64) -> Result<(Lease, Option<Opened>), RotationError> {
-        if self.slot.as_ref().is_none_or(|(of, _)| *of != seed) {
-            self.slot = Some((seed, Slot::new(&self.store, "refresh token", &seed)));
-        }
-        let Some((_, slot)) = &mut self.slot else { return Err(RotationError::Interrupted) };
+        let lease = self.lease;
+        let slot = self.slot_of(seed);
         let begun = Instant::now();
         while begun.elapsed() < LOCK_PATIENCE {
-            match slot.claim(u64::MAX, above, self.lease).await.map_err(RotationError::Store)? {
+            match slot.claim(u64::MAX, above, lease).await.map_err(RotationError::Store)? {
                 Claimed::Granted(lease, opened) => return Ok((lease, opened)),
                 Claimed::Taken(left) => {
                     // A store that does not answer any more tells nobody anything: it must be asked to be found out.
