@@ -43,6 +43,10 @@ pub(super) struct Rotation {
     held: Option<Arc<Lock>>,
     /// The fleet's record, which is instead of the file.
     common: Option<shared::Common>,
+    /// What was the fleet's record, in a store that is gone, until it is known which token that is about.
+    left: Option<shared::Common>,
+    /// When what memory has was learnt, if it comes from elsewhere than the file: what was written there since is newer.
+    learnt: Option<SystemTime>,
 }
 
 /// The token in use, as the file has it.
@@ -90,7 +94,7 @@ impl Rotation {
     /// The place in `directory`.
     pub(super) fn new(directory: Option<&Path>, credential: &str) -> Self {
         let path = directory.map(|directory| directory.join(disk::file_name("refresh-token-", credential)));
-        Self { path, memory: None, held: None, common: None }
+        Self { path, ..Self::default() }
     }
 
     /// Takes the right to use the token: the last one that descends from `first`, the configured one. Waits for other processes.
@@ -101,6 +105,7 @@ impl Rotation {
         if self.common.is_some() {
             return self.common_turn(first, now).await;
         }
+        self.take_along(first);
         let lock = match (&self.held, &self.path) {
             (Some(held), _) => Some(Arc::clone(held)),
             (None, Some(path)) => Some(Arc::new(lock(path).await?)),
@@ -109,11 +114,13 @@ impl Rotation {
         let seed = seed(first);
         // It stays there until it is written: it may be the only copy.
         let known = self.memory.clone().filter(|record| record.seed == seed);
-        let (path, first) = (self.path.clone(), first.clone());
+        let (path, first, learnt) = (self.path.clone(), first.clone(), self.learnt);
         let turn = blocking(move || {
             // What memory has could not be written: it is newer than the file, or there is none.
             let known = match (known, &path) {
-                (None, Some(path)) => load(path)?.filter(|record| record.seed == seed),
+                (known, Some(path)) if known.is_none() || is_newer(path, learnt) => {
+                    load(path)?.filter(|record| record.seed == seed).or(known)
+                }
                 (known, _) => known,
             };
             let mut record = known.unwrap_or(Record { seed, token: first, unanswered: None });
@@ -126,7 +133,7 @@ impl Rotation {
         });
         let turn = turn.await?;
         self.memory = self.path.is_none().then(|| turn.record.clone());
-        self.held = None;
+        (self.held, self.learnt) = (None, None);
         Ok(turn)
     }
 
@@ -142,7 +149,7 @@ impl Rotation {
             record.token = successor.clone();
         }
         self.memory = Some(record);
-        self.held = lock;
+        (self.held, self.learnt) = (lock, None);
         self.common_answered(lease);
         self.write_down().await
     }
@@ -162,10 +169,14 @@ impl Rotation {
             return self.write_down_in_common().await;
         }
         let (Some(path), Some(record)) = (self.path.clone(), self.memory.clone()) else { return Ok(()) };
-        blocking(move || store(&path, &record)).await?;
+        let learnt = self.learnt;
+        if self.held.is_none() {
+            self.held = Some(Arc::new(lock(&path).await?));
+        }
+        blocking(move || if is_newer(&path, learnt) { Ok(()) } else { store(&path, &record) }).await?;
         // Others may use it from now on: what counts is the file.
         self.memory = None;
-        self.held = None;
+        (self.held, self.learnt) = (None, None);
         Ok(())
     }
 }
@@ -199,6 +210,12 @@ fn load(path: &Path) -> Result<Option<Record>, RotationError> {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(RotationError::Damaged(path.to_owned())),
         Err(source) => Err(RotationError::Io { path: path.to_owned(), what: "read", source }),
     }
+}
+
+/// Whether somebody has written there since this was learnt.
+fn is_newer(path: &Path, learnt: Option<SystemTime>) -> bool {
+    let written = fs::metadata(path).and_then(|file| file.modified());
+    learnt.zip(written.ok()).is_some_and(|(learnt, written)| written > learnt)
 }
 
 fn store(path: &Path, record: &Record) -> Result<(), RotationError> {

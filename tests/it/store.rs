@@ -5,6 +5,7 @@ use rustix::process::Signal;
 use crate::support::client::Load;
 use crate::support::fleet::Fleet;
 use crate::support::redis::{Redis, SEAL_KEY, Watched};
+use crate::support::rotating::Rotating;
 use crate::support::{Bearerd, Reply, Request, Setup, eventually, seconds, stage, throughout};
 
 /// `[store]` for files in a directory beside the configuration.
@@ -229,6 +230,31 @@ fn a_store_comes_and_goes_with_the_configuration_and_tokens_stay() {
     bearerd.reload("success");
     bearerd.get("/items").expect(200);
     assert_eq!(endpoint.count(), 1);
+}
+
+#[test]
+fn a_refresh_token_comes_out_of_a_store_that_a_reload_takes_away() {
+    let (endpoint, upstream, _) = stage(300);
+    let server = Rotating::strict();
+    endpoint.always(server.reply(&endpoint));
+    endpoint.canaries().add(SEAL_KEY);
+    let credential =
+        format!("token_endpoint = \"{}\"\nclient_id = \"svc\"\nrefresh_token = {{ file = \"first\" }}", endpoint.url());
+    let setup = Setup::new(endpoint.canaries())
+        .credential_only(&upstream.url(), &credential)
+        .top("state_directory = \"state\"");
+    setup.secret_file("first", "refresh-canary-0");
+    std::fs::create_dir(setup.directory().join("state")).unwrap();
+    let bearerd = setup.clone().section(&in_files()).start_ready();
+    std::fs::write(setup.directory().join("bearerd.toml"), setup.text()).unwrap();
+    bearerd.reload("success");
+    let file = setup.directory().join("state").join("refresh-token-api");
+    eventually("it is written down", seconds(5.0), || {
+        std::fs::read_to_string(&file).is_ok_and(|kept| kept.ends_with("\nrefresh-canary-1\n"))
+    });
+    endpoint.tokens().revoke_all();
+    bearerd.get("/items").expect(200);
+    assert_eq!((endpoint.count(), server.is_revoked()), (2, false));
 }
 
 /// Eight processes by one refresh token that works once, without a directory in common.

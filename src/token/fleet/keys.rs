@@ -67,6 +67,15 @@ impl<S: Source> Refresher<S> {
         written.map(|_: Written| ()).map_err(|_| Left::Untaken)
     }
 
+    /// There is no store any more, but what it said of a refresh token that is the only credential counts. It is written down at once.
+    pub(super) async fn leave_the_store(&mut self) {
+        if self.rotation.has_left_a_store()
+            && let Ok(Some(first)) = self.source.first_refresh_token().await
+        {
+            self.rotation.take_along(&first);
+        }
+    }
+
     async fn bring_refresh_token(&mut self) -> Result<(), Left> {
         if !self.shared.settings.lives_by_refresh_token {
             return Ok(());

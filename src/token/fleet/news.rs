@@ -39,6 +39,7 @@ impl<S: Source> Refresher<S> {
         self.fleet.is_unread = false;
         let fingerprint = self.fleet.fingerprint;
         if !self.meet(fingerprint) {
+            self.leave_the_store().await;
             return None;
         }
         let opened = self.fleet.slot.as_ref()?.read().await.ok()?;

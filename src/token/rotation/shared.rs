@@ -4,7 +4,7 @@
 //! refresh token. Refuses to use it without the store: two instances that use the same one lose it.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
@@ -31,20 +31,39 @@ pub(super) struct Common {
     unwritten: Option<Lease>,
     /// What others said of it before this instance had a turn.
     heard: Option<Descendant>,
+    /// When the last of these was learnt.
+    learnt: SystemTime,
 }
 
 impl Rotation {
     /// From now on the record is in this store, if there is one, and a turn lasts no longer than `lease`.
     pub(in crate::token) fn share(&mut self, store: Option<&Rc<Store>>, lease: Duration) {
         match (store, &mut self.common) {
-            (None, common) => *common = None,
+            (None, common) => self.left = common.take().filter(Common::knows_any).or_else(|| self.left.take()),
             (Some(store), Some(common)) if Rc::ptr_eq(store, &common.store) => common.lease = lease,
             (Some(store), common) => {
-                let newest = common.take().and_then(|common| common.newest);
+                let before = common.take().or_else(|| self.left.take());
+                let learnt = before.as_ref().map_or(UNIX_EPOCH, |before| before.learnt);
+                let (newest, heard) = before.map_or((None, None), |before| (before.newest, before.heard));
                 let store = Rc::clone(store);
-                *common = Some(Common { store, lease, slot: None, newest, unwritten: None, heard: None });
+                *common = Some(Common { store, lease, slot: None, newest, unwritten: None, heard, learnt });
             }
         }
+    }
+
+    /// Whether there is something to take along from a store that is gone.
+    pub(in crate::token) fn has_left_a_store(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// Keeps what was known of the token in a store that is gone: without it this instance would go back to the configured one, used long ago.
+    pub(in crate::token) fn take_along(&mut self, first: &Secret) {
+        let Some(mut left) = self.left.take() else { return };
+        // What is in memory already is the successor that the store did not take.
+        if self.memory.is_none() {
+            self.memory = left.known(seed(first), None);
+        }
+        self.learnt = self.memory.is_some().then_some(left.learnt);
     }
 
     /// What others know of the record.
@@ -52,6 +71,7 @@ impl Rotation {
         let Some(common) = &mut self.common else { return };
         if common.newest.as_ref().is_none_or(|(version, _)| *version < heard.version) {
             common.heard = Some(heard);
+            common.learnt = SystemTime::now();
         }
     }
 
@@ -135,6 +155,10 @@ impl Rotation {
 }
 
 impl Common {
+    fn knows_any(&self) -> bool {
+        self.newest.is_some() || self.heard.is_some()
+    }
+
     /// Where the record is that descends from this token.
     fn slot_of(&mut self, seed: Seed) -> &mut Slot {
         let known = self.slot.take().filter(|(of, _)| *of == seed);
@@ -205,6 +229,7 @@ impl Common {
         match slot.write(lease, lease.fence(), text.as_bytes(), (None, release)).await {
             Ok(Written::Done) => {
                 self.newest = Some((lease.fence(), record.clone()));
+                self.learnt = SystemTime::now();
                 Ok(())
             }
             // Somebody had a turn after this one had ended without a word. What they have is what counts.
@@ -223,5 +248,106 @@ impl Common {
         {
             slot.release(lease).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::store::SealKeys;
+    use crate::store::simulated::{Link, Server};
+
+    const LEASE: Duration = Duration::from_secs(10);
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text)
+    }
+
+    /// Runs this with a credential whose refresh token is in a store, and was used there once if it `was_used`.
+    async fn in_store<B: AsyncFnOnce(Rotation)>(directory: Option<&Path>, was_used: bool, body: B) {
+        let work = async {
+            let keys = SealKeys::new(&secret("a key for all tests of the fleet"), None).unwrap();
+            let link = Link::new(&Server::default(), Duration::ZERO);
+            let store = Store::new(Box::new(link), keys, Duration::from_secs(1), Metrics::new().store());
+            let running = tokio::task::spawn_local(Rc::clone(&store).run());
+            let mut rotation = Rotation::new(directory, "a");
+            rotation.share(Some(&store), LEASE);
+            if was_used {
+                let turn = rotation.turn(&secret("first"), SystemTime::now()).await.unwrap();
+                rotation.answered(turn, Some(&secret("second"))).await.unwrap();
+            }
+            body(rotation).await;
+            running.abort();
+        };
+        tokio::task::LocalSet::new().run_until(work).await;
+    }
+
+    async fn next(rotation: &mut Rotation) -> String {
+        let turn = rotation.turn(&secret("first"), SystemTime::now()).await.unwrap();
+        turn.token().expose().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_taken_away_leaves_its_newest_token_in_memory_and_on_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        for directory in [None, Some(directory.path())] {
+            in_store(directory, true, async |mut rotation| {
+                rotation.share(None, LEASE);
+                assert_eq!(next(&mut rotation).await, "second", "{directory:?}");
+                if let Some(directory) = directory {
+                    drop(rotation);
+                    assert_eq!(next(&mut Rotation::new(Some(directory), "a")).await, "second");
+                }
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_only_heard_of_counts_as_well() {
+        in_store(None, false, async |mut rotation| {
+            rotation.learn(Descendant { version: 7, token: secret("third") });
+            rotation.share(None, LEASE);
+            assert_eq!(next(&mut rotation).await, "third");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn it_is_written_down_as_soon_as_it_is_known_what_it_descends_from() {
+        let directory = tempfile::tempdir().unwrap();
+        in_store(Some(directory.path()), true, async |mut rotation| {
+            rotation.share(None, LEASE);
+            assert!(rotation.has_left_a_store());
+            rotation.take_along(&secret("first"));
+            rotation.write_down().await.unwrap();
+            assert!(!rotation.has_left_a_store() && !rotation.is_unwritten());
+            assert!(fs::read_to_string(directory.path().join("refresh-token-a")).unwrap().ends_with("\nsecond\n"));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_another_process_has_written_since_is_newer() {
+        let directory = tempfile::tempdir().unwrap();
+        in_store(Some(directory.path()), true, async |mut rotation| {
+            let mut other = Rotation::new(Some(directory.path()), "a");
+            let turn = other.turn(&secret("first"), SystemTime::now()).await.unwrap();
+            other.answered(turn, Some(&secret("later"))).await.unwrap();
+            let file = directory.path().join("refresh-token-a");
+            let written = fs::File::options().append(true).open(&file).unwrap();
+            // Clocks of file systems are behind by some milliseconds.
+            written.set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
+            rotation.share(None, LEASE);
+            rotation.take_along(&secret("first"));
+            rotation.write_down().await.unwrap();
+            assert!(fs::read_to_string(&file).unwrap().ends_with("\nlater\n"));
+            assert_eq!(next(&mut rotation).await, "later");
+        })
+        .await;
     }
 }
