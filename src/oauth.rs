@@ -320,6 +320,11 @@ impl TokenEndpoint {
         Some(material.fingerprint(&self.settings, proxy.as_ref(), identity))
     }
 
+    /// A digest over what is written of it besides and may decide how a token request ends, or what its answer means.
+    pub fn written(&self) -> [u8; 32] {
+        fingerprint::written(&self.settings, self.ways.tls().settings())
+    }
+
     /// Where a token request goes, as far as is known now.
     async fn located(&self, grant: &Grant, deadline: Deadline) -> Result<Located, NoAnswer> {
         let refresh = self.settings.login.refresh.as_ref().filter(|_| matches!(grant, Grant::Refresh(_)));

@@ -25,6 +25,7 @@ mod shared;
 mod status;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::fmt;
 use std::sync::Arc;
@@ -203,7 +204,13 @@ pub trait Source {
     /// secrets as they are now (RELIABILITY: a latch ends when the bytes of a secret change). `None` while a secret cannot be read.
     fn fingerprint(&self) -> impl Future<Output = Option<[u8; 32]>>;
 
-    /// The same, for who looks every few seconds whether it has changed: what is costly to read may be a little old.
+    /// A digest over what is written of it besides that and may decide how a request ends, or what its answer means. Nothing secret is in it, nor where a
+    /// secret is kept.
+    fn written(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    /// The same as [`Source::fingerprint`], for who looks every few seconds whether it has changed: what is costly to read may be a little old.
     fn glance(&self) -> impl Future<Output = Option<[u8; 32]>> {
         self.fingerprint()
     }
@@ -235,6 +242,10 @@ impl Source for oauth::TokenEndpoint {
 
     async fn fingerprint(&self) -> Option<[u8; 32]> {
         self.fingerprint().await
+    }
+
+    fn written(&self) -> [u8; 32] {
+        self.written()
     }
 
     async fn glance(&self) -> Option<[u8; 32]> {

@@ -1,14 +1,20 @@
-//! What identifies one way to get tokens: a digest over its configuration and every byte of its secrets.
+//! What identifies one way to get tokens: a digest over its configuration and every byte of its secrets. Beside it one over what does
+//! not identify it and may still cure a refusal.
 //!
-//! Owns what belongs into it. Each piece is preceded by its length, so that no two different configurations run together to the same
-//! bytes.
+//! Owns what belongs into which. The first names entries of token stores, so it stays as it is. Each piece is preceded by its length, so
+//! that no two different configurations run together to the same bytes.
 
 use http::HeaderName;
 use ring::digest;
 
+use super::dpop::KeySource;
 use super::material::{Client, Material, Proof, Value};
-use super::settings::{BasicEncoding, Encoding, Endpoint, Settings, Shape};
+use super::settings::{
+    Assertion, BasicEncoding, ClientAuthentication, Encoding, Endpoint, GrantProof, Settings, Shape,
+};
+use crate::jose::Algorithm;
 use crate::secret::Secret;
+use crate::tls::ClientSettings;
 
 impl Material {
     /// A SHA-256 digest over every byte that identifies this way to get tokens. Each piece is preceded by its length,
@@ -114,6 +120,52 @@ impl Material {
                 }
             }
         }
+    }
+}
+
+/// A digest over what is written besides what is in the fingerprint, and may decide how a token request ends or what its answer means.
+/// How tokens are given back is no part of it, nor where a secret is kept: that may be another place in each instance of a fleet.
+pub(super) fn written(settings: &Settings, tls: &ClientSettings) -> [u8; 32] {
+    // All fields by name, so that a new one is thought of.
+    let Settings {
+        endpoint, client, proof, adapts, response, permanent, use_refresh_token, dpop, legal, timeout, ..
+    } = settings;
+    let Settings { method: _, encoding: _, grant: _, username: _, password: _, scope: _, audience: _, .. } = settings;
+    let Settings { resource: _, params: _, headers: _, login: _, .. } = settings;
+    let ClientSettings { ca, identity: _, server_name } = tls;
+    let mut digest = Fingerprint(digest::Context::new(&digest::SHA256));
+    digest.add("bearerd credential as written 1");
+    if let Endpoint::Issuer { identifier, uri: _, allow_plain_http } = endpoint {
+        digest.add(identifier);
+        digest.add(&allow_plain_http.to_string());
+    }
+    let by_client = match client {
+        ClientAuthentication::Jwt(jwt) => Some(&jwt.assertion),
+        _ => None,
+    };
+    let by_grant = match proof {
+        GrantProof::Assertion(assertion) => Some(assertion),
+        _ => None,
+    };
+    for assertion in [by_client, by_grant] {
+        digest.add_optional(assertion.and_then(lifetime_of).as_deref());
+    }
+    let algorithm = match dpop {
+        Some(KeySource::Given { key: _, algorithm }) => algorithm.map(Algorithm::name),
+        Some(KeySource::Generated) | None => None,
+    };
+    digest.add_optional(algorithm);
+    // These hold what is written and nothing else.
+    digest.add(&format!("{adapts:?} {response:?} {permanent:?} {use_refresh_token:?} {legal:?} {timeout:?}"));
+    digest.add_optional(ca.as_ref().map(|ca| ca.to_string_lossy()).as_deref());
+    digest.add_optional(server_name.as_deref());
+    digest.finish()
+}
+
+fn lifetime_of(assertion: &Assertion) -> Option<String> {
+    match assertion {
+        Assertion::Given(_) => None,
+        Assertion::Signed(signer) => Some(format!("{:?}", signer.lifetime)),
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Trouble {
     pub(super) then: Then,
     /// What went wrong until then, which decides what follows on the next failure.
     pub(super) past: Past,
+    /// How those are written who were refused since the last token. Empty where nobody was, and in entries of earlier versions.
+    pub(super) refused: Vec<u64>,
 }
 
 /// What follows on a failure.
@@ -160,6 +162,8 @@ struct WireTrouble<'a> {
     hidden: u32,
     permanent_for: Option<u64>,
     kept: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<u64>,
 }
 
 impl<'a> WireTrouble<'a> {
@@ -182,6 +186,7 @@ impl<'a> WireTrouble<'a> {
             hidden,
             permanent_for: permanent_for.map(millis),
             kept: kept.map(|class| Cow::Borrowed(class_name(class))),
+            refused: trouble.refused.clone(),
         }
     }
 
@@ -202,6 +207,7 @@ impl<'a> WireTrouble<'a> {
             reason: self.reason.parse().ok()?,
             message: self.message.into_owned(),
             then,
+            refused: self.refused,
             past: Past {
                 transient: self.transient,
                 server_errors: self.server_errors,
@@ -255,6 +261,7 @@ mod tests {
                     permanent_for: Some(5 * SECOND),
                     kept: Some(Class::Permanent),
                 },
+                refused: vec![7, u64::MAX],
             }),
             descendant: Some(Descendant { version: 7, token: Secret::new("d") }),
         }
@@ -272,6 +279,7 @@ mod tests {
         assert_eq!(trouble.then, Then::Confirm(50 * SECOND));
         assert_eq!(trouble.past.permanent_for, Some(15 * SECOND));
         assert_eq!((trouble.past.refusals, trouble.past.kept), (3, Some(Class::Permanent)));
+        assert_eq!(trouble.refused, [7, u64::MAX]);
         assert_eq!(read.descendant, entry().descendant);
     }
 
@@ -283,6 +291,15 @@ mod tests {
             let read = Entry::parse(&entry.print(), Duration::ZERO).unwrap();
             assert_eq!(read.trouble.unwrap().then, then);
         }
+    }
+
+    #[test]
+    fn an_entry_of_an_earlier_version_says_of_nobody_that_he_was_refused() {
+        let text = String::from_utf8(entry().print().to_vec()).unwrap();
+        let earlier = text.replace(&format!(",\"refused\":[7,{}]", u64::MAX), "");
+        assert_ne!(earlier, text);
+        let trouble = Entry::parse(earlier.as_bytes(), SECOND).unwrap().trouble.unwrap();
+        assert_eq!((trouble.then, trouble.refused), (Then::Confirm(59 * SECOND), vec![]));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(super) struct Fleet {
     lease: Option<Lease>,
     /// The refresh token of the entry, while it is this instance's turn.
     refresh_token: Option<Secret>,
+    /// How those are written who were refused since the fleet's last token.
+    refused: Vec<u64>,
     /// Whether the entry may have changed.
     is_unread: bool,
     /// Whether there is something that the others do not know.
@@ -108,7 +110,7 @@ impl Fleet {
         if !is_same || self.slot.as_ref().is_none_or(|slot| !slot.is_of(&store)) {
             self.slot = Some(Slot::new(&store, "token", &fingerprint));
             (self.seen, self.is_unread, self.is_untold) = (0, true, is_same);
-            (self.lease, self.refresh_token) = (None, None);
+            (self.lease, self.refresh_token, self.refused) = (None, None, Vec::new());
             (self.looks_again, self.offers_from, self.untaken) = (None, None, 0);
         }
         true
@@ -172,7 +174,9 @@ impl Fleet {
     fn begin_turn(&mut self, lease: Lease, opened: Option<Opened>) {
         self.lease = Some(lease);
         let entry = opened.and_then(|opened| Entry::parse(&opened.text, opened.age.unwrap_or_default()));
-        self.refresh_token = entry.and_then(|entry| entry.refresh_token);
+        let entry = entry.unwrap_or_default();
+        self.refresh_token = entry.refresh_token;
+        self.refused = entry.trouble.map(|trouble| trouble.refused).unwrap_or_default();
     }
 
     /// It is somebody else's turn again.

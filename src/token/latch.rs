@@ -26,8 +26,10 @@ pub(super) struct Digest([u8; 32]);
 /// What is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Of the configuration and secrets that were refused.
+    /// Of what identifies the credential that was refused, its secrets included.
     pub(super) digest: Digest,
+    /// Of what was written of it besides. `None` in files of earlier versions.
+    pub(super) written: Option<Digest>,
     /// When to ask again, by the wall clock: the only one that goes on over a reboot. `None` if latched.
     pub(super) until: Option<SystemTime>,
     /// Whether a refusal for good waits for its confirmation (or has it).
@@ -130,10 +132,11 @@ fn random_key() -> io::Result<[u8; KEY_LENGTH]> {
 }
 
 fn print(record: &Record) -> String {
-    let Record { digest, until, permanent, refusals, server_errors, reason } = record;
-    let hash: String = digest.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let Record { digest, written, until, permanent, refusals, server_errors, reason } = record;
+    let hash = |digest: &Digest| digest.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (hash, written) = (hash(digest), written.as_ref().map(|written| hash(written) + "\n").unwrap_or_default());
     let until = until.map_or_else(|| "latched".to_owned(), |at| seconds(at).to_string());
-    format!("{MAGIC}\n{hash}\n{until}\n{permanent}\n{refusals}\n{server_errors}\n{reason}\n")
+    format!("{MAGIC}\n{hash}\n{until}\n{permanent}\n{refusals}\n{server_errors}\n{reason}\n{written}")
 }
 
 fn parse(text: &str) -> Option<Record> {
@@ -153,6 +156,10 @@ fn parse(text: &str) -> Option<Record> {
         refusals: lines.next()?.parse().ok()?,
         server_errors: lines.next()?.parse().ok()?,
         reason: lines.next()?.parse().ok()?,
+        written: match lines.next() {
+            Some(hash) => Some(parse_hash(hash)?),
+            None => None,
+        },
     })
 }
 
@@ -181,6 +188,7 @@ mod tests {
     fn record(latch: &Latch) -> Record {
         Record {
             digest: latch.digest(&[7; 32]),
+            written: Some(latch.digest(&[8; 32])),
             until: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
             permanent: true,
             refusals: 2,
@@ -193,7 +201,8 @@ mod tests {
     fn what_is_stored_is_loaded_by_the_next_process() {
         let dir = tempfile::tempdir().unwrap();
         let latch = Latch::open(Some(dir.path()), "api");
-        for record in [record(&latch), Record { until: None, ..record(&latch) }] {
+        let usual = record(&latch);
+        for record in [usual, Record { until: None, ..usual }, Record { written: None, ..usual }] {
             latch.store(&record).unwrap();
             let next = Latch::open(Some(dir.path()), "api");
             assert_eq!(next.load(), Some(record));
@@ -280,6 +289,7 @@ mod tests {
         check("something else\n");
         check(good.get(..40).unwrap());
         check(&good.replace("T021", "T999"));
+        check(good.get(..good.len() - 2).unwrap());
         check(&good.replace("1800000000", "99999999999999999999999"));
         check(&good.replace("1800000000", "18446744073709551615"));
         check(&good.replacen(MAGIC, "bearerd latch 2", 1));

@@ -21,6 +21,7 @@ use super::schedule::{
     Circumstances, FLOOR, History, LONGEST_LIFE, Next, SECRET_POLL, ask_again_after, floor_after, is_short, renew_after,
 };
 use super::shared::{Phase, Shared};
+use super::written::Written;
 use super::{AccessToken, Reader, Settings, Source};
 use crate::clock::{Clock, Moment};
 use crate::jose::SigningKey;
@@ -51,6 +52,8 @@ pub struct Refresher<S> {
     pub(super) floor: Duration,
     /// Tokens in a row that lived under ten seconds.
     short_lives: u32,
+    /// What is written of it besides its fingerprint.
+    pub(super) written: Written,
     /// What was asked with when it was refused. `None` if it could not be read then.
     pub(super) refused: Option<Digest>,
     /// Whether there is a record on disk.
@@ -78,9 +81,11 @@ impl<S: Source> Refresher<S> {
         metrics: CredentialMetrics,
         state_directory: Option<PathBuf>,
     ) -> (Self, Reader) {
+        let written = Written::new(&source.written(), settings.lockout);
         let shared = Arc::new(Shared::new(settings, clock, metrics));
         let refresher = Self {
             source,
+            written,
             publisher: Publisher::new(shared.clone()),
             fleet: Fleet::default(),
             ledger: Ledger::new(shared.settings.budget, &shared.metrics.budget),

@@ -1,6 +1,6 @@
 //! What a credential was refused with: told from what it has now, and remembered over a restart.
 //!
-//! Owns the comparison of fingerprints, which ends a latch, and the traffic with the file of `latch`. Decides nothing: that is
+//! Owns the comparison of fingerprints, and of what is written besides, which ends a latch, and the traffic with the file of `latch`. Decides nothing: that is
 //! `schedule`.
 
 use super::Source;
@@ -46,8 +46,10 @@ impl<S: Source> Refresher<S> {
         self.latch = latch;
         let Some(record) = record else { return Next::Renew(now) };
         self.recorded = true;
-        // A secret that cannot be read just now is no reason to believe that it has changed.
-        if self.digest().await.is_some_and(|digest| digest != record.digest) {
+        // A secret that cannot be read just now is no reason to believe that it has changed, nor is a record that does not say how it was written.
+        let is_other = self.digest().await.is_some_and(|digest| digest != record.digest);
+        let is_rewritten = record.written.is_some_and(|written| written != self.latch.digest(self.written.print()));
+        if is_other || is_rewritten {
             return Next::Renew(now);
         }
         let wall = self.shared.clock.wall();
@@ -72,6 +74,7 @@ impl<S: Source> Refresher<S> {
         let now = self.shared.clock.now();
         let record = Record {
             digest,
+            written: Some(self.latch.digest(self.written.print())),
             until: next.due().map(|due| self.shared.clock.wall() + due.since(now)),
             permanent: self.history.permanent_since.is_some(),
             refusals: self.history.refusals,

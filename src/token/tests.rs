@@ -10,6 +10,7 @@ mod reader;
 mod refreshes;
 mod rejections;
 mod renewals;
+mod roll_out;
 mod same_token;
 mod scale;
 mod shared;
@@ -49,6 +50,8 @@ struct Endpoint {
     hangs: Rc<Cell<bool>>,
     /// The refresh token that is the only credential, where there is one.
     first: Rc<Cell<Option<&'static str>>>,
+    /// How the credential is written of whom this is the source. A clone's is its own.
+    written: Cell<u8>,
 }
 
 /// One token request.
@@ -59,6 +62,7 @@ struct Asked {
     at: Moment,
     refresh_token: Option<String>,
     secret: Option<u8>,
+    written: u8,
 }
 
 impl Source for Endpoint {
@@ -73,6 +77,7 @@ impl Source for Endpoint {
             at: self.clock.now(),
             refresh_token,
             secret: self.secret.get(),
+            written: self.written.get(),
         };
         self.log.borrow_mut().push(asked.clone());
         tokio::time::sleep(self.latency.get()).await;
@@ -81,6 +86,10 @@ impl Source for Endpoint {
 
     async fn first_refresh_token(&self) -> Result<Option<Secret>, FetchError> {
         Ok(self.first.get().map(Secret::new))
+    }
+
+    fn written(&self) -> [u8; 32] {
+        [self.written.get(); 32]
     }
 
     async fn fingerprint(&self) -> Option<[u8; 32]> {
@@ -102,6 +111,7 @@ impl Endpoint {
             secret: Rc::new(Cell::new(Some(1))),
             hangs: Rc::default(),
             first: Rc::default(),
+            written: Cell::default(),
         }
     }
 

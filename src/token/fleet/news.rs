@@ -94,6 +94,7 @@ impl<S: Source> Refresher<S> {
         };
         let now = self.shared.clock.now();
         self.note_sent(now - entry.asked);
+        self.fleet.refused = entry.trouble.as_ref().map(|trouble| trouble.refused.clone()).unwrap_or_default();
         if let Some(descendant) = entry.descendant {
             self.rotation.learn(descendant);
         }
@@ -101,13 +102,25 @@ impl<S: Source> Refresher<S> {
             Some(token) if token.age + SLIVER < token.lifetime => self.adopt(token, entry.asked, occasion).await,
             _ => None,
         };
-        match entry.trouble {
+        match entry.trouble.filter(|trouble| self.is_concerned_by(trouble)) {
             None => adopted,
             Some(trouble) => match self.suffer(trouble, occasion).await {
                 // It is over, and nobody wants a token: what was taken over is renewed when it is time.
                 None if occasion == Occasion::Told => adopted,
                 next => next,
             },
+        }
+    }
+
+    /// Whether this instance would fare alike. While another configuration is rolled out, who was refused with the one before says nothing of the next: each
+    /// tries for itself, and remembers all that were refused, so that none of them tries again.
+    fn is_concerned_by(&self, trouble: &Trouble) -> bool {
+        let is_refused = self.written.is_among(&trouble.refused);
+        match trouble.then {
+            // Whoever writes this was not refused: what was refused here for good is none of its business.
+            Then::Retry(_) if trouble.refused.is_empty() => true,
+            Then::Retry(_) => !is_refused || self.shared.snapshot().phase != Phase::Latched,
+            Then::Held(_) | Then::Confirm(_) | Then::Latched => is_refused,
         }
     }
 
@@ -204,6 +217,7 @@ impl<S: Source> Refresher<S> {
             is_assumed: token.is_assumed(),
         };
         let trouble = snapshot.failure.as_ref().filter(|_| !matches!(next, None | Some(Next::Renew(_))));
+        let is_refused = next.is_some_and(Next::watches_secrets);
         Entry {
             asked: self.last_sent.map_or(MONTH, |at| now.since(at)),
             token: snapshot.fresh_token(now).map(known),
@@ -218,6 +232,10 @@ impl<S: Source> Refresher<S> {
                     Next::Latched => Then::Latched,
                 },
                 past: self.history.told(now),
+                refused: match is_refused {
+                    true => self.written.added_to(&self.fleet.refused),
+                    false => self.fleet.refused.clone(),
+                },
             }),
             descendant: self.rotation.newest(),
         }

@@ -30,6 +30,45 @@ async fn a_latch_survives_a_restart_until_the_secret_changes() {
     assert_eq!(process(login(), state.path(), 2, seconds(10), denied).await, 1, "the success was remembered, too");
 }
 
+/// The same secrets with other words around them: after a reload or a restart.
+async fn rewritten(settings: Settings, state: &Path, written: u8, answer: Script) -> usize {
+    let clock = Clock::for_tests();
+    let endpoint = Endpoint::new(clock.clone(), answer);
+    endpoint.written.set(written);
+    run(settings, clock, endpoint.clone(), Some(state), async |_| pass(seconds(10)).await).await;
+    endpoint.requests()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_latch_ends_with_what_was_written_when_it_came() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(process(settings(), state.path(), 1, seconds(100), denied).await, 2);
+    assert_eq!(rewritten(settings(), state.path(), 0, fresh_once).await, 0);
+    assert_eq!(rewritten(settings(), state.path(), 1, denied).await, 1);
+    assert_eq!(rewritten(settings(), state.path(), 1, fresh_once).await, 0, "a confirmation waits");
+    assert_eq!(rewritten(login(), state.path(), 1, fresh_once).await, 1, "lockout decides as well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_of_a_refused_login_ends_with_it_too() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(process(login(), state.path(), 1, seconds(100), refused).await, 2);
+    assert_eq!(rewritten(login(), state.path(), 0, fresh_once).await, 0);
+    assert_eq!(rewritten(login(), state.path(), 1, fresh_once).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_latch_of_an_earlier_version_stays() {
+    let state = tempfile::tempdir().unwrap();
+    process(settings(), state.path(), 1, seconds(100), denied).await;
+    let file = state.path().join("latch-api");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let earlier: Vec<_> = text.lines().take(7).collect();
+    assert_eq!(text.lines().count(), 8);
+    std::fs::write(&file, earlier.join("\n") + "\n").unwrap();
+    assert_eq!(rewritten(settings(), state.path(), 1, fresh_once).await, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restored_latch_is_seen_and_ends_like_any_other() {
     let state = tempfile::tempdir().unwrap();
