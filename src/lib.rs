@@ -97,9 +97,9 @@
 //!    everything that is wrong.
 //! 2. `app::reload` plans: all that can fail is made (TLS, connectors, token endpoints, sockets), and nothing is changed. What is written
 //!    as before is marked to be kept. A start is the same with nothing to keep.
-//! 3. It adopts: credentials that are new begin, the gateway is exchanged (`proxy::live`: each worker takes it before its next request),
-//!    new listeners are served, the old ones close. Requests in flight hold on to what they began with; a credential that was replaced
-//!    ends when nobody holds it any more.
+//! 3. It adopts: credentials that are new begin, those of which only figures have changed go on by the new ones (`token::change`), the
+//!    gateway is exchanged (`proxy::live`: each worker takes it before its next request), new listeners are served, the old ones close. Requests in
+//!    flight hold on to what they began with; a credential that was replaced ends when nobody holds it any more.
 //! 4. It comes again by SIGHUP, by `POST /reload` or because `app::watch` saw other bytes in the files.
 //!
 //! # Invariants

@@ -320,6 +320,13 @@ impl TokenEndpoint {
         Some(material.fingerprint(&self.settings, proxy.as_ref(), identity))
     }
 
+    /// Goes on where `before` ends, which asked the same server for the same: what that knew of tokens, logins, keys and nonces stays known.
+    pub fn go_on_from(&mut self, before: Self) {
+        let Self { discovery, issued, proofs, successor, session, .. } = before;
+        (self.discovery, self.proofs) = (discovery, proofs);
+        (self.issued, self.successor, self.session) = (issued, successor, session);
+    }
+
     /// A digest over what is written of it besides and may decide how a token request ends, or what its answer means.
     pub fn written(&self) -> [u8; 32] {
         fingerprint::written(&self.settings, self.ways.tls().settings())

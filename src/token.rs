@@ -5,6 +5,7 @@
 //! upstream thought of it; it can never fetch. Refuses to hand out a token past its expiry.
 
 mod budget;
+mod change;
 mod entry;
 mod fleet;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -41,6 +42,7 @@ use crate::oauth;
 use crate::reason::Reason;
 use crate::secret::{self, Secret};
 
+pub use change::Figures;
 pub use fleet::Stores;
 pub use reader::{Pass, Reader, RequestHash, Verdict};
 pub use refresher::Refresher;
@@ -204,10 +206,17 @@ pub trait Source {
     /// secrets as they are now (RELIABILITY: a latch ends when the bytes of a secret change). `None` while a secret cannot be read.
     fn fingerprint(&self) -> impl Future<Output = Option<[u8; 32]>>;
 
-    /// A digest over what is written of it besides that and may decide how a request ends, or what its answer means. Nothing secret is in it, nor where a
-    /// secret is kept.
+    /// A digest over what is written of it besides that and may decide how a request ends, or what its answer means. Nothing secret is in
+    /// it, nor where a secret is kept.
     fn written(&self) -> [u8; 32] {
         [0; 32]
+    }
+
+    /// Goes on where `before` ends, which asked the same server for the same.
+    fn go_on_from(&mut self, _before: Self)
+    where
+        Self: Sized,
+    {
     }
 
     /// The same as [`Source::fingerprint`], for who looks every few seconds whether it has changed: what is costly to read may be a little old.
@@ -246,6 +255,10 @@ impl Source for oauth::TokenEndpoint {
 
     fn written(&self) -> [u8; 32] {
         self.written()
+    }
+
+    fn go_on_from(&mut self, before: Self) {
+        self.go_on_from(before);
     }
 
     async fn glance(&self) -> Option<[u8; 32]> {

@@ -1,7 +1,8 @@
 //! The credentials: which run, which a configuration wants, and how the ones become the others.
 //!
-//! Owns the refreshers' lives. A credential that is written as before goes on, with its token; one that has changed begins anew
-//! beside the old one, which lives as long as requests use it, but no longer than a drain takes.
+//! Owns the refreshers' lives. A credential that is written as before goes on, with its token, and so does one whose figures alone have changed,
+//! with the new ones; one that asks for something else begins anew beside the old one, which lives as long as requests use it, but no longer
+//! than a drain takes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::oauth::TokenEndpoint;
 use crate::proxy::route;
 use crate::shutdown::{self, Shutdown, Trigger};
 use crate::tls;
-use crate::token::{Reader, Refresher};
+use crate::token::{Figures, Reader, Refresher};
 use crate::traces;
 
 /// Every credential that runs.
@@ -35,6 +36,7 @@ struct Running {
     written: Written,
     tls: Option<tls::Client>,
     shared: route::Credential,
+    figures: Figures<TokenEndpoint>,
 }
 
 /// All that a credential is made of.
@@ -45,8 +47,30 @@ struct Written {
     state_directory: Option<PathBuf>,
 }
 
-/// The credentials that a configuration wants: those that are new or have changed, ready to begin.
-pub(super) struct Planned(Vec<(Written, Option<TokenEndpoint>)>);
+impl Written {
+    /// Whether a token of the one is a token of the other, so that they differ in figures alone: deadlines, the way to the server, when to
+    /// renew, how to take a failure, where to remember.
+    fn asks_for_the_same_as(&self, other: &Self) -> bool {
+        let (own, others) = (&self.credential, &other.credential);
+        own.oauth.asks_for_the_same_as(&others.oauth)
+            && own.token.lives_by_refresh_token == others.token.lives_by_refresh_token
+            && own.token.is_bound == others.token.is_bound
+            && own.tls.identity == others.tls.identity
+            && own.tls.server_name == others.tls.server_name
+    }
+}
+
+/// The credentials that a configuration wants, with what is new of them.
+pub(super) struct Planned(Vec<(Written, Way)>);
+
+/// How a credential comes to be what is wanted.
+enum Way {
+    Same,
+    /// It goes on with its token and asks by this from now on.
+    Goes(Box<TokenEndpoint>),
+    /// It begins.
+    Begins(Box<TokenEndpoint>),
+}
 
 /// What has become of the credentials, by name.
 #[derive(Debug, Default)]
@@ -68,9 +92,13 @@ impl Credentials {
                 connect: settings.timeouts.connect,
                 state_directory: settings.state_directory.clone(),
             };
-            let is_same = self.running.get(&credential.token.name).is_some_and(|running| running.written == written);
-            let endpoint = if is_same { None } else { Some(token_endpoint(credential, settings, clock)?) };
-            Ok((written, endpoint))
+            let running = self.running.get(&credential.token.name).map(|running| &running.written);
+            if running == Some(&written) {
+                return Ok((written, Way::Same));
+            }
+            let endpoint = Box::new(token_endpoint(credential, settings, clock)?);
+            let goes_on = running.is_some_and(|running| running.asks_for_the_same_as(&written));
+            Ok((written, if goes_on { Way::Goes(endpoint) } else { Way::Begins(endpoint) }))
         };
         settings.credentials.iter().map(plan).collect::<Result<_, _>>().map(Planned)
     }
@@ -85,13 +113,18 @@ impl Credentials {
     ) -> Changed {
         let mut before = std::mem::take(&mut self.running);
         let mut outcome = Changed::default();
-        for (written, endpoint) in planned.0 {
+        for (written, way) in planned.0 {
             let name = written.credential.token.name.clone();
             let old = before.remove(&name);
-            match (endpoint, old) {
-                (None, Some(same)) => drop(self.running.insert(name, same)),
-                (None, None) => {}
-                (Some(endpoint), old) => {
+            match (way, old) {
+                (Way::Same, Some(same)) => drop(self.running.insert(name, same)),
+                (Way::Goes(endpoint), Some(old)) => {
+                    outcome.changed.push(name.clone());
+                    self.running.insert(name, old.with_figures(written, *endpoint));
+                }
+                // A plan is adopted by whom it was made for.
+                (Way::Same | Way::Goes(_), None) => {}
+                (Way::Begins(endpoint), old) => {
                     if let Some(old) = old {
                         metrics.forget_credential(&name, true);
                         self.retire(old, background, (patience, ending.clone()));
@@ -99,7 +132,7 @@ impl Credentials {
                     } else {
                         outcome.added.push(name.clone());
                     }
-                    self.running.insert(name, begin(written, endpoint, (clock, metrics, store, traces), background));
+                    self.running.insert(name, begin(written, *endpoint, (clock, metrics, store, traces), background));
                 }
             }
         }
@@ -129,10 +162,10 @@ impl Credentials {
         self.running.get(name).map(|running| &running.shared)
     }
 
-    /// Whether the credential of this name goes on as it is.
+    /// Whether the credential of this name goes on.
     pub(super) fn keeps(&self, planned: &Planned, name: &str) -> bool {
         let same =
-            |(written, endpoint): &(Written, Option<_>)| written.credential.token.name == name && endpoint.is_none();
+            |(written, way): &(Written, Way)| written.credential.token.name == name && !matches!(way, Way::Begins(_));
         planned.0.iter().any(same) && self.running.contains_key(name)
     }
 
@@ -150,6 +183,17 @@ impl Credentials {
     pub(super) fn end(&self) {
         self.running.values().for_each(|running| running.shared.refresher.fire());
         self.retired.iter().for_each(end);
+    }
+}
+
+impl Running {
+    /// The same, with its token and all who hold it, by other figures.
+    fn with_figures(self, written: Written, endpoint: TokenEndpoint) -> Self {
+        let replays = self.shared.metrics.dpop_nonce_replays.token_endpoint.clone();
+        let endpoint = endpoint.counting_nonce_replays(replays);
+        let tls = endpoint.tls().cloned();
+        self.figures.change(written.credential.token.clone(), endpoint, written.state_directory.clone());
+        Self { written, tls, ..self }
     }
 }
 
@@ -172,9 +216,9 @@ fn begin(
     let directory = written.state_directory.clone();
     let (refresher, reader) =
         Refresher::new(credential.token.clone(), endpoint, clock.clone(), counters.clone(), directory);
-    let refresher = refresher.in_fleet(store.stores());
+    let (refresher, figures) = refresher.in_fleet(store.stores()).changeable();
     let (trigger, is_ending) = shutdown::channel();
     background.spawn_local(refresher.traced(traces.clone()).run(is_ending));
     let shared = route::Credential { reader, metrics: counters, refresher: Arc::new(trigger) };
-    Running { written, tls, shared }
+    Running { written, tls, shared, figures }
 }

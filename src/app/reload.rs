@@ -48,7 +48,7 @@ pub struct Changes {
 pub struct Difference {
     /// New ones.
     pub added: Vec<String>,
-    /// Those that begin anew.
+    /// Those that are written otherwise. A credential of which that is true of figures alone goes on with its token.
     pub changed: Vec<String>,
     /// Those that are no more.
     pub removed: Vec<String>,

@@ -43,6 +43,13 @@ impl LazyBudget {
             spent: self.spent.with_label_values(&[&self.credential]),
         }
     }
+
+    /// There is no budget any more: its series go.
+    pub fn forget(&self) {
+        // An error means that there is no such series.
+        let _ = self.requests.remove_label_values(&[&self.credential]);
+        let _ = self.spent.remove_label_values(&[&self.credential]);
+    }
 }
 
 /// The handles of a credential's budget.

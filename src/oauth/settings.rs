@@ -1,5 +1,6 @@
 //! What a token request is made of: the typed, validated form of `[credentials.*]`.
 
+mod identity;
 mod login;
 
 use std::time::Duration;

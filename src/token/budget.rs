@@ -53,6 +53,25 @@ impl Ledger {
         Self { budget, time: 0, all: 0, forced: 0, fingerprint: None, is_forced: false, has_warned: false }
     }
 
+    /// Another budget from now on. What was counted stays counted if its time is as long.
+    pub(super) fn change(&mut self, budget: Option<Budget>, metrics: &LazyBudget) {
+        let before = self.budget.as_ref().map(|(budget, _)| *budget);
+        if budget == before {
+            return;
+        }
+        if budget.is_none() {
+            metrics.forget();
+        }
+        let Self { time, all, forced, fingerprint, .. } = *self;
+        *self = Self::new(budget, metrics);
+        if let (Some((budget, metrics)), Some(before)) = (&self.budget, before)
+            && budget.per == before.per
+        {
+            metrics.spent.set(all as f64);
+            (self.time, self.all, self.forced, self.fingerprint) = (time, all, forced, fingerprint);
+        }
+    }
+
     /// Whether there is a request left for this occasion.
     ///
     /// # Errors
@@ -178,6 +197,20 @@ mod tests {
         assert_eq!(ledger.allows(None, SOMEBODY, at(1030.5), Occasion::Person).await, Ok(()));
         assert!(ledger.allows(None, SOMEBODY, at(1099.9), Occasion::Told).await.is_err());
         assert_eq!(ledger.allows(None, SOMEBODY, at(1100.0), Occasion::Due).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn another_budget_for_the_same_time_knows_what_is_spent() {
+        let (mut ledger, metrics) = (ledger(), Metrics::new());
+        let budget = &metrics.credential("api").budget;
+        spend(&mut ledger, 4, 1000.0, Occasion::Due).await;
+        ledger.change(Some(Budget { requests: 5, per: Duration::from_secs(100) }), budget);
+        spend(&mut ledger, 1, 1030.0, Occasion::Due).await;
+        assert!(ledger.allows(None, SOMEBODY, at(1030.0), Occasion::Due).await.is_err());
+        assert!(metrics.render().contains("bearerd_token_budget_spent{credential=\"api\"} 5"));
+        ledger.change(None, budget);
+        assert_eq!(ledger.allows(None, SOMEBODY, at(1030.0), Occasion::Due).await, Ok(()));
+        assert!(!metrics.render().contains("bearerd_token_budget_spent{"));
     }
 
     #[tokio::test]

@@ -22,7 +22,8 @@ const OPENING: u64 = u64::MAX;
 /// The gap of one credential.
 #[derive(Debug)]
 pub(super) struct Gap {
-    most: Duration,
+    /// In nanoseconds.
+    most: AtomicU64,
     /// Closed to every rejection, or (once narrow) to those it turned away.
     general: Window,
     narrow: AtomicBool,
@@ -40,7 +41,7 @@ impl Gap {
     /// A closed gap that grows to `most`.
     pub(super) fn new(most: Duration) -> Self {
         Self {
-            most,
+            most: AtomicU64::new(nanos(most)),
             general: Window::default(),
             narrow: AtomicBool::new(false),
             useless: AtomicU64::new(0),
@@ -49,6 +50,15 @@ impl Gap {
             turned_away: RequestSet::new(),
             ended_for: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// From now on it grows to `most`.
+    pub(super) fn grows_to(&self, most: Duration) {
+        self.most.store(nanos(most), Ordering::Release);
+    }
+
+    fn most(&self) -> Duration {
+        Duration::from_nanos(self.most.load(Ordering::Acquire))
     }
 
     /// Whether a rejection of `request`, sent with the token of `generation`, may force a fetch.
@@ -75,7 +85,7 @@ impl Gap {
         if self.unreplayed.opening(now).is_some() || !self.admits(request, generation, now) {
             return false;
         }
-        self.unreplayed.widen(now, self.most);
+        self.unreplayed.widen(now, self.most());
         true
     }
 
@@ -120,7 +130,7 @@ impl Gap {
         if self.narrow.swap(false, Ordering::AcqRel) {
             self.general.close();
         }
-        self.general.widen(now, self.most)
+        self.general.widen(now, self.most())
     }
 }
 
@@ -217,6 +227,10 @@ impl RequestSet {
         let index = usize::try_from(key >> 32).unwrap_or(0) % SETS;
         self.slots.get(index).map_or(&[], |set| set.as_slice())
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn width(tries: u64, most: Duration) -> Duration {

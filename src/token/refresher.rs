@@ -12,7 +12,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::budget::Ledger;
+use super::change::Change;
 use super::fleet::{Fleet, Occasion, Stores, Turn};
 use super::latch::{Digest, Latch};
 use super::publish::{Publisher, notice_expiry, notice_expiry_in_time, report_useless_token, unnoticed_expiry};
@@ -54,6 +57,8 @@ pub struct Refresher<S> {
     short_lives: u32,
     /// What is written of it besides its fingerprint.
     pub(super) written: Written,
+    /// Figures that are to be obeyed from the next rest on.
+    pub(super) changes: Option<mpsc::UnboundedReceiver<Change<S>>>,
     /// What was asked with when it was refused. `None` if it could not be read then.
     pub(super) refused: Option<Digest>,
     /// Whether there is a record on disk.
@@ -86,9 +91,10 @@ impl<S: Source> Refresher<S> {
         let refresher = Self {
             source,
             written,
+            changes: None,
             publisher: Publisher::new(shared.clone()),
             fleet: Fleet::default(),
-            ledger: Ledger::new(shared.settings.budget, &shared.metrics.budget),
+            ledger: Ledger::new(shared.figures().budget, &shared.metrics.budget),
             rotation: Rotation::new(state_directory.as_deref(), &shared.settings.name),
             state_directory,
             latch: Latch::open(None, ""),
@@ -183,6 +189,9 @@ impl<S: Source> Refresher<S> {
         let settled = self.shared.snapshot().settled;
         let mut look_at = next.watches_secrets().then(|| self.shared.clock.now() + SECRET_POLL);
         loop {
+            if let Some(change) = self.change() {
+                return Some(self.take_up(change, next).await);
+            }
             let now = self.shared.clock.now();
             notice_expiry(&self.shared);
             if self.shared.is_wanted(settled) || next.due().is_some_and(|due| due <= now) {
@@ -353,7 +362,7 @@ impl<S: Source> Refresher<S> {
     pub(super) fn accept(&mut self, sent: Sent) -> Result<Next, FetchError> {
         let Sent { mut issued, at, wall, is_own } = sent;
         self.keep_refresh_token(issued.refresh_token.take());
-        let settings = &self.shared.settings;
+        let settings = self.shared.figures();
         let (same, generation) = {
             let snapshot = self.shared.snapshot();
             let same = snapshot.token.clone().filter(|token| token.value == issued.access_token);
@@ -385,7 +394,7 @@ impl<S: Source> Refresher<S> {
 
     /// One that came goes before the one that was used, whatever becomes of the token beside it.
     fn keep_refresh_token(&mut self, new: Option<Secret>) {
-        let settings = &self.shared.settings;
+        let settings = self.shared.figures();
         let is_wanted = settings.use_refresh_token && !settings.lives_by_refresh_token;
         self.refresh_token = new.or(self.refresh_token.take()).filter(|_| is_wanted);
     }
@@ -415,7 +424,7 @@ impl<S: Source> Refresher<S> {
         let circumstances = Circumstances {
             now,
             valid_until: self.shared.snapshot().fresh_token(now).map(|token| token.expires_at()),
-            lockout: self.shared.settings.lockout,
+            lockout: self.shared.figures().lockout,
             sample: fastrand::f64(),
         };
         let next = self.history.after_failure(error, circumstances);
@@ -438,7 +447,7 @@ impl<S: Source> Refresher<S> {
 
     /// A password tried by a parser that panics was tried all the same, and may be tried too often.
     fn panicked(&self) -> FetchError {
-        let class = if self.shared.settings.lockout { Class::Refused } else { Class::Transient };
+        let class = if self.shared.figures().lockout { Class::Refused } else { Class::Transient };
         failure(class, Reason::TokenMalformed, "the token request ended in a panic")
     }
 }

@@ -1,7 +1,7 @@
 //! What a credential was refused with: told from what it has now, and remembered over a restart.
 //!
-//! Owns the comparison of fingerprints, and of what is written besides, which ends a latch, and the traffic with the file of `latch`. Decides nothing: that is
-//! `schedule`.
+//! Owns the comparison of fingerprints, and of what is written besides, which ends a latch, and the traffic with the file of `latch`.
+//! Decides nothing: that is `schedule`.
 
 use super::Source;
 use super::latch::{Digest, Latch, Record};
@@ -36,7 +36,7 @@ impl<S: Source> Refresher<S> {
     /// Takes up what an earlier run left. Anything but the same refused secrets means a fresh start.
     pub(super) async fn remember(&mut self) -> Next {
         let now = self.shared.clock.now();
-        let (directory, name) = (self.state_directory.take(), self.shared.settings.name.clone());
+        let (directory, name) = (self.state_directory.clone(), self.shared.settings.name.clone());
         let opened = spawn_blocking(move || {
             let latch = Latch::open(directory.as_deref(), &name);
             let record = latch.load();
@@ -69,7 +69,7 @@ impl<S: Source> Refresher<S> {
 
     /// Only what protects an account, or says that asking is useless, must outlive the process.
     pub(super) async fn record(&mut self, reason: Reason, next: Next) {
-        let protects = self.shared.settings.lockout || !matches!(next, Next::Held(_));
+        let protects = self.shared.figures().lockout || !matches!(next, Next::Held(_));
         let Some(digest) = self.refused.filter(|_| protects && self.latch.is_kept()) else { return };
         let now = self.shared.clock.now();
         let record = Record {

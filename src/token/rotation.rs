@@ -97,6 +97,22 @@ impl Rotation {
         Self { path, ..Self::default() }
     }
 
+    /// The place is in another directory from now on, and what the one before has goes there with the next write.
+    ///
+    /// # Errors
+    /// [`RotationError`] if that cannot be read.
+    pub(super) async fn move_to(&mut self, directory: Option<&Path>, credential: &str) -> Result<(), RotationError> {
+        let before = std::mem::replace(&mut self.path, Self::new(directory, credential).path);
+        self.held = None;
+        if self.memory.is_some() {
+            self.learnt = self.learnt.or_else(|| Some(SystemTime::now()));
+        } else if let Some(before) = before.filter(|_| self.common.is_none()) {
+            let read = blocking(move || Ok((load(&before)?, written_at(&before)))).await?;
+            (self.memory, self.learnt) = (read.0, read.1.or(Some(UNIX_EPOCH)));
+        }
+        Ok(())
+    }
+
     /// Takes the right to use the token: the last one that descends from `first`, the configured one. Waits for other processes.
     ///
     /// # Errors
@@ -214,8 +230,11 @@ fn load(path: &Path) -> Result<Option<Record>, RotationError> {
 
 /// Whether somebody has written there since this was learnt.
 fn is_newer(path: &Path, learnt: Option<SystemTime>) -> bool {
-    let written = fs::metadata(path).and_then(|file| file.modified());
-    learnt.zip(written.ok()).is_some_and(|(learnt, written)| written > learnt)
+    learnt.zip(written_at(path)).is_some_and(|(learnt, written)| written > learnt)
+}
+
+fn written_at(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
 fn store(path: &Path, record: &Record) -> Result<(), RotationError> {

@@ -18,7 +18,7 @@ use crate::sync::{ArcSwap, AtomicBool, AtomicU64, Notify, watch};
 /// The common ground of the two halves.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) settings: Settings,
+    pub(super) settings: Fixed,
     pub(super) clock: Clock,
     pub(super) metrics: CredentialMetrics,
     pub(super) gap: Gap,
@@ -29,10 +29,20 @@ pub(super) struct Shared {
     /// Whether the end of the current token has been told.
     pub(super) expiry_noticed: AtomicBool,
     snapshot: ArcSwap<Snapshot>,
+    /// All of the settings as they are now.
+    figures: ArcSwap<Settings>,
     /// The number of the token request that somebody needs, whatever the schedule says.
     wanted: AtomicU64,
     /// Whether a refresh token that is the only credential is being used.
     pub(super) in_turn: watch::Sender<bool>,
+}
+
+/// What of the settings is the same for as long as the credential goes on.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    pub(super) name: String,
+    pub(super) is_bound: bool,
+    pub(super) lives_by_refresh_token: bool,
 }
 
 /// Everything that changes, at one moment.
@@ -86,7 +96,12 @@ impl Shared {
         };
         Self {
             gap: Gap::new(settings.gap),
-            settings,
+            settings: Fixed {
+                name: settings.name.clone(),
+                is_bound: settings.is_bound,
+                lives_by_refresh_token: settings.lives_by_refresh_token,
+            },
+            figures: ArcSwap::from_pointee(settings),
             clock,
             metrics,
             bell: watch::Sender::new(()),
@@ -100,7 +115,20 @@ impl Shared {
 
     /// How long a request may wait, cut to what can be added to any time.
     pub(super) fn wait(&self) -> Duration {
-        self.settings.wait.min(Duration::from_secs(86_400))
+        self.figures().wait.min(Duration::from_secs(86_400))
+    }
+
+    /// The settings as they are now.
+    pub(super) fn figures(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.figures.load()
+    }
+
+    /// From now on these count; returns those before.
+    pub(super) fn change(&self, settings: Settings) -> Arc<Settings> {
+        let before = Arc::clone(&self.figures.load());
+        self.gap.grows_to(settings.gap);
+        self.figures.store(Arc::new(settings));
+        before
     }
 
     /// Wait-free.

@@ -43,7 +43,7 @@ impl Status {
         let fresh = snapshot.fresh_token(now);
         Self {
             name: shared.settings.name.clone(),
-            required: shared.settings.required,
+            required: shared.figures().required,
             usable: fresh.is_some(),
             settled: snapshot.settled_once,
             latched: snapshot.phase == Phase::Latched,

@@ -1,5 +1,6 @@
 //! The life of a token on a paused clock, against a scripted token endpoint.
 
+mod changes;
 mod failures;
 mod fleet;
 mod heritage;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::process::Signal;
 
 use crate::support::client::{Load, read_response, read_response_head};
+use crate::support::rotating::Rotating;
 use crate::support::wire::{Wire, chunk};
-use crate::support::{After, Bearerd, Request, Setup, Upstream, eventually, now, pause, seconds, stage};
+use crate::support::{After, Bearerd, Reply, Request, Setup, Upstream, eventually, now, pause, seconds, stage};
 
 /// Writes the configuration of `setup` where that of another one is, as an editor does: a new file in the place of the old.
 fn rewrite(of: &Setup, text: &str) {
@@ -144,6 +145,91 @@ fn a_credential_that_has_changed_begins_anew_and_requests_in_flight_end_with_the
     assert_eq!(wire.chunk().unwrap(), None);
     wire.trailers().unwrap();
     assert_eq!(ask(&mut wire, &bearerd, "/items"), 200);
+}
+
+#[test]
+fn a_figure_of_a_credential_changes_and_its_token_stays() {
+    let (endpoint, upstream, setup) = stage(300);
+    let bearerd = setup.start_ready();
+    bearerd.get("/items").expect(200);
+    let connections = upstream.connections();
+    endpoint.always(Reply::json(503, "{}"));
+    let early = setup.clone().credential("refresh = { early = \"30%\" }");
+    let changes = [
+        early.clone(),
+        early.clone().credential("lockout = true\nrequired = false"),
+        early.clone().section("[[credentials.api.permanent]]\nstatus = 599"),
+        setup.clone().credential("budget = { requests = 10, per = \"1h\" }"),
+        setup.clone(),
+    ];
+    let change_to = |change: &Setup| {
+        rewrite(&setup, &change.text());
+        bearerd.reload("success");
+        bearerd.get("/items").expect(200);
+    };
+    changes.iter().for_each(change_to);
+    assert_eq!((endpoint.count(), upstream.connections()), (1, connections));
+    // The route's figure too, so that it begins anew with its connections.
+    change_to(&setup.clone().section("[timeouts]\nconnect = \"3s\""));
+    assert_eq!(endpoint.count(), 1);
+    assert_eq!(bearerd.log_with("credential changed: api").len(), changes.len() + 1);
+    assert_eq!(bearerd.metric("bearerd_token_budget_requests", &[("credential", "api")]), None);
+    // What is written now is obeyed: a rejected token is replaced as soon as that is possible.
+    endpoint.always(Reply::Token);
+    endpoint.tokens().revoke_all();
+    bearerd.get("/items").expect(200);
+    assert_eq!(endpoint.count(), 2);
+}
+
+#[test]
+fn who_waits_for_a_token_while_a_figure_changes_gets_it() {
+    let (endpoint, _upstream, setup) = stage(300);
+    endpoint.always(Reply::json(503, "{}"));
+    let bearerd = setup.start();
+    let mut wire = Wire::connect(bearerd.address()).unwrap();
+    wire.send(Request::get("/items").bytes(bearerd.address())).unwrap();
+    eventually("it waits", seconds(5.0), || {
+        bearerd.metric("bearerd_requests_waiting_for_token", &[("credential", "api")]) == Some(1.0)
+    });
+    rewrite(&setup, &setup.clone().credential("refresh = { early = \"30%\" }").text());
+    bearerd.reload("success");
+    endpoint.always(Reply::Token);
+    read_response(&mut wire, "GET").unwrap().expect(200);
+}
+
+/// The server ends the grant if a refresh token comes twice.
+#[test]
+fn a_refresh_token_that_is_the_only_credential_outlives_reloads_with_and_without_a_directory() {
+    let (endpoint, upstream, _) = stage(300);
+    let server = Rotating::strict();
+    endpoint.always(server.reply(&endpoint));
+    let credential =
+        format!("token_endpoint = \"{}\"\nclient_id = \"svc\"\nrefresh_token = {{ file = \"first\" }}", endpoint.url());
+    let setup = Setup::new(endpoint.canaries()).credential_only(&upstream.url(), &credential);
+    setup.secret_file("first", "refresh-canary-0");
+    let early = setup.clone().credential("\nrefresh = { early = \"30%\" }");
+    let bearerd = setup.start_ready();
+    let kept = |directory: &str, token: &str| {
+        let file = setup.directory().join(directory).join("refresh-token-api");
+        eventually("it is written down", seconds(5.0), || {
+            fs::read_to_string(&file).is_ok_and(|kept| kept.ends_with(&format!("\n{token}\n")))
+        });
+    };
+    let use_it = |change: &Setup| {
+        rewrite(&setup, &change.text());
+        bearerd.reload("success");
+        endpoint.tokens().revoke_all();
+        bearerd.get("/items").expect(200);
+    };
+    use_it(&early);
+    for (directory, token) in [("one", "refresh-canary-3"), ("other", "refresh-canary-4")] {
+        fs::create_dir(setup.directory().join(directory)).unwrap();
+        use_it(&early.clone().top(&format!("state_directory = \"{directory}\"")));
+        kept(directory, token);
+    }
+    use_it(&setup);
+    assert!(!server.is_revoked());
+    assert_eq!(endpoint.count(), 5);
 }
 
 #[test]

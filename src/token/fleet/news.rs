@@ -112,8 +112,8 @@ impl<S: Source> Refresher<S> {
         }
     }
 
-    /// Whether this instance would fare alike. While another configuration is rolled out, who was refused with the one before says nothing of the next: each
-    /// tries for itself, and remembers all that were refused, so that none of them tries again.
+    /// Whether this instance would fare alike. While another configuration is rolled out, who was refused with the one before says nothing
+    /// of the next: each tries for itself, and remembers all that were refused, so that none of them tries again.
     fn is_concerned_by(&self, trouble: &Trouble) -> bool {
         let is_refused = self.written.is_among(&trouble.refused);
         match trouble.then {
@@ -131,7 +131,7 @@ impl<S: Source> Refresher<S> {
         if is_same && occasion != Occasion::Rejected {
             // Nothing new but when it will be renewed.
             let renew_at = at
-                + ask_again_after(token.lifetime, self.shared.settings.early, self.fleet.sample(token.lifetime))
+                + ask_again_after(token.lifetime, self.shared.figures().early, self.fleet.sample(token.lifetime))
                     .max(self.floor);
             let is_answer = occasion == Occasion::Told || asked < JUST_NOW;
             return (is_answer && renew_at > now && self.publisher.rests(renew_at)).then_some(Next::Renew(renew_at));
