@@ -309,7 +309,7 @@ impl<S: Source> Refresher<S> {
         }
         let token = match self.refresh_token.take() {
             // One of before may be in the store.
-            None if self.shared.settings.use_refresh_token => self.shared_refresh_token().await,
+            None if self.shared.figures().use_refresh_token => self.shared_refresh_token().await,
             own => own,
         };
         if let Some(token) = token {
