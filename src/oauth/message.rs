@@ -252,7 +252,8 @@ fn markup(text: &str) -> Told {
     }
 }
 
-fn without_tags(text: &str) -> String {
+/// The text of markup.
+pub(super) fn without_tags(text: &str) -> String {
     let mut words = String::new();
     let mut in_tag = false;
     for c in text.chars() {

@@ -34,7 +34,7 @@ const PERMANENT: &[&str] = &[
 /// The codes by which a server says that it is only not able now (RFC 6749 §4.1.2.1, RFC 8628 §3.5).
 const PASSING: &[&str] = &["server_error", "temporarily_unavailable", "slow_down"];
 
-const WITHHELD: &str = "text withheld, because a secret is too short to be masked in it";
+const WITHHELD: &str = "text withheld, because a secret could not be masked in it";
 
 /// What an answer says of its own failure.
 #[derive(Clone, Copy)]

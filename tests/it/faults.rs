@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+
 use crate::support::client::Load;
 use crate::support::listener::Listener;
 use crate::support::wire::chunk;
@@ -216,6 +218,36 @@ fn an_answer_that_echoes_the_request_leaks_nothing() {
     let bearerd = setup.start();
     bearerd.wait_for_log("T020", 5.0);
     bearerd.get("/items").expect_problem(503, "T020");
+}
+
+#[test]
+fn an_echo_as_common_stacks_write_it_leaks_nothing() {
+    const PASSWORD: &str = "it's(me)&pä/ss+w0rd<";
+    let (endpoint, _upstream, setup) = stage(300);
+    setup.secret_file("password", PASSWORD);
+    let setup = setup.credential("username = \"robot\"\npassword = { file = \"password\" }");
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("robot:{PASSWORD}"));
+    let echoes = [
+        "PHP it&#039;s(me)&amp;pä/ss+w0rd&lt;",
+        "Django it&#x27;s(me)&amp;pä/ss+w0rd&lt;",
+        "Go it&#39;s(me)&amp;pä/ss&#43;w0rd&lt;",
+        "encodeURIComponent it's(me)%26p%C3%A4%2Fss%2Bw0rd%3C",
+        "quote it%27s%28me%29%26p%C3%A4/ss%2Bw0rd%3C",
+        ".NET it\\u0027s(me)\\u0026p\\u00E4/ss\\u002Bw0rd\\u003C",
+        "json_encode it's(me)&p\\u00e4\\/ss+w0rd<",
+        "twice it%2527s%2528me%2529%2526p%25C3%25A4%252Fss%252Bw0rd%253C",
+        &format!("pair {pair}"),
+    ];
+    let wanted = echoes.map(|echo| format!("{} ***", echo.split(' ').next().unwrap())).join(", ");
+    let said = serde_json::json!({ "error": "invalid_request", "error_description": echoes.join(", ") });
+    endpoint.always(Reply::json(400, said.to_string()));
+    let bearerd = setup.start();
+    bearerd.wait_for_log("T020", 5.0);
+    let problem = bearerd.get("/items").expect_problem(503, "T020").text();
+    let status = Request::get("/status").send(bearerd.admin()).text();
+    for text in [bearerd.log_with("T020").remove(0), problem, status] {
+        assert!(text.contains(&wanted), "{text}");
+    }
 }
 
 #[test]
