@@ -18,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("header_rules", crate::proxy::fuzzing::header_rules),
     ("json_pointer", crate::secret::fuzzing::json_pointer),
     ("jwt_exp", crate::oauth::fuzzing::jwt_exp),
+    ("mask", crate::oauth::fuzzing::mask),
     ("proxy_status", crate::proxy::fuzzing::proxy_status),
     ("references", crate::proxy::fuzzing::references),
     ("replay_body", crate::proxy::fuzzing::replay_body),

@@ -151,6 +151,7 @@ const FROM_CALLERS: &[&str] = &["framing", "header_rules", "replay_body", "reque
 const FROM_SERVERS: &[&str] = &[
     "challenge",
     "jwt_exp",
+    "mask",
     "proxy_status",
     "references",
     "retry_after",

@@ -17,6 +17,8 @@ use super::{Issued, smallest};
 use crate::fuzzing::{controls, fields};
 use crate::upstream::Origin;
 
+pub(crate) use super::mask::fuzzing::mask;
+
 const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 const LONGEST_TOKEN: usize = 16 * 1024;
 /// Seconds since 1970.

@@ -6,6 +6,8 @@
 //! (a secret of three letters is in half of all words) the text is withheld altogether.
 
 mod escapes;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod line;
 mod reading;
 mod spellings;
