@@ -217,7 +217,7 @@ impl TokenEndpoint {
         let result = self.ask_and_prove(&located, (&material, &mut session), &grant, key, deadline).await;
         match (&result, &self.discovery) {
             (Ok(issued), _) => {
-                self.remember(issued);
+                self.remember([Some(&issued.access_token), issued.refresh_token.as_ref()].into_iter().flatten());
                 *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(session);
             }
             (Err(_), Some(discovery)) => discovery.doubt(self.clock.now()),
@@ -287,6 +287,11 @@ impl TokenEndpoint {
             }
             _ => Ok(None),
         }
+    }
+
+    /// A token of this credential that another instance has brought: no error text shows it, as if it had been asked for here.
+    pub fn heard_of(&self, token: &Secret) {
+        self.remember([token]);
     }
 
     /// The refresh token that came with the last answer although that is a failure: the one before it may have ended with it.
@@ -426,9 +431,9 @@ impl TokenEndpoint {
         read.map_err(|defect| refuse::without_token(defect, answer, settings, &mask()))
     }
 
-    fn remember(&self, issued: &Issued) {
+    fn remember<'a>(&self, tokens: impl IntoIterator<Item = &'a Secret>) {
         let mut remembered = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        for token in [Some(&issued.access_token), issued.refresh_token.as_ref()].into_iter().flatten() {
+        for token in tokens {
             if !remembered.contains(token) {
                 remembered.push(token.clone());
             }

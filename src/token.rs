@@ -192,6 +192,9 @@ pub trait Source {
         None
     }
 
+    /// A token that another instance has brought: it is shown as little as one's own.
+    fn heard_of(&self, _token: &Secret) {}
+
     /// The longest that one token request may take.
     fn deadline(&self) -> Duration {
         Duration::from_secs(10)
@@ -228,6 +231,10 @@ pub trait Source {
 impl Source for oauth::TokenEndpoint {
     fn take_successor(&self) -> Option<Secret> {
         self.take_successor()
+    }
+
+    fn heard_of(&self, token: &Secret) {
+        self.heard_of(token);
     }
 
     async fn fetch(&self, grant: oauth::Grant) -> Result<oauth::Issued, oauth::FetchError> {

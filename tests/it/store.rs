@@ -63,6 +63,27 @@ fn a_restart_finds_the_token_in_redis() {
 }
 
 #[test]
+fn a_token_that_an_earlier_run_has_brought_is_masked_in_what_the_token_endpoint_says() {
+    // Too short to be masked by its looks.
+    const TOKEN: &str = "Zx81kq77";
+    let (endpoint, _upstream, setup) = stage(300);
+    setup.canaries().add(SEAL_KEY);
+    endpoint.tokens().register(TOKEN);
+    endpoint.always(Reply::json(200, format!("{{\"access_token\":\"{TOKEN}\",\"expires_in\":300}}")));
+    let setup = setup.section(&in_files());
+    let first = setup.start_ready();
+    eventually("it is told", seconds(5.0), || first.metric("bearerd_store_up", &[]) == Some(1.0));
+    first.stop();
+    let again = setup.start_ready();
+    assert_eq!((endpoint.count(), adopted(&again)), (1, 1.0));
+    let said = format!("token {TOKEN} is still active");
+    endpoint.always(Reply::json(400, format!("{{\"error\":\"invalid_request\",\"error_description\":\"{said}\"}}")));
+    endpoint.tokens().revoke_all();
+    again.get("/items");
+    again.wait_for_log("token *** is still active", 10.0);
+}
+
+#[test]
 fn nothing_in_redis_can_be_read() {
     let Some(redis) = Redis::start() else { return };
     let (endpoint, _upstream, setup) = stage(300);

@@ -139,6 +139,7 @@ impl<S: Source> Refresher<S> {
         if is_same && asked > JUST_NOW {
             return None;
         }
+        self.source.heard_of(&token.value);
         let Known { value: access_token, lifetime, is_assumed, .. } = token;
         let issued = Issued { access_token, lifetime, is_assumed, refresh_token: None, scope: None, key: None };
         let wall = self.shared.clock.wall();
