@@ -4,6 +4,7 @@
 //! [`Reader`] and nothing more: it can read the current token, wait for the first one, and report what the
 //! upstream thought of it; it can never fetch. Refuses to hand out a token past its expiry.
 
+mod acceptance;
 mod budget;
 mod change;
 mod entry;
