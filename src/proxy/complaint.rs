@@ -73,7 +73,12 @@ impl Refusals {
         if let Some(unsaid) = self.0.failed(problem.reason) {
             let code = problem.reason.code();
             let unsaid = (unsaid > 0).then_some(unsaid);
-            tracing::warn!(code, unsaid, "{code} a caller is refused: {}", problem.detail);
+            let why = match problem.reason {
+                // Their detail shows what the caller has sent, which is for itself to read.
+                Reason::CrossSite | Reason::HostNotAllowed | Reason::ProtocolNotAllowed => problem.reason.title(),
+                _ => &problem.detail,
+            };
+            tracing::warn!(code, unsaid, "{code} a caller is refused: {why}; its answer says more");
         }
     }
 }

@@ -196,8 +196,7 @@ impl History {
                 self.refusals = self.refusals.saturating_add(1);
                 Next::Held(at.now + wait.max(asked))
             }
-            // Some servers say a wrong password with a 500, others with a 200; a 429 may come of too many tries.
-            Class::Transient if at.lockout && error.status.is_some_and(may_count_tries) => {
+            Class::Transient if at.lockout && may_count_tries(error) => {
                 let wait = doubling(Duration::from_secs(10), self.server_errors, TEN_MINUTES);
                 self.server_errors = self.server_errors.saturating_add(1);
                 Next::Held(at.now + wait.max(asked))
@@ -225,9 +224,13 @@ impl History {
     }
 }
 
-/// Whether each try may cost something where the answer is of this status, though it says nothing of that.
-fn may_count_tries(status: StatusCode) -> bool {
-    status.is_server_error() || status.is_success() || status == StatusCode::TOO_MANY_REQUESTS
+/// Whether each try may cost something, though the answer says nothing of that. Some servers say a wrong password with a 500, others with a
+/// 200; a 429 may come of too many tries, unless it says when the next one is welcome.
+fn may_count_tries(error: &FetchError) -> bool {
+    error.status.is_some_and(|status| match status {
+        StatusCode::TOO_MANY_REQUESTS => error.retry_after.is_none(),
+        status => status.is_server_error() || status.is_success(),
+    })
 }
 
 fn refused_wait(before: u32, lockout: bool) -> Duration {
@@ -366,6 +369,9 @@ mod tests {
         check(Class::Refused, 403, 5, 30);
         check(Class::Refused, 403, 100, 100);
         check(Class::Permanent, 401, 100, 100);
+        let welcome = FetchError { retry_after: Some(seconds(3)), ..error(Class::Transient, 429) };
+        let next = History::default().after_failure(&welcome, Circumstances { lockout: true, ..at(0) });
+        assert_eq!(wait(next, 0), Some(seconds(3)), "who says when does not count tries");
     }
 
     #[test]

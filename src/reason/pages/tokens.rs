@@ -107,7 +107,7 @@ pub(super) const SERVER_ERROR: Page = Page {
 
 pub(super) const RATE_LIMITED: Page = Page {
     meaning: "The token endpoint answered 429: too many token requests. bearerd obeys Retry-After up to 5 min and \
-        tries again by itself; where lockout is true, after 10 s at the earliest, growing to 10 min, because the limit may be one \
+        tries again by itself; where there is none and lockout is true, after 10 s, growing to 10 min, because the limit may be one \
         of wrong tries.",
     causes: &[
         "Others use the same client: more replicas, another environment, or a script that asks for a token at every \
