@@ -45,6 +45,7 @@ impl<S: Source> Refresher<S> {
         let after = if again { ask_again_after } else { renew_after };
         let renew_at = at + after(lifetime, settings.early, self.fleet.sample(lifetime)).max(self.floor);
         self.history = History::default();
+        self.changed_in_vain = 0;
         self.notice_useless_fetch(again);
         self.publisher.issued(token, lifetime, renew_at, is_own);
         Ok(Next::Renew(renew_at))

@@ -20,7 +20,7 @@ use super::fleet::{Fleet, Occasion, Stores, Turn};
 use super::latch::{Digest, Latch};
 use super::publish::{Publisher, notice_expiry, notice_expiry_in_time, report_useless_token, unnoticed_expiry};
 use super::rotation::Rotation;
-use super::schedule::{Circumstances, FLOOR, History, Next, SECRET_POLL};
+use super::schedule::{Circumstances, FLOOR, History, Next, secret_poll};
 use super::shared::{Phase, Shared};
 use super::written::Written;
 use super::{Reader, Settings, Source};
@@ -58,6 +58,8 @@ pub struct Refresher<S> {
     pub(super) changes: Option<mpsc::UnboundedReceiver<Change<S>>>,
     /// What was asked with when it was refused. `None` if it could not be read then.
     pub(super) refused: Option<Digest>,
+    /// Changes of the secrets in a row that cured nothing.
+    pub(super) changed_in_vain: u32,
     /// Whether there is a record on disk.
     pub(super) recorded: bool,
 }
@@ -101,6 +103,7 @@ impl<S: Source> Refresher<S> {
             floor: FLOOR,
             short_lives: 0,
             refused: None,
+            changed_in_vain: 0,
             recorded: false,
             shared: shared.clone(),
         };
@@ -184,7 +187,8 @@ impl<S: Source> Refresher<S> {
     /// have news meanwhile, it returns what follows on that instead.
     async fn rest(&mut self, next: Next) -> Option<Next> {
         let settled = self.shared.snapshot().settled;
-        let mut look_at = next.watches_secrets().then(|| self.shared.clock.now() + SECRET_POLL);
+        let look_after = secret_poll(self.changed_in_vain);
+        let mut look_at = next.watches_secrets().then(|| self.shared.clock.now() + look_after);
         loop {
             if let Some(change) = self.change() {
                 return Some(self.take_up(change, next).await);
@@ -206,10 +210,11 @@ impl<S: Source> Refresher<S> {
                     () = self.shared.wake.notified() => continue,
                 };
                 if has_changed {
+                    self.changed_in_vain = self.changed_in_vain.saturating_add(1);
                     self.start_over();
                     return None;
                 }
-                look_at = Some(self.shared.clock.now() + SECRET_POLL);
+                look_at = Some(self.shared.clock.now() + look_after);
             }
             // An error was told when it came first, and the next one is told at the next use.
             let write_at = match self.rotation.write_down().await {

@@ -18,7 +18,7 @@ pub(crate) const FLOOR: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// How often a waiting or latched credential looks whether its secrets have changed. Commands are not run that often:
 /// [`crate::secret::Command::REST`].
-pub(crate) const SECRET_POLL: Duration = Duration::from_secs(2);
+const SECRET_POLL: Duration = Duration::from_secs(2);
 /// A changed secret must stay the same for so long: a file that is being written is not a new secret.
 pub(crate) const SECRET_SETTLES: Duration = Duration::from_millis(500);
 /// A permanent refusal is confirmed this much later: servers need time to learn a new secret.
@@ -231,6 +231,13 @@ fn may_count_tries(error: &FetchError) -> bool {
         StatusCode::TOO_MANY_REQUESTS => error.retry_after.is_none(),
         status => status.is_server_error() || status.is_success(),
     })
+}
+
+/// How long it takes to look whether refused secrets have changed, after so many changes in a row that cured nothing. A few are a person
+/// who tries; more are a command that prints something else each time, and each would be another wrong try.
+pub(crate) fn secret_poll(changed_in_vain: u32) -> Duration {
+    const TRIES: u32 = 3;
+    changed_in_vain.checked_sub(TRIES).map_or(SECRET_POLL, |more| doubling(Duration::from_secs(60), more, TEN_MINUTES))
 }
 
 fn refused_wait(before: u32, lockout: bool) -> Duration {

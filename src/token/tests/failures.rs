@@ -171,6 +171,29 @@ async fn the_right_secret_works_within_five_seconds_however_it_was_refused() {
     }
 }
 
+/// As of a command that prints another one each time: each change would be a try, thousands a day.
+#[tokio::test(start_paused = true)]
+async fn secrets_that_change_and_change_are_looked_at_ever_more_rarely_until_one_is_right() {
+    with(login(), denied, async |world| {
+        for number in 1..=720_u32 {
+            pass(seconds(10)).await;
+            world.endpoint.secret.set(Some((number % 251) as u8));
+        }
+        let tries = world.endpoint.requests();
+        assert!((8..=40).contains(&tries), "{tries} in two hours");
+        world.endpoint.answers(|asked| fresh(60)(asked));
+        pass(seconds(605)).await;
+        assert!(world.reader.current().is_some());
+        world.endpoint.answers(|asked| denied(asked));
+        pass(seconds(200)).await;
+        world.endpoint.secret.set(Some(252));
+        world.endpoint.answers(|asked| fresh(60)(asked));
+        pass(seconds(5)).await;
+        assert!(world.reader.current().is_some(), "a success forgives the changes before it");
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_wrong_secret_is_tried_once_and_then_confirmed_like_the_first() {
     with(login(), denied, async |world| {
