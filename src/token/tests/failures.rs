@@ -184,7 +184,7 @@ async fn secrets_that_change_and_change_are_looked_at_ever_more_rarely_until_one
         world.endpoint.answers(|asked| fresh(60)(asked));
         pass(seconds(605)).await;
         assert!(world.reader.current().is_some());
-        world.endpoint.answers(|asked| denied(asked));
+        world.endpoint.answers(denied);
         pass(seconds(200)).await;
         world.endpoint.secret.set(Some(252));
         world.endpoint.answers(|asked| fresh(60)(asked));
