@@ -59,13 +59,15 @@
 //!    has said by then; connections take turns (`server::turns`), the streams of each together (`server::steps`). Callers that read
 //!    nothing of an answer are cut off (`server::patient`), and so is each stream of HTTP/2 (`server::stuck`); what a crowd has left of
 //!    memory is given back (`server::ebb`).
-//! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, loop, expectation.
+//! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, whether the
+//!    path stays within the upstream's (`proxy::readings`), loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again. `proxy::share` is what this worker
 //!    has of the route: connections, counts, its copy of the token.
 //! 5. `proxy::outbound` strips and applies the route's `field_rules` (`Sanitized`), then sets the token (`Authorized`) in its header
 //!    field, cookie or parameter (`proxy::places`); nothing else can be sent.
 //! 6. `proxy::attempt` takes a connection (HTTP/1: pooled or fresh; HTTP/2: shared), checks the token's expiry, sends, waits for
-//!    the head. `upstream::http1` writes and reads in this very task; only HTTP/2 connections have a task of their own.
+//!    the head. `upstream::http1` writes and reads in this very task; a task of their own have HTTP/2 connections, and what is left of
+//!    a request when its answer has begun (`upstream::http1::joint`), so that neither waits for the other.
 //! 7. `proxy::cycle` judges the answer. A rejected token leads to `token::Reader::rejected` and at most one replay; a refused DPoP proof
 //!    to another proof (`proxy::dpop`) and at most one more.
 //! 8. `proxy::links`, `proxy::cookies` and `proxy::headers` turn references and cookies and strip fields; `proxy::reply` streams
@@ -75,7 +77,8 @@
 //! What will be logged of a request is noted on its way in `proxy::access`, if anything is; its id and its trace are `proxy::traced`'s.
 //! With the feature `otel` `proxy::spans` records the request and each sending of it, and hands that over to [`traces`] at its end;
 //! in a build without, `proxy::no_spans` stands there and compiles to nothing.
-//! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses.
+//! A failure anywhere becomes a `proxy::problem`, the only place where bearerd answers by itself, also to what `server` refuses; but for
+//! a request that may go no further (`proxy::hops`).
 //!
 //! # The path of a token
 //!
@@ -87,7 +90,7 @@
 //!    signed for it (`oauth::assertion`, `oauth::dpop`), sends it over a connection of its own, reads the answer (`oauth::format`:
 //!    JSON, a form or XML). A refresh token that is the only credential is used by one process at a time, and its successor is on the
 //!    disk before anything else happens (`token::in_turn`, `token::rotation`).
-//! 3. A token is published with its generation and expiry; readers see it at their next atomic load, waiting ones are woken.
+//! 3. `token::acceptance` says for how long it is good; it is published with its generation and expiry; readers see it at their next atomic load, waiting ones are woken.
 //! 4. A failure has a class, and the class decides when to ask again; a permanent one latches, after one confirmation.
 //! 5. At the end, when no request needs it any more, the token is given back where that is configured (`oauth::revoke`).
 //!
@@ -106,7 +109,8 @@
 //!
 //! - No token is fetched on the request path, and no caller that hangs up cancels a fetch.
 //! - An expired token is never sent: expiry is checked when the header is set, at every attempt, on a clock that counts suspend.
-//! - Scheme, host and port of an upstream come from the configuration only; a caller's bytes choose path and query.
+//! - Scheme, host and port of an upstream come from the configuration only; a caller's bytes choose path and query, and no
+//!   reading of them leads out of the upstream's own path.
 //! - Nothing of an answer reaches the caller before it is decided whether to replay; there is at most one replay, and
 //!   one more where the answer asks for another DPoP proof.
 //! - One token request at a time for each credential, never two within a second; over all instances that share a token store.
