@@ -92,6 +92,7 @@
 //!    disk before anything else happens (`token::in_turn`, `token::rotation`).
 //! 3. `token::acceptance` says for how long it is good; it is published with its generation and expiry; readers see it at their next atomic load, waiting ones are woken.
 //! 4. A failure has a class, and the class decides when to ask again; a permanent one latches, after one confirmation.
+//!    A panic of the refresher is one more failure, or none: it goes on (`token::supervision`).
 //! 5. At the end, when no request needs it any more, the token is given back where that is configured (`oauth::revoke`).
 //!
 //! # The path of a configuration

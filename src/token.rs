@@ -25,6 +25,7 @@ mod schedule;
 pub mod settings;
 mod shared;
 mod status;
+mod supervision;
 #[cfg(test)]
 mod tests;
 mod written;

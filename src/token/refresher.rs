@@ -3,13 +3,9 @@
 //! Owns the only copy of the refresh token and the count of what went wrong. When to ask is decided in `schedule`; what is
 //! seen of it, in `publish`. Nobody can cancel a token request but the end of the process.
 
-use std::convert::Infallible;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,6 +18,7 @@ use super::publish::{Publisher, notice_expiry, notice_expiry_in_time, report_use
 use super::rotation::Rotation;
 use super::schedule::{Circumstances, FLOOR, History, Next, secret_poll};
 use super::shared::{Phase, Shared};
+use super::supervision::caught;
 use super::written::Written;
 use super::{Reader, Settings, Source};
 use crate::clock::{Clock, Moment};
@@ -123,8 +120,7 @@ impl<S: Source> Refresher<S> {
         self
     }
 
-    /// Fetches, publishes and renews until shutdown. A panic in a token request is one more way for it to fail. A refresh token
-    /// that is the only credential and is being used at that moment is waited for: its successor may come with the answer.
+    /// Fetches, publishes and renews until shutdown, whatever panics meanwhile. A refresh token that is the only credential and is being used at that moment is waited for: its successor may come with the answer.
     pub async fn run(mut self, mut shutdown: Shutdown) {
         let shared = Arc::clone(&self.shared);
         {
@@ -171,21 +167,9 @@ impl<S: Source> Refresher<S> {
         }
     }
 
-    async fn live(&mut self) -> Infallible {
-        let mut next = self.remember().await;
-        let fingerprint = caught(self.source.fingerprint()).await.flatten();
-        self.meet(fingerprint);
-        loop {
-            next = match self.rest(next).await {
-                Some(other) => other,
-                None => self.ask().await,
-            };
-        }
-    }
-
     /// Waits until it is time, somebody needs a token, or a secret has changed; then it returns `None`. If the others
     /// have news meanwhile, it returns what follows on that instead.
-    async fn rest(&mut self, next: Next) -> Option<Next> {
+    pub(super) async fn rest(&mut self, next: Next) -> Option<Next> {
         let settled = self.shared.snapshot().settled;
         let look_after = secret_poll(self.changed_in_vain);
         let mut look_at = next.watches_secrets().then(|| self.shared.clock.now() + look_after);
@@ -238,7 +222,7 @@ impl<S: Source> Refresher<S> {
     }
 
     /// Asks for a token, unless another instance of the fleet has done so, and publishes how it ended.
-    async fn ask(&mut self) -> Next {
+    pub(super) async fn ask(&mut self) -> Next {
         let occasion = self.occasion();
         let planned = self.shared.snapshot().phase;
         self.publisher.asking();
@@ -355,13 +339,13 @@ impl<S: Source> Refresher<S> {
         self.last_sent = Some(at);
         let outcome = match caught(self.source.fetch(grant)).await {
             Some(outcome) => outcome,
-            None => Err(self.panicked()),
+            None => Err(self.panicked("the token request ended in a panic")),
         };
         self.publisher.count(outcome.as_ref().map(|_| ()), wall, self.shared.clock.now().since(at));
         outcome.map(|issued| Sent { issued, at, wall, is_own: true })
     }
 
-    async fn give_way(&mut self, error: &FetchError, asked_with: Option<Digest>) -> Next {
+    pub(super) async fn give_way(&mut self, error: &FetchError, asked_with: Option<Digest>) -> Next {
         let now = self.shared.clock.now();
         let circumstances = Circumstances {
             now,
@@ -386,26 +370,9 @@ impl<S: Source> Refresher<S> {
             _ => next,
         }
     }
-
-    /// A password tried by a parser that panics was tried all the same, and may be tried too often.
-    fn panicked(&self) -> FetchError {
-        let class = if self.shared.figures().lockout { Class::Refused } else { Class::Transient };
-        failure(class, Reason::TokenMalformed, "the token request ended in a panic")
-    }
 }
 
 pub(super) fn failure(class: Class, reason: Reason, why: &str) -> FetchError {
     let message = format!("{}: {why}", reason.title());
     FetchError { class, reason, status: None, retry_after: None, message }
-}
-
-/// What the future returns; `None` if it panics, which must not end the renewal of tokens (RELIABILITY T41).
-pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
-        Err(_) => Poll::Ready(None),
-    })
-    .await
 }

@@ -5,8 +5,9 @@
 
 use super::Source;
 use super::latch::{Digest, Latch, Record};
-use super::refresher::{Refresher, caught};
+use super::refresher::Refresher;
 use super::schedule::{FLOOR, History, Next, SECRET_SETTLES};
+use super::supervision::caught;
 use crate::reason::Reason;
 use crate::sync::spawn_blocking;
 

@@ -7,6 +7,7 @@ mod heritage;
 mod keys;
 mod lines;
 mod memory;
+mod panics;
 mod reader;
 mod refreshes;
 mod rejections;
@@ -36,6 +37,9 @@ use crate::shutdown;
 type Answer = Result<Issued, FetchError>;
 /// An endpoint without a memory of its own.
 type Script = fn(&Asked) -> Answer;
+/// A way to write a credential of which nobody knows anything.
+const UNHEARD_OF: u8 = u8::MAX;
+
 type AnyScript = Box<dyn FnMut(&Asked) -> Answer>;
 
 /// A token endpoint that does what the test says. Clones are the same endpoint.
@@ -51,6 +55,10 @@ struct Endpoint {
     hangs: Rc<Cell<bool>>,
     /// The refresh token that is the only credential, where there is one.
     first: Rc<Cell<Option<&'static str>>>,
+    /// How many of the next looks at how long a request may take panic.
+    panics: Rc<Cell<u32>>,
+    /// How often that was looked at.
+    looks: Rc<Cell<u32>>,
     /// How the credential is written of whom this is the source. A clone's is its own.
     written: Cell<u8>,
 }
@@ -89,7 +97,16 @@ impl Source for Endpoint {
         Ok(self.first.get().map(Secret::new))
     }
 
+    fn deadline(&self) -> Duration {
+        self.looks.set(self.looks.get() + 1);
+        let left = self.panics.get().checked_sub(1);
+        self.panics.set(left.unwrap_or_default());
+        assert!(left.is_none(), "nobody knows");
+        seconds(10)
+    }
+
     fn written(&self) -> [u8; 32] {
+        assert!(self.written.get() != UNHEARD_OF, "nobody knows how it is written");
         [self.written.get(); 32]
     }
 
@@ -112,8 +129,17 @@ impl Endpoint {
             secret: Rc::new(Cell::new(Some(1))),
             hangs: Rc::default(),
             first: Rc::default(),
+            panics: Rc::default(),
+            looks: Rc::default(),
             written: Cell::default(),
         }
+    }
+
+    /// The same, and describing it panics.
+    fn unheard_of(&self) -> Self {
+        let endpoint = self.clone();
+        endpoint.written.set(UNHEARD_OF);
+        endpoint
     }
 
     fn answers(&self, answer: impl FnMut(&Asked) -> Answer + 'static) {

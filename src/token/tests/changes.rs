@@ -198,3 +198,29 @@ async fn a_latch_is_remembered_in_the_directory_of_now() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_they_are_taken_up_changes_nothing_of_the_rest() {
+    changing(renewed_at(0.9), fresh(1000), async |it| {
+        let token = it.world.token().await;
+        it.figures.change(renewed_at(0.9), it.world.endpoint.unheard_of(), None);
+        pass(seconds(800)).await;
+        assert!(Arc::ptr_eq(&token, &it.world.token().await));
+        pass(seconds(110)).await;
+        assert_eq!((it.world.endpoint.requests(), it.world.token().await.generation()), (2, 2));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_they_are_taken_up_ends_no_latch() {
+    changing(settings(), denied, async |it| {
+        pass(seconds(100)).await;
+        assert_eq!(it.world.endpoint.requests(), 2);
+        it.figures.change(settings(), it.world.endpoint.unheard_of(), None);
+        pass(seconds(7200)).await;
+        assert_eq!(it.world.endpoint.requests(), 2);
+        assert!(it.world.reader.status().latched);
+    })
+    .await;
+}

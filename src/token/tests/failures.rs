@@ -308,36 +308,6 @@ async fn a_429_instead_of_the_confirmation_delays_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_token_request_does_not_end_renewal() {
-    let answer = |asked: &Asked| {
-        assert!(asked.number != 2, "the endpoint said something unheard of");
-        fresh(60)(asked)
-    };
-    with(settings(), answer, async |world| {
-        pass(seconds(300)).await;
-        assert!(world.endpoint.requests() > 5);
-        let back = world.endpoint.gaps()[1];
-        assert!(back < 1.01, "asked again after {back} s");
-        assert!(world.reader.current().is_some());
-        assert_eq!(world.metric("bearerd_token_requests_total{credential=\"api\",outcome=\"transient\"}"), 1.0);
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_panic_with_an_account_at_stake_counts_as_a_refusal() {
-    with(
-        login(),
-        |_| panic!("the endpoint said something unheard of"),
-        async |world| {
-            pass(seconds(180)).await;
-            assert_eq!(world.endpoint.requests(), 2);
-        },
-    )
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_token_that_is_no_header_value_is_a_failed_fetch_and_the_old_one_stays() {
     with(settings(), fresh(60), async |world| {
         world.token().await;
