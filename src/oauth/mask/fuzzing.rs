@@ -74,12 +74,10 @@ pub(crate) fn mask(data: &[u8]) {
     let mut mask = Mask::default();
     mask.guard(&secret);
     let Ok(shown) = mask.show(&said) else { return };
-    // White space around a secret is none of it, and may be all that is shown before a text is cut.
-    let written = escaped(&write(secret.trim()));
-    assert!(
-        secret.trim().is_empty() || !shown.to_lowercase().contains(&written.to_lowercase()),
-        "{written:?} in {shown:?}"
-    );
+    // What is around a secret that it is not looked for with, may be all that is shown before a text is cut.
+    let core = secret.trim_matches(|c: char| c.is_whitespace() || c == '\\');
+    let written = escaped(&write(core));
+    assert!(core.is_empty() || !shown.to_lowercase().contains(&written.to_lowercase()), "{written:?} in {shown:?}");
     let mut readings = shown;
     for _ in 0..4 {
         assert!(

@@ -224,3 +224,20 @@ async fn a_panic_while_they_are_taken_up_ends_no_latch() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_figure_leaves_the_renewal_when_it_was_planned() {
+    changing(settings(), fresh(1000), async |it| {
+        it.world.token().await;
+        let planned = |it: &Changing| {
+            it.world.reader.status().next_fetch_in.unwrap() + it.world.clock.now().since(Moment::ORIGIN)
+        };
+        let before = planned(it);
+        for wait in 1..5 {
+            it.change(Settings { wait: seconds(wait), ..settings() });
+            pass(seconds(1)).await;
+            assert_eq!(planned(it), before);
+        }
+    })
+    .await;
+}
