@@ -292,6 +292,17 @@ mod tests {
     }
 
     #[test]
+    fn from_a_change_on_it_grows_to_another_length() {
+        let gap = gap();
+        gap.grows_to(Duration::from_secs(4));
+        let mut now = 0;
+        for (generation, wanted) in (2..).zip([1, 2, 4, 4]) {
+            assert_eq!(gap.useless(generation, at(now)), Some(Duration::from_secs(wanted)));
+            now += wanted * 1000;
+        }
+    }
+
+    #[test]
     fn a_useful_replay_closes_it() {
         let gap = gap();
         gap.useless(2, at(0));

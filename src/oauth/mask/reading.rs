@@ -43,17 +43,26 @@ pub(super) struct Folded {
 /// [`Bottomless`] if not all could be shown.
 pub(super) fn each(text: &str, mut look: impl FnMut(&Reading)) -> Result<(), Bottomless> {
     let plain = Reading::of(text);
-    let mut met = plain.leads();
+    let (mut met, mut is_ascii) = (plain.leads(), plain.is_ascii());
     look(&plain);
-    plain.each_undone(LEADS, |reading| {
+    plain.each_undone(LEADS, true, |reading| {
         met.extend(reading.leads());
+        is_ascii &= reading.is_ascii();
         look(reading);
     })?;
     met.sort_unstable();
     met.dedup();
     // With those that are not there it is the same.
-    for leads in WAYS.iter().filter(|leads| leads.len() < met.len() && leads.iter().all(|lead| met.contains(lead))) {
-        plain.each_undone(leads, &mut look)?;
+    let is_another = |leads: &&&[char]| leads.len() < met.len() && leads.iter().all(|lead| met.contains(lead));
+    for leads in WAYS.iter().filter(is_another) {
+        plain.each_undone(leads, true, &mut look)?;
+    }
+    if is_ascii {
+        return Ok(());
+    }
+    // Two characters of a secret may read like the UTF-8 of another, above all in capitals.
+    for leads in WAYS.iter().filter(is_another).chain([&LEADS]) {
+        plain.each_undone(leads, false, &mut look)?;
     }
     Ok(())
 }
@@ -69,19 +78,20 @@ impl Reading {
     pub(super) fn last(text: &str) -> Self {
         let mut reading = Self::of(text);
         for _ in 0..ROUNDS {
-            let Some(next) = reading.undone(LEADS) else { break };
+            let Some(next) = reading.undone(LEADS, true) else { break };
             reading = next;
         }
         reading
     }
 
-    /// Shows what is left after each round, until no escape that begins so is.
-    fn each_undone(&self, leads: &[char], mut look: impl FnMut(&Self)) -> Result<(), Bottomless> {
-        let mut next = self.undone(leads);
+    /// Shows what is left after each round, until no escape that begins so is, nor UTF-8 that was read as something else, if that is
+    /// undone too.
+    fn each_undone(&self, leads: &[char], is_recoded: bool, mut look: impl FnMut(&Self)) -> Result<(), Bottomless> {
+        let mut next = self.undone(leads, is_recoded);
         for _ in 0..ROUNDS {
             let Some(reading) = next else { return Ok(()) };
             look(&reading);
-            next = reading.undone(leads);
+            next = reading.undone(leads, is_recoded);
         }
         if next.is_none() { Ok(()) } else { Err(Bottomless) }
     }
@@ -91,9 +101,14 @@ impl Reading {
         LEADS.iter().copied().filter(|lead| self.glyphs.iter().any(|(c, _)| c == lead)).collect()
     }
 
-    /// With the escapes undone that begin so. `None` if there are none.
-    fn undone(&self, leads: &[char]) -> Option<Self> {
-        let undone = self.replaced(|rest| escapes::read(rest, leads)).replaced(escapes::utf8);
+    fn is_ascii(&self) -> bool {
+        self.glyphs.iter().all(|(c, _)| c.is_ascii())
+    }
+
+    /// With the escapes undone that begin so, and the other reading of UTF-8. `None` if there are none.
+    fn undone(&self, leads: &[char], is_recoded: bool) -> Option<Self> {
+        let undone = self.replaced(|rest| escapes::read(rest, leads));
+        let undone = if is_recoded { undone.replaced(escapes::utf8) } else { undone };
         (undone.glyphs.len() < self.glyphs.len()).then_some(undone)
     }
 

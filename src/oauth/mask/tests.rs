@@ -157,6 +157,8 @@ fn a_secret_is_masked_in_whatever_character_set_it_went_through() {
     check_echo(secret, "p\u{c3}\u{84}/\u{c3}\u{9f}w0rd"); // UTF-8 read as ISO 8859-1
     check_echo(secret, "p\u{c3}„/\u{c3}Ÿw0rd"); // or as Windows-1252
     check_echo(secret, "p\u{fffd}/\u{fffd}w0rd"); // the reverse
+    check_echo("pä¿ssw0rd", "P\\u00C4\\u00BFSSW0RD"); // `Ä¿` is the UTF-8 of `Ŀ`
+    check_echo("pä¿ssw0rd", "P&Auml;&iquest;SSW0RD");
     check_echo(secret, "p?/?w0rd");
     check_echo(secret, "p??/??w0rd");
 }
