@@ -69,15 +69,11 @@ impl<S: Source> Refresher<S> {
         }
     }
 
-    /// What follows on a panic, where `next` was to follow: the same. A request of which nobody knows how it ended has failed.
+    /// A request of which nobody knows how it ended has failed.
     async fn after_panic(&mut self, next: Option<Next>) -> Next {
-        let phase = self.shared.snapshot().phase;
-        match (phase, next) {
-            (Phase::Resting(at), _) => Next::Renew(at),
-            (Phase::Latched, _) => Next::Latched,
-            (Phase::Waiting(at), Some(next)) if next.due() == Some(at) => next,
-            (Phase::Waiting(at), _) => Next::Held(at),
-            (Phase::Asking | Phase::Stopped, _) => {
+        match known(self.shared.snapshot().phase, next) {
+            Some(next) => next,
+            None => {
                 let error = self.panicked("the renewal ended in a panic");
                 let asked_with = self.digest().await;
                 self.give_way(&error, asked_with).await
@@ -92,6 +88,18 @@ impl<S: Source> Refresher<S> {
     }
 }
 
+/// What follows on a panic in this phase, where `next` was to follow: the same, unless what was published since is something else. `None`
+/// where a request was under way.
+fn known(phase: Phase, next: Option<Next>) -> Option<Next> {
+    match (phase, next) {
+        (Phase::Resting(at), _) => Some(Next::Renew(at)),
+        (Phase::Latched, _) => Some(Next::Latched),
+        (Phase::Waiting(at), Some(next)) if next.due() == Some(at) => Some(next),
+        (Phase::Waiting(at), _) => Some(Next::Held(at)),
+        (Phase::Asking | Phase::Stopped, _) => None,
+    }
+}
+
 /// What the future returns; `None` if it panics, which must not end the renewal of tokens.
 pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
@@ -101,4 +109,25 @@ pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
         Err(_) => Poll::Ready(None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+
+    #[test]
+    fn what_was_to_follow_follows_unless_something_else_was_published() {
+        let [soon, late] = [10, 60].map(|seconds| Moment::ORIGIN + Duration::from_secs(seconds));
+        let check = |phase, next, wanted| assert_eq!(known(phase, next), wanted, "{phase:?}, {next:?}");
+        check(Phase::Resting(late), Some(Next::Renew(late)), Some(Next::Renew(late)));
+        check(Phase::Resting(late), Some(Next::Renew(soon)), Some(Next::Renew(late)));
+        check(Phase::Latched, Some(Next::Confirm(soon)), Some(Next::Latched));
+        check(Phase::Waiting(late), Some(Next::Retry(late)), Some(Next::Retry(late)));
+        check(Phase::Waiting(late), Some(Next::Confirm(late)), Some(Next::Confirm(late)));
+        check(Phase::Waiting(late), Some(Next::Renew(soon)), Some(Next::Held(late)));
+        check(Phase::Waiting(late), None, Some(Next::Held(late)));
+        check(Phase::Asking, Some(Next::Renew(soon)), None);
+        check(Phase::Asking, None, None);
+    }
 }

@@ -88,3 +88,18 @@ async fn a_panic_when_an_account_may_be_locked_is_as_good_as_a_refusal() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_long_after_others_is_as_good_as_the_first() {
+    with(settings(), fresh(600), async |world| {
+        for round in 1..=8 {
+            world.endpoint.panics.set(u32::from(round > 1));
+            while world.endpoint.panics.get() > 0 {
+                pass(Duration::from_millis(20)).await;
+            }
+            pass(Duration::from_millis(1200)).await;
+            assert_eq!(world.endpoint.requests(), round, "a tenth of a second and a retry later");
+        }
+    })
+    .await;
+}
