@@ -101,6 +101,7 @@ mod tests {
         check("/a/../b", "/b");
         check("/a/%2e%2e/b", "/b");
         check("/a/%252e%252e/b", "/b");
+        check("/a/%25252e%25252e/b", "/b");
         check("/a/..;x=y/b", "/b");
         check("/a%5c..%5cb", "/b");
         check("//a", "/a");
