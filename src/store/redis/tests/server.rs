@@ -131,11 +131,12 @@ fn launch(program: &str, arguments: &[String], directory: &Path) -> Child {
     command.spawn().unwrap()
 }
 
-/// A port that nobody has just now, and whose neighbour 10,000 further on nobody has either: nodes of a cluster talk there.
+/// A port that nobody has just now, and whose neighbour 10,000 further on nobody has either: nodes of a cluster talk there. Both are below
+/// those that systems give to whoever asks for any (32768 and more), so that no connection takes them before the server does.
 pub(super) fn free_port() -> u16 {
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if port.checked_add(10_000).is_some_and(|bus| TcpListener::bind(("127.0.0.1", bus)).is_ok()) {
+        let port = fastrand::u16(10_000..22_000);
+        if [port, port + 10_000].into_iter().all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return port;
         }
     }
