@@ -56,3 +56,39 @@ pub(super) fn of_answer(version: Version) -> HeaderValue {
         _ => const { HeaderValue::from_static("1.0 bearerd") },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_version_has_its_entry() {
+        let via = Via::named("edge");
+        let check = |version, request: &str, answer: &str| {
+            assert_eq!(
+                (via.of(version), of_answer(version)),
+                (&HeaderValue::from_str(request).unwrap(), HeaderValue::from_str(answer).unwrap())
+            );
+        };
+        check(Version::HTTP_10, "1.0 edge", "1.0 bearerd");
+        check(Version::HTTP_11, "1.1 edge", "1.1 bearerd");
+        check(Version::HTTP_2, "2 edge", "2 bearerd");
+        let copied = via.copied();
+        assert_eq!([copied.of(Version::HTTP_11), copied.of(Version::HTTP_2)], ["1.1 edge", "2 edge"]);
+    }
+
+    #[test]
+    fn what_comes_back_is_known_by_the_name_alone() {
+        let stands = |lines: &[&'static str]| {
+            let headers = lines.iter().map(|line| (VIA, HeaderValue::from_static(line))).collect();
+            Via::named("edge").stands_in(&headers)
+        };
+        assert!(stands(&["1.1 edge"]));
+        assert!(stands(&["2  edge"]));
+        assert!(stands(&["1.0 fred, 1.1 edge (bearerd), 1.1 other"]));
+        assert!(stands(&["1.0 fred", "HTTP/1.1 edge"]));
+        assert!(!stands(&[]));
+        assert!(!stands(&["1.1 edges, 1.1 fred edge"]));
+        assert!(!stands(&["edge"]));
+    }
+}
