@@ -173,6 +173,19 @@ mod tests {
     }
 
     const SOMEBODY: Option<[u8; 32]> = Some([1; 32]);
+
+    #[test]
+    fn who_has_spent_it_is_told_when_there_is_more() {
+        let left = Duration::from_millis(90_500);
+        let error = |is_half| {
+            let budget = Budget { requests: 2, per: Duration::from_secs(3600) };
+            Spent { budget, is_half, left }.into_error()
+        };
+        let all = error(false);
+        assert_eq!((all.class, all.reason, all.retry_after), (Class::Transient, Reason::TokenBudget, Some(left)));
+        assert!(all.message.ends_with(": 2 in 1h; more in 1m 30s"), "{}", all.message);
+        assert!(error(true).message.ends_with(": half of 2 in 1h may be forced by rejected tokens; more in 1m 30s"));
+    }
     const SOMEBODY_ELSE: Option<[u8; 32]> = Some([2; 32]);
 
     /// Four requests in a hundred seconds.
