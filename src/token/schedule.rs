@@ -413,6 +413,18 @@ mod tests {
     }
 
     #[test]
+    fn after_a_restart_each_class_goes_on_where_it_was() {
+        let follows = |(refusals, server_errors, permanent), class, status| {
+            let mut history = History::restored(refusals, server_errors, permanent, Moment::ORIGIN + seconds(100));
+            history.after_failure(&error(class, status), Circumstances { lockout: true, ..at(100) })
+        };
+        let held = |wait: u64| Next::Held(Moment::ORIGIN + seconds(100 + wait));
+        assert_eq!(follows((0, 2, false), Class::Transient, 500), held(40));
+        assert_eq!(follows((1, 0, false), Class::Refused, 403), held(3_600));
+        assert_eq!(follows((0, 0, true), Class::Permanent, 401), Next::Latched);
+    }
+
+    #[test]
     fn refusals_wait_longer_each_time() {
         let check = |lockout, class, status, wanted: &[u64]| {
             let mut history = History::default();
