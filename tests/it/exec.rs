@@ -15,6 +15,18 @@ fn exec(setup: &Setup, flags: &[&str], command: &[&str]) -> Command {
     exec
 }
 
+/// What has the signals of the keyboard taken as usual: whoever runs the tests in the background of a script has them ignored.
+const HEEDING: [&str; 2] = ["env", "--default-signal=INT,QUIT"];
+
+/// The same, heeding these signals.
+fn heeding(command: &Command) -> Command {
+    let [program, option] = HEEDING;
+    let mut heeding = Command::new(program);
+    heeding.arg(option).arg(command.get_program()).args(command.get_args());
+    heeding.env_clear().env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).stdout(Stdio::piped());
+    heeding
+}
+
 fn ended(setup: &Setup, flags: &[&str], command: &[&str]) -> Ended {
     finish(exec(setup, flags, command), setup.canaries())
 }
@@ -128,7 +140,7 @@ fn every_signal_reaches_the_command_once() {
         (Signal::USR2, "USR2"),
     ] {
         let script = format!("trap 'echo got; exit 9' {name}; echo running; while :; do sleep 0.05; done");
-        let (mut child, mut said) = running(exec(&setup, &[], &["sh", "-c", &script]));
+        let (mut child, mut said) = running(heeding(&exec(&setup, &[], &["sh", "-c", &script])));
         send(&child, signal);
         let mut all = String::new();
         said.read_to_string(&mut all).unwrap();
@@ -142,11 +154,11 @@ fn a_key_of_the_terminal_reaches_the_command_once() {
         return;
     }
     let (_endpoint, _upstream, setup) = stage(300);
-    // Ends a moment after the first signal, so that a second one would be seen.
-    let inner = "trap 'echo got' INT; echo running; n=0; while [ $n -lt 40 ]; do sleep 0.05; n=$((n+1)); done; echo end; exit 5";
+    // Ends a moment after the first signal, so that a second one would be seen, or when none comes.
+    let inner = "n=1000; trap 'echo got; n=20' INT; echo running; while [ $n -gt 0 ]; do sleep 0.05; n=$((n-1)); done; echo end; exit 5";
     let exec = exec(&setup, &[], &["sh", "-c", inner]);
     let words = exec.get_args().map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''")));
-    let line = format!("exec {BINARY} {}", words.collect::<Vec<_>>().join(" "));
+    let line = format!("exec {} {BINARY} {}", HEEDING.join(" "), words.collect::<Vec<_>>().join(" "));
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &line, "/dev/null"]).env_clear().env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh");
     let mut child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
