@@ -37,10 +37,10 @@ use crate::shutdown;
 type Answer = Result<Issued, FetchError>;
 /// An endpoint without a memory of its own.
 type Script = fn(&Asked) -> Answer;
-/// A way to write a credential of which nobody knows anything.
-const UNHEARD_OF: u8 = u8::MAX;
-
 type AnyScript = Box<dyn FnMut(&Asked) -> Answer>;
+
+/// A way to write a credential that nobody can describe.
+const UNHEARD_OF: u8 = u8::MAX;
 
 /// A token endpoint that does what the test says. Clones are the same endpoint.
 #[derive(Clone)]
