@@ -17,6 +17,7 @@ mod http1;
 mod http2;
 mod inherited;
 mod listener;
+mod offence;
 mod owner;
 mod patient;
 mod peer;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::connection::{ConnectionInfo, Ends, Handler};
 use super::framing::{Activity, Framed, Watched};
 use super::http1;
+use super::offence::Kept;
 use super::stuck::Streams;
 use super::switched::{self, Tasks};
 use super::turns::Turns;
@@ -47,7 +48,8 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
 ) {
     let (settings, activity) = (*stream.settings(), stream.activity());
     let (stream, read) = stream.into_parts();
-    let stream = Turns::new(Ahead::new(stream, read));
+    let socket = Kept::new(stream);
+    let stream = Turns::new(Ahead::new(socket.share(), read));
     let progress = stream.progress();
     let (requests, serving, caller) = (Rc::clone(&activity), Rc::clone(&handler), Rc::clone(&info));
     let (counting, whose) = (Rc::clone(&handler), Rc::clone(&info));
@@ -72,35 +74,39 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
             Ok::<_, Infallible>(answer.response.map(|body| Watched::new(streams.hand_over(body), busy)))
         }
     });
-    let mut connection = std::pin::pin!(
-        http2::Builder::new(tasks)
-            .enable_connect_protocol()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAM_LIMIT)
-            .max_header_list_size(u32::try_from(settings.head).unwrap_or(u32::MAX))
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER)
-            .max_pending_accept_reset_streams(PENDING_RESETS)
-            .max_local_error_reset_streams(ERROR_RESETS)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = told_to_go(ends) => {
-            // GOAWAY (RFC 9113 §6.8): what is under way ends, nothing new begins.
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-        () = idle_for(&activity, settings.keep_alive) => {
-            connection.as_mut().graceful_shutdown();
-            timeout(LINGER, connection).await.unwrap_or(Ok(()))
+    let (draining, waiting) = (ends.draining.clone(), Rc::clone(&activity));
+    let ended = async move {
+        let mut connection = std::pin::pin!(
+            http2::Builder::new(tasks)
+                .enable_connect_protocol()
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAM_LIMIT)
+                .max_header_list_size(u32::try_from(settings.head).unwrap_or(u32::MAX))
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_send_buf_size(SEND_BUFFER)
+                .max_pending_accept_reset_streams(PENDING_RESETS)
+                .max_local_error_reset_streams(ERROR_RESETS)
+                .keep_alive_interval(PING)
+                .keep_alive_timeout(PING)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = told_to_go(ends) => {
+                // GOAWAY (RFC 9113 §6.8): what is under way ends, nothing new begins.
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = idle_for(&waiting, settings.keep_alive) => {
+                connection.as_mut().graceful_shutdown();
+                timeout(LINGER, connection).await.unwrap_or(Ok(()))
+            }
         }
     };
-    if let Err(error) = ended {
+    if let Err(error) = ended.await {
         tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
+        socket.rest(&error, draining).await;
     }
     http1::complain_of_unread(&activity, &info, &*handler);
 }
