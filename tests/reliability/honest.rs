@@ -22,7 +22,7 @@ pub(crate) struct Honest {
 }
 
 /// What they met.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Met {
     pub(crate) kept: LoadReport,
     pub(crate) fresh: LoadReport,
@@ -57,6 +57,12 @@ impl Honest {
 }
 
 impl Met {
+    /// Adds what they met later.
+    pub(crate) fn merge(&mut self, later: Self) {
+        self.kept.merge(later.kept);
+        self.fresh.merge(later.fresh);
+    }
+
     /// Fails if one of them was not answered 200, or if 99 of 100 took longer than this.
     #[track_caller]
     pub(crate) fn hold(&self, p99: Duration) {

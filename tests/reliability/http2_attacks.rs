@@ -1,9 +1,9 @@
 //! The attacks on HTTP/2 (RELIABILITY appendix C, G8): when they are ended, and what honest callers notice of them.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Read as _;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::figures::{Row, held, milliseconds, row};
@@ -16,7 +16,9 @@ use crate::support::{Bearerd, now, pause, stage};
 
 /// How many attack at the same time, each anew as soon as its connection is ended.
 const ATTACKERS: usize = 4;
-const STORM: Duration = Duration::from_secs(4);
+/// For how long and how often they do, in turns with as much at somebody else.
+const SLICE: Duration = Duration::from_secs(1);
+const SLICES: u32 = 5;
 /// How much more memory all of them together may take, in KiB.
 const MEMORY: u64 = 10 << 10;
 /// What 50,000 frames that end nothing may cost, in seconds of processor time.
@@ -87,7 +89,8 @@ fn ended(bearerd: &Bearerd, attack: &Attack) -> Row {
 fn endured(bearerd: &Bearerd, attack: &Attack) -> Row {
     let before = process::cpu(bearerd);
     let (start, log) = (now(), bearerd.log().len());
-    let sent = attack_once(bearerd, attack, attack.rounds, &AtomicBool::new(false));
+    let material = Material::new(bearerd.address());
+    let sent = attack_once(bearerd.address(), (attack, &material), attack.rounds, &AtomicBool::new(false));
     let (took, cpu) = (start.elapsed(), process::cpu(bearerd) - before);
     let lines = bearerd.log().len() - log;
     assert!(cpu <= CHATTER, "{}: {cpu:.2} s", attack.name);
@@ -96,41 +99,32 @@ fn endured(bearerd: &Bearerd, attack: &Attack) -> Row {
     row(format!("{}: {sent} frames: processor time, time, lines of log", attack.name), figure, "≤ 0.2 s, ≤ 10 lines")
 }
 
-/// Several at full speed beside honest callers.
+/// Several at full speed beside honest callers, by turns at bearerd and at somebody else, so that both are seen in the same weather.
 fn storm(bearerd: &Bearerd, attack: &'static Attack) -> Vec<Row> {
     let name = attack.name;
     // The same machine a moment before: others may be at work on it.
     let calm = Honest::busy(bearerd.address());
-    pause(STORM / 2);
+    pause(SLICE * SLICES / 2);
     let calm = calm.stop();
-    let busy = elsewhere(bearerd, attack);
-    let memory = Memory::watch(bearerd);
-    let (stop, rounds) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (cpu, log, start) = (process::cpu(bearerd), bearerd.log().len(), now());
-    let honest = Honest::busy(bearerd.address());
-    let met = std::thread::scope(|scope| {
-        for _ in 0..ATTACKERS {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let most = if attack.ends.is_some() { attack.rounds } else { u32::MAX };
-                    rounds.fetch_add(attack_once(bearerd, attack, most, &stop).into(), Ordering::Relaxed);
-                }
-            });
-        }
-        pause(STORM);
-        // Honest callers end first, so that none of their requests is without attackers.
-        let met = honest.stop();
-        stop.store(true, Ordering::Relaxed);
-        met
-    });
-    let (took, cpu) = (start.elapsed().as_secs_f64(), process::cpu(bearerd) - cpu);
+    // Who attacks takes both processors, whomever it attacks: here one who reads all of it and does nothing.
+    let sink = Listener::start(Arc::new(|stream: Arc<TcpStream>| {
+        let mut bytes = vec![0; 64 << 10];
+        while matches!((&*stream).read(&mut bytes), Ok(1..)) {}
+    }));
+    let (mut here, mut elsewhere) = (Storm::default(), Storm::default());
+    let (memory, log) = (Memory::watch(bearerd), bearerd.log().len());
+    for _ in 0..SLICES {
+        elsewhere.rage(bearerd, sink.address(), attack);
+        here.rage(bearerd, bearerd.address(), attack);
+    }
     let lines = bearerd.log().len() - log;
     assert!(memory.grown() <= MEMORY, "{name}: {} KiB more", memory.grown());
     assert!(lines <= 10, "{name}: {lines} lines in the log");
-    let rate = rounds.load(Ordering::Relaxed) as f64 / took;
+    let took = here.took.as_secs_f64();
+    let (rate, cpu) = (f64::from(here.rounds) / took, here.cpu / took * 100.0);
     let mut rows = vec![row(
         format!("{name}: {ATTACKERS} at full speed: rounds a second, processor, memory, lines of log"),
-        format!("{rate:.0}, {:.0} %, {} KiB, {lines}", cpu / took * 100.0, memory.grown()),
+        format!("{rate:.0}, {cpu:.0} %, {} KiB, {lines}", memory.grown()),
         format!("≤ {MEMORY} KiB, ≤ 10"),
     )];
     let [kept, fresh] = calm.p99().map(milliseconds);
@@ -139,62 +133,74 @@ fn storm(bearerd: &Bearerd, attack: &'static Attack) -> Vec<Row> {
         format!("{kept}, {fresh}"),
         "",
     ));
-    // Who attacks takes both processors, whomever it attacks.
-    let most = busy.p99().map(|p99| 2 * p99);
-    rows.extend(
-        met.verdicts(&format!("{name}, p99 at most twice what it is while they send as much to somebody else"), most),
-    );
+    let most = elsewhere.met.p99().map(|p99| 2 * p99);
+    let when = format!("{name}, p99 at most twice what it is while they do the same to somebody else");
+    rows.extend(here.met.verdicts(&when, most));
     rows
 }
 
-/// What honest callers meet while the same attackers send the same to a server that reads it and does nothing.
-fn elsewhere(bearerd: &Bearerd, attack: &Attack) -> Met {
-    let sink = Listener::start(Arc::new(|stream: Arc<TcpStream>| {
-        let mut bytes = vec![0; 64 << 10];
-        while matches!((&*stream).read(&mut bytes), Ok(1..)) {}
-    }));
-    let stop = AtomicBool::new(false);
-    let honest = Honest::busy(bearerd.address());
-    std::thread::scope(|scope| {
-        for _ in 0..ATTACKERS {
-            scope.spawn(|| send_on(sink.address(), &Material::new(bearerd.address()), attack, &stop));
-        }
-        pause(STORM);
-        let met = honest.stop();
-        stop.store(true, Ordering::Relaxed);
-        met
-    })
+/// An attack so far, and what honest callers of bearerd have met meanwhile.
+#[derive(Default)]
+struct Storm {
+    met: Met,
+    took: Duration,
+    rounds: u32,
+    /// What bearerd took of the processor, in seconds.
+    cpu: f64,
 }
 
-fn send_on(address: SocketAddr, material: &Material, attack: &Attack, stop: &AtomicBool) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let mut sent = 0;
-    while !stop.load(Ordering::Relaxed) {
-        let batch: Vec<u8> =
-            (sent..sent + BATCH).flat_map(|round| attack.bytes(material, round % attack.rounds)).collect();
-        if stream.write_all(&batch).is_err() {
-            return;
-        }
-        sent += BATCH;
+impl Storm {
+    /// One slice more of it, at this address.
+    fn rage(&mut self, bearerd: &Bearerd, address: SocketAddr, attack: &Attack) {
+        let (stop, rounds) = (AtomicBool::new(false), AtomicU32::new(0));
+        let most = if attack.ends.is_some() { attack.rounds } else { u32::MAX };
+        let material = Material::new(bearerd.address());
+        let (cpu, start) = (process::cpu(bearerd), now());
+        let honest = Honest::busy(bearerd.address());
+        let met = std::thread::scope(|scope| {
+            for _ in 0..ATTACKERS {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        rounds.fetch_add(attack_once(address, (attack, &material), most, &stop), Ordering::Relaxed);
+                    }
+                });
+            }
+            pause(SLICE);
+            // Honest callers end first, so that none of their requests is without attackers.
+            let met = honest.stop();
+            stop.store(true, Ordering::Relaxed);
+            met
+        });
+        self.met.merge(met);
+        self.took += start.elapsed();
+        self.rounds += rounds.into_inner();
+        self.cpu += process::cpu(bearerd) - cpu;
     }
 }
 
 /// Attacks on a connection of its own until that ends or there is no round left; returns how many rounds were sent.
-fn attack_once(bearerd: &Bearerd, attack: &Attack, most: u32, stop: &AtomicBool) -> u32 {
-    let material = Material::new(bearerd.address());
-    let Ok(mut frames) = Frames::connect(bearerd.address()) else { return 0 };
+fn attack_once(address: SocketAddr, (attack, with): (&Attack, &Material), most: u32, stop: &AtomicBool) -> u32 {
+    let Ok(mut frames) = Frames::connect(address) else { return 0 };
     let reader = frames.read_on();
     let mut sent = 0;
     while sent < most && !stop.load(Ordering::Relaxed) {
         let upto = sent.saturating_add(BATCH).min(most);
-        let batch: Vec<u8> = (sent..upto).flat_map(|round| attack.bytes(&material, round)).collect();
+        let batch: Vec<u8> = (sent..upto).flat_map(|round| attack.bytes(with, round)).collect();
         if frames.send(batch).is_err() {
             break;
         }
         sent = upto;
     }
-    // So that the other end comes to read all of it.
-    frames.close();
+    if stop.load(Ordering::Relaxed) {
+        // What is on its way is not to be there when the next slice begins: a reset takes it back.
+        let socket: &TcpStream = frames.as_ref();
+        socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)).unwrap();
+        // Whoever reads holds the socket too.
+        let _ = socket.shutdown(Shutdown::Read);
+    } else {
+        // So that the other end comes to read all of it.
+        frames.close();
+    }
     let _ = reader.join();
     sent
 }

@@ -229,6 +229,15 @@ impl LoadReport {
         self.statuses.values().sum()
     }
 
+    /// Adds what was met elsewhere or later.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (status, count) in other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        self.failures.extend(other.failures);
+        self.times.extend(other.times);
+    }
+
     /// The time within which this share of the requests was answered.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         let mut times = self.times.clone();
@@ -262,12 +271,7 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = LoadReport::default();
         for caller in self.callers.drain(..) {
-            let report = caller.join().expect("a caller");
-            for (status, count) in report.statuses {
-                *all.statuses.entry(status).or_default() += count;
-            }
-            all.failures.extend(report.failures);
-            all.times.extend(report.times);
+            all.merge(caller.join().expect("a caller"));
         }
         all
     }

@@ -208,6 +208,12 @@ impl Frames {
     }
 }
 
+impl AsRef<TcpStream> for Frames {
+    fn as_ref(&self) -> &TcpStream {
+        &self.0
+    }
+}
+
 /// The status that a block of fields begins with (RFC 7541 §6, appendix A).
 fn status_of(block: &[u8]) -> String {
     let indexed = ["200", "204", "206", "304", "400", "404", "500"];
