@@ -106,7 +106,7 @@ pub(super) async fn serve<H: Handler, S: Duplex + 'static>(
     };
     if let Err(error) = ended.await {
         tracing::debug!(%error, peer = %info.peer, "connection of a caller ended");
-        socket.rest(&error, draining).await;
+        socket.rest(&error, settings.connections, draining).await;
     }
     http1::complain_of_unread(&activity, &info, &*handler);
 }

@@ -9,6 +9,7 @@ use std::error::Error as _;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +19,29 @@ use crate::shutdown::Shutdown;
 
 /// How long it stays.
 const REST: Duration = Duration::from_secs(1);
+/// One of so many connections that may be open may be such a one; a flood of them leaves room for others.
+const SHARE: usize = 4;
+
+/// How many there are, of all workers.
+static RESTING: AtomicUsize = AtomicUsize::new(0);
+
+/// Counted for as long as it lives.
+struct Resting;
+
+impl Resting {
+    /// One more, if there may be.
+    fn begin(connections: usize) -> Option<Self> {
+        let (order, most) = (Ordering::Relaxed, connections / SHARE);
+        let more = |resting| (resting < most).then_some(resting + 1);
+        RESTING.fetch_update(order, order, more).is_ok().then(|| Self)
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        RESTING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// A stream that stays open when those who use a clone of it are gone, and all that they keep for it.
 pub(super) struct Kept<S>(Rc<RefCell<S>>);
@@ -32,9 +56,11 @@ impl<S> Kept<S> {
         Self(Rc::clone(&self.0))
     }
 
-    /// Stays open for a while if it was ended for an offence; a drain does not wait for it.
-    pub(super) async fn rest(self, ended: &hyper::Error, mut draining: Shutdown) {
-        if is_offence(ended) {
+    /// Stays open for a while if it was ended for an offence; a drain does not wait for it. `connections`: how many may be open.
+    pub(super) async fn rest(self, ended: &hyper::Error, connections: usize, mut draining: Shutdown) {
+        if is_offence(ended)
+            && let Some(_resting) = Resting::begin(connections)
+        {
             tokio::select! {
                 () = tokio::time::sleep(REST) => {}
                 () = draining.fired() => {}
@@ -123,7 +149,7 @@ mod tests {
                 http2::Builder::new(Tasks::default()).serve_connection(TokioIo::new(socket.share()), service);
             let ended = connection.await.unwrap_err();
             assert_eq!(Rc::strong_count(&socket.0), 1, "what used it is gone");
-            socket.rest(&ended, draining).await;
+            socket.rest(&ended, SHARE, draining).await;
         });
         let mut read = Vec::new();
         if leave {
@@ -149,6 +175,12 @@ mod tests {
             // Who leaves in the midst of a frame commits none.
             let (stayed, _) = stays(&OFFENCE[..5], true, &draining).await;
             assert_eq!(stayed, Duration::ZERO);
+            // One of four may, and there is one.
+            let another = Resting::begin(SHARE).unwrap();
+            let (stayed, _) = stays(OFFENCE, false, &draining).await;
+            assert_eq!(stayed, Duration::ZERO);
+            drop(another);
+            assert_eq!(stays(OFFENCE, false, &draining).await.0, REST);
             trigger.fire();
             let (stayed, _) = stays(OFFENCE, false, &draining).await;
             assert_eq!(stayed, Duration::ZERO, "a drain waits for nothing");
