@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 pub(super) use activity::{Activity, Busy, Watched};
 pub(crate) use fields::MOST as MOST_FIELDS;
@@ -33,6 +34,7 @@ pub(crate) use target::check as check_target;
 use super::caller_body::BodyError;
 use super::patient::Patient;
 use super::preface::{self, Protocol};
+use super::steps::Steps;
 use super::{Refusal, Settings};
 use crate::alarm::Alarm;
 use crate::reason::Reason;
@@ -74,6 +76,8 @@ pub(super) struct Framed<S> {
     inviting: bool,
     /// Whether there was a request already.
     was_opened: bool,
+    /// With whom long heads are read in turns.
+    steps: Option<Rc<Steps>>,
     /// Why no more is read, once that is so.
     end: Option<End>,
 }
@@ -107,8 +111,15 @@ impl<S> Framed<S> {
             invitation: b"",
             inviting: false,
             was_opened: false,
+            steps: None,
             end: None,
         }
+    }
+
+    /// What there is of a head behind its first bytes is read in turns with others of that kind, which those wait for who have as much
+    /// to say, and nobody else.
+    pub(super) fn in_turns(self, steps: &Rc<Steps>) -> Self {
+        Self { steps: Some(Rc::clone(steps)), ..self }
     }
 
     pub(super) fn activity(&self) -> Rc<Activity> {
@@ -212,7 +223,12 @@ impl<S: AsyncRead + Unpin> Framed<S> {
             self.judge_head();
         }
         while self.granted == 0 && self.end.is_none() {
-            match self.poll_more(cx)? {
+            let step = ready!(self.poll_step(cx));
+            let more = self.poll_more(cx);
+            if let (Some(steps), Some(began)) = (&self.steps, step) {
+                steps.took(began);
+            }
+            match more? {
                 Poll::Ready(0) => return Poll::Ready(Ok(Opened::Nothing)),
                 Poll::Ready(_) => (),
                 Poll::Pending => match ready!(self.poll_patience(rests, cx)) {
@@ -231,6 +247,14 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         }
         self.was_opened = true;
         Poll::Ready(Ok(if self.end.is_none() { Opened::Http1 } else { Opened::Nothing }))
+    }
+
+    /// Ready when more of a head may be read, and since when where that is in turns.
+    fn poll_step(&self, cx: &Context<'_>) -> Poll<Option<Instant>> {
+        match &self.steps {
+            Some(steps) if self.held.len() >= LEAST_ROOM => steps.poll_turn(cx).map(|()| Some(Instant::now())),
+            _ => Poll::Ready(None),
+        }
     }
 
     /// Ready when the caller has taken too long, or so long that we may rest.

@@ -1,7 +1,9 @@
-//! The streams of one connection of HTTP/2, which take their steps in turns with everybody else on their worker.
+//! The streams of one connection of HTTP/2, and the long heads of all connections: each of these groups takes its steps in turns with
+//! everybody else on its worker.
 //!
-//! Each stream is a task, and a worker takes its tasks one after the other: who has a hundred streams would get a hundred times what
-//! a caller with one request gets, and a few such callers would make everybody else wait.
+//! Each of them is a task, and a worker takes its tasks one after the other: who has a hundred streams would get a hundred times what
+//! a caller with one request gets, and a few such callers would make everybody else wait. So would thousands of heads that are longer than
+//! those of usual requests, sent at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,11 +15,11 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-/// How long the streams of one connection take their steps, before everybody else has had a turn: some ten steps, or one that opens a
+/// How long those of a group take their steps, before everybody else has had a turn: some ten steps, or one that opens a
 /// connection to an upstream.
 const TURN: Duration = Duration::from_micros(100);
 
-/// What the streams of one connection share.
+/// What those of a group share.
 #[derive(Debug)]
 pub(super) struct Steps {
     /// What is left of this turn.
@@ -40,8 +42,8 @@ impl Steps {
         Paced { steps: Rc::clone(self), stream }
     }
 
-    /// Ready when one may be taken.
-    fn poll_turn(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when a step may be taken, of which [`Self::took`] is to be told. May be asked by a task of a [`tokio::task::LocalSet`] only.
+    pub(super) fn poll_turn(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
         if !self.left.get().is_zero() {
             return Poll::Ready(());
         }
@@ -69,7 +71,7 @@ impl Steps {
 
     /// A step was taken that began then. The next one follows in the same turn, if anything is left of it; if it comes to nothing
     /// because its stream has ended, there is another turn.
-    fn took(&self, began: Instant) {
+    pub(super) fn took(&self, began: Instant) {
         self.left.set(self.left.get().saturating_sub(began.elapsed()));
         if !self.left.get().is_zero() {
             self.wake_next();

@@ -21,6 +21,7 @@ use super::owner::{self, Owner};
 use super::peer::Peer;
 use super::policy::Policy;
 use super::pulse::{self, Pulse};
+use super::steps::Steps;
 use super::stream::Stream;
 use super::{ConnectionInfo, Refusal, Settings, http1};
 use crate::log::Pace;
@@ -142,8 +143,10 @@ pub fn start<H: Handler>(
             runtime.block_on(async move {
                 tokio::task::spawn_local(pulse::answer(questions));
                 let handler = Rc::new(make_handler());
-                let refusing = Rc::default();
-                Worker { policy, handler, connections, refusing, pace, gauge, leaving, ending }.run(accepted).await;
+                let (refusing, heads) = (Rc::default(), Rc::default());
+                Worker { policy, handler, connections, refusing, heads, pace, gauge, leaving, ending }
+                    .run(accepted)
+                    .await;
             });
             // Requests that outlived the deadline are dropped here; nothing waits for blocking tasks.
             runtime.shutdown_timeout(Duration::ZERO);
@@ -164,6 +167,8 @@ struct Worker<H> {
     connections: Arc<AtomicUsize>,
     /// Held once for each caller that is being told that it is one too many.
     refusing: Rc<()>,
+    /// Long heads of requests take turns.
+    heads: Rc<Steps>,
     /// Of complaints about handshakes, for all workers together.
     pace: Arc<Pace>,
     gauge: IntGauge,
@@ -201,20 +206,21 @@ impl<H: Handler> Worker<H> {
         let Ok(stream) = open_socket(accepted.socket) else { return };
         let (settings, handler) = (self.policy.settings(), Rc::clone(&self.handler));
         let ends = Ends { leaving: self.leaving.clone(), draining: accepted.draining };
-        let info = accepted.info;
+        let (info, heads) = (accepted.info, Rc::clone(&self.heads));
         match (stream, accepted.tls) {
             (Stream::Plain(stream), Some(tls)) => {
                 let pace = Arc::clone(&self.pace);
                 open.spawn_local(async move {
                     let info = with_owner(info, settings).await;
-                    serve_tls(stream, &tls, settings, info, handler, (ends, pace)).await;
+                    serve_tls(stream, &tls, (settings, heads), info, handler, (ends, pace)).await;
                     drop(counted);
                 });
             }
             (stream, _) => {
                 open.spawn_local(async move {
                     let info = with_owner(info, settings).await;
-                    connection::serve(Framed::new(stream, settings), info, handler, ends).await;
+                    let framed = Framed::new(stream, settings).in_turns(&heads);
+                    connection::serve(framed, info, handler, ends).await;
                     drop(counted);
                 });
             }
@@ -275,7 +281,7 @@ async fn with_owner(mut info: ConnectionInfo, settings: Settings) -> ConnectionI
 async fn serve_tls<H: Handler>(
     socket: tokio::net::TcpStream,
     tls: &tls::Server,
-    settings: Settings,
+    (settings, heads): (Settings, Rc<Steps>),
     mut info: ConnectionInfo,
     handler: Rc<H>,
     (ends, pace): (Ends, Arc<Pace>),
@@ -283,7 +289,8 @@ async fn serve_tls<H: Handler>(
     match handshake::shake(socket, tls, settings.request_head).await {
         Ok((stream, names)) => {
             info.names = names;
-            connection::serve(Framed::new(stream, settings), info, handler, ends).await;
+            let framed = Framed::new(stream, settings).in_turns(&heads);
+            connection::serve(framed, info, handler, ends).await;
         }
         Err(Failure::Silent) => (),
         Err(Failure::Plain(socket)) => {

@@ -323,6 +323,30 @@ fn ends(pieces: &[&[u8]]) -> (Vec<usize>, Option<Refusal>) {
     (ends, None)
 }
 
+#[tokio::test]
+async fn a_long_head_is_read_in_turns_and_a_short_one_at_once() {
+    let all = async {
+        let steps = Rc::new(Steps::default());
+        // There is nothing left of this turn.
+        steps.took(Instant::now() - Duration::from_secs(1));
+        let open = async |filling: usize| {
+            let (mut theirs, ours) = tokio::io::duplex(16 * 1024);
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "a".repeat(filling));
+            theirs.write_all(head.as_bytes()).await.unwrap();
+            let framed = Framed::new(ours, Settings { head: 16 * 1024, ..settings() });
+            (theirs, framed.in_turns(&steps))
+        };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (_caller, mut short) = open(100).await;
+        assert!(matches!(short.poll_opened(false, &mut cx), Poll::Ready(Ok(Opened::Http1))));
+        let (_caller, mut long) = open(3 * LEAST_ROOM).await;
+        assert!(long.poll_opened(false, &mut cx).is_pending(), "others were not let go first");
+        assert_eq!(long.held.len(), LEAST_ROOM);
+        assert_eq!(std::future::poll_fn(|cx| long.poll_opened(false, cx)).await.unwrap(), Opened::Http1);
+    };
+    tokio::task::LocalSet::new().run_until(all).await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
