@@ -23,7 +23,6 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
 
 pub(super) use activity::{Activity, Busy, Watched};
 pub(crate) use fields::MOST as MOST_FIELDS;
@@ -222,13 +221,15 @@ impl<S: AsyncRead + Unpin> Framed<S> {
             self.message = Message::new(self.settings.head);
             self.judge_head();
         }
+        let mut step = None;
         while self.granted == 0 && self.end.is_none() {
-            let step = ready!(self.poll_step(cx));
-            let more = self.poll_more(cx);
-            if let (Some(steps), Some(began)) = (&self.steps, step) {
-                steps.took(began);
+            if step.is_none()
+                && self.held.len() >= LEAST_ROOM
+                && let Some(steps) = &self.steps
+            {
+                step = Some(ready!(steps.poll_step(cx)));
             }
-            match more? {
+            match self.poll_more(cx)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(Opened::Nothing)),
                 Poll::Ready(_) => (),
                 Poll::Pending => match ready!(self.poll_patience(rests, cx)) {
@@ -247,14 +248,6 @@ impl<S: AsyncRead + Unpin> Framed<S> {
         }
         self.was_opened = true;
         Poll::Ready(Ok(if self.end.is_none() { Opened::Http1 } else { Opened::Nothing }))
-    }
-
-    /// Ready when more of a head may be read, and since when where that is in turns.
-    fn poll_step(&self, cx: &Context<'_>) -> Poll<Option<Instant>> {
-        match &self.steps {
-            Some(steps) if self.held.len() >= LEAST_ROOM => steps.poll_turn(cx).map(|()| Some(Instant::now())),
-            _ => Poll::Ready(None),
-        }
     }
 
     /// Ready when the caller has taken too long, or so long that we may rest.

@@ -42,10 +42,11 @@ impl Steps {
         Paced { steps: Rc::clone(self), stream }
     }
 
-    /// Ready when a step may be taken, of which [`Self::took`] is to be told. May be asked by a task of a [`tokio::task::LocalSet`] only.
-    pub(super) fn poll_turn(self: &Rc<Self>, cx: &Context<'_>) -> Poll<()> {
+    /// Ready when a step may be taken, which lasts until what is returned is dropped. May be asked by a task of a
+    /// [`tokio::task::LocalSet`] only.
+    pub(super) fn poll_step(self: &Rc<Self>, cx: &Context<'_>) -> Poll<Step> {
         if !self.left.get().is_zero() {
-            return Poll::Ready(());
+            return Poll::Ready(Step { steps: Rc::clone(self), began: Instant::now() });
         }
         self.waiting.borrow_mut().push_back(cx.waker().clone());
         if !self.is_turning.replace(true) {
@@ -64,17 +65,10 @@ impl Steps {
             self.wake_next();
             if self.waiting.borrow().is_empty() {
                 self.is_turning.set(false);
+                // Thousands may have waited.
+                self.waiting.take();
                 return;
             }
-        }
-    }
-
-    /// A step was taken that began then. The next one follows in the same turn, if anything is left of it; if it comes to nothing
-    /// because its stream has ended, there is another turn.
-    pub(super) fn took(&self, began: Instant) {
-        self.left.set(self.left.get().saturating_sub(began.elapsed()));
-        if !self.left.get().is_zero() {
-            self.wake_next();
         }
     }
 
@@ -82,6 +76,25 @@ impl Steps {
         let next = self.waiting.borrow_mut().pop_front();
         if let Some(next) = next {
             next.wake();
+        }
+    }
+}
+
+/// A step that is being taken.
+#[derive(Debug)]
+pub(super) struct Step {
+    steps: Rc<Steps>,
+    began: Instant,
+}
+
+impl Drop for Step {
+    /// The next one follows in the same turn, if anything is left of it; if it comes to nothing because its stream has ended, there is
+    /// another turn.
+    fn drop(&mut self) {
+        let left = &self.steps.left;
+        left.set(left.get().saturating_sub(self.began.elapsed()));
+        if !left.get().is_zero() {
+            self.steps.wake_next();
         }
     }
 }
@@ -100,11 +113,8 @@ impl<F: Future> Future for Paced<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        ready!(this.steps.poll_turn(cx));
-        let began = Instant::now();
-        let polled = this.stream.poll(cx);
-        this.steps.took(began);
-        polled
+        let _step = ready!(this.steps.poll_step(cx));
+        this.stream.poll(cx)
     }
 }
 
