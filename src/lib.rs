@@ -56,10 +56,10 @@
 //! 2. `server::preface` tells HTTP/2 by its first bytes. Over HTTP/1 `server::framing` checks the bytes, and ends connections
 //!    that are malformed or take too long; `server::http1` makes one request after the other of what passes, and is gone while none
 //!    comes. HTTP/2 is hyper's: the streams of a connection go on from here side by side, each when everything is read that its caller
-//!    has said by then; connections take turns (`server::turns`), the streams of each together, as long heads do (`server::steps`), and one that is ended
-//!    for what its caller sent does not make room for the next at once (`server::offence`). Callers that read nothing of an answer are
-//!    cut off (`server::patient`), and so is each stream of HTTP/2 (`server::stuck`); what a crowd has left of memory is given back
-//!    (`server::ebb`).
+//!    has said by then; connections take turns (`server::turns`), the streams of each together, as long heads do (`server::steps`), and
+//!    one that is ended for what its caller sent does not make room for the next at once (`server::offence`). Callers that read nothing
+//!    of an answer are cut off (`server::patient`), and so is each stream of HTTP/2 (`server::stuck`); what a crowd has left of memory
+//!    is given back (`server::ebb`).
 //! 3. `proxy::entry` lets it in or refuses it: method, form, `Host`, caller, browser marks, route, whether the
 //!    path stays within the upstream's (`proxy::readings`), loop, expectation.
 //! 4. `proxy::intake` takes over the body: streamed at once, copied while it may be needed again. `proxy::share` is what this worker

@@ -115,8 +115,8 @@ impl<S> Framed<S> {
         }
     }
 
-    /// What there is of a head behind its first bytes is read in turns with others of that kind, which those wait for who have as much
-    /// to say, and nobody else.
+    /// Reads what a head has beyond its first bytes in turns with the other heads of that kind: they wait for each other, and nobody else
+    /// waits for them.
     pub(super) fn in_turns(self, steps: &Rc<Steps>) -> Self {
         Self { steps: Some(Rc::clone(steps)), ..self }
     }
