@@ -47,6 +47,8 @@ const REST: Duration = Duration::from_secs(1);
 
 /// How much is read at a time of heads, and at first of a body, in bytes.
 const LEAST_ROOM: usize = 4 * 1024;
+/// How much room a head gets that waits for its turn, in bytes.
+const LONG_HEAD: usize = 32 * 1024;
 /// How much of a body is read at a time as soon as a read has filled the room that it had.
 const MOST_ROOM: usize = 64 * 1024;
 
@@ -227,7 +229,12 @@ impl<S: AsyncRead + Unpin> Framed<S> {
                 && self.held.len() >= LEAST_ROOM
                 && let Some(steps) = &self.steps
             {
-                step = Some(ready!(steps.poll_step(cx)));
+                let Poll::Ready(granted) = steps.poll_step(cx) else {
+                    // Thousands of small pieces that become large ones later would leave memory in disorder.
+                    self.held.reserve(LONG_HEAD.saturating_sub(self.held.len()));
+                    return Poll::Pending;
+                };
+                step = Some(granted);
             }
             match self.poll_more(cx)? {
                 Poll::Ready(0) => return Poll::Ready(Ok(Opened::Nothing)),
