@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::figures::{Row, held, row, secs};
 use crate::load::{Pace, Paced, Report};
 use crate::network::{Mode, Relay, Weather};
+use crate::process;
 use crate::setting::scaled;
 use crate::support::peers::Peer;
 use crate::support::setup::CLIENT_SECRET;
@@ -122,93 +123,116 @@ fn setup(upstream: &Upstream, endpoint: &TokenEndpoint, address: SocketAddr, lin
     Setup::new(endpoint.canaries()).credential_only(&upstream.url(), &credential)
 }
 
-/// For how long p99 is taken at a time: a moment in which the machine has other work to do spoils one of them, and not all.
-const WINDOW: Duration = Duration::from_secs(3);
-
-/// What load met for some time, during which readiness was asked for as well.
-#[derive(Default)]
-struct Stretch {
-    report: Report,
-    p99: Vec<Duration>,
-    was_unready: bool,
+/// An instance whose token endpoint is going to be away, and its twin, whose endpoint stays, both under the same load all the time.
+///
+/// One minute on a machine may be half as slow again as the next, whatever bearerd does, so that what one instance meets before and
+/// during an outage says little; these two meet alike whatever happens beside them. If an outage cost so much of the processors that it
+/// slowed both, its processor time would say so.
+struct Twins {
+    instances: [Bearerd; 2],
+    loads: [Paced; 2],
 }
 
-impl Stretch {
-    fn watch(load: &Paced, bearerd: &Bearerd, length: Duration) -> Self {
-        let (start, mut stretch) = (now(), Self::default());
-        load.take();
+/// What each of them met for some time, and whether the first was ever not ready.
+struct Met {
+    reports: [Report; 2],
+    /// Of the processors, in seconds.
+    cpu: [f64; 2],
+    was_unready: bool,
+    /// Requests that failed meanwhile, or since the time before.
+    failed: u64,
+}
+
+impl Twins {
+    const RATE: f64 = 5_000.0;
+
+    fn start(upstream: &Upstream, endpoint: &TokenEndpoint, away: SocketAddr) -> Self {
+        let start = |address| setup(upstream, endpoint, address, "refresh = { early = \"50%\" }").start_ready();
+        let instances = [away, endpoint.address()].map(start);
+        let pace = Pace::of(Self::RATE, 64);
+        let loads = instances.each_ref().map(|one| Paced::start(one.address(), pace, &Request::get("/items")));
+        Self { instances, loads }
+    }
+
+    fn watch(&self, length: Duration) -> Met {
+        let (take, cpu) = (|| self.loads.each_ref().map(Paced::take), || self.instances.each_ref().map(process::cpu));
+        let (start, [since, since_twin]) = (now(), cpu());
+        let (missed, mut was_unready) = (take(), false);
         while start.elapsed() < length {
-            let window = now();
-            while window.elapsed() < WINDOW {
-                stretch.was_unready |= !bearerd.is_ready();
-                pause(seconds(0.5));
-            }
-            let met = load.take();
-            stretch.p99.push(met.times.quantile(0.99));
-            stretch.report.merge(met);
+            was_unready |= !self.instances[0].is_ready();
+            pause(seconds(0.5));
         }
-        stretch
+        let (reports, [until, until_twin]) = (take(), cpu());
+        let all = || missed.iter().chain(&reports);
+        all().for_each(|report| report.tell("beside an outage"));
+        let failed = all().map(Report::failed).sum();
+        Met { reports, cpu: [until - since, until_twin - since_twin], was_unready, failed }
     }
+}
 
-    fn merge(&mut self, other: Self) {
-        self.report.merge(other.report);
-        self.p99.extend(other.p99);
-        self.was_unready |= other.was_unready;
-    }
-
-    /// Of the windows in which it was taken, the one in the middle.
-    fn p99(&self) -> Duration {
-        let mut p99 = self.p99.clone();
-        p99.sort();
-        p99[p99.len() / 2]
+impl Met {
+    fn p99(&self) -> [Duration; 2] {
+        self.reports.each_ref().map(|report| report.times.quantile(0.99))
     }
 }
 
 /// G1a: killed, within the life of the token, whose renewal is due soon after that.
 pub(crate) fn within_the_life_of_the_token() -> Vec<Row> {
-    const RATE: f64 = 5_000.0;
     let outage = scaled(60, 600);
     let length = Duration::from_secs(outage);
     // Renewal begins between 50 % and 60 % of the life, so all of the outage is before its end, and so is the next try after it.
     let lifetime = 2 * outage + 80;
     let (endpoint, upstream) = servers(lifetime);
     let mut away = Away::Killed(Front::before(&endpoint));
-    let bearerd = setup(&upstream, &endpoint, away.address(), "refresh = { early = \"50%\" }").start_ready();
-    let begun = now();
-    let load = Paced::start(bearerd.address(), Pace::of(RATE, 64), &Request::get("/items"));
+    let twins = Twins::start(&upstream, &endpoint, away.address());
+    let (begun, bearerd) = (now(), &twins.instances[0]);
     pause(seconds(lifetime as f64 / 2.0 - 8.0).saturating_sub(begun.elapsed() + length));
-    // What is as it should be is measured before and afterwards: the machine may become faster or slower meanwhile.
-    let mut usual = Stretch::watch(&load, &bearerd, length);
+    let before = twins.watch(length);
     away.begin(&endpoint);
-    let mut during = Stretch::watch(&load, &bearerd, length);
+    let during = twins.watch(length);
     let attempts = bearerd.token_requests("transient");
     let had = bearerd.token_requests("success");
     away.end(&endpoint);
     eventually("another token", seconds(40.0), || bearerd.token_requests("success") > had);
-    during.report.merge(load.take());
-    usual.merge(Stretch::watch(&load, &bearerd, length));
-    usual.report.merge(load.stop());
-    usual.report.tell("while the endpoint was there");
-    during.report.tell("endpoint killed, token valid");
+    let after = twins.loads.map(Paced::stop);
+    after.iter().for_each(|report| report.tell("after an outage"));
 
     let what = format!("endpoint killed for {outage} s, token valid");
-    let [p99, p99_then] = [usual.p99(), during.p99()];
-    let (rate, failed) = (during.report.rate(), during.report.failed() + usual.report.failed());
-    let was_ready = !usual.was_unready && !during.was_unready;
+    let (rate, total) = (during.reports[0].rate(), during.reports[0].total());
+    let failed = before.failed + during.failed + after.iter().map(Report::failed).sum::<u64>();
+    let was_ready = !before.was_unready && !during.was_unready;
     let bad = upstream.counted()[1];
+    let [p99, usual] = during.p99();
+    let [cpu, usual_cpu] = during.cpu;
     vec![
-        held(format!("{what}: requests a second"), format!("{rate:.0}"), "5,000", rate >= 0.98 * RATE),
-        held(format!("{what}: failed, of {} requests meanwhile", during.report.total()), failed, "0", failed == 0),
+        held(format!("{what}: requests a second"), format!("{rate:.0}"), "5,000", rate >= 0.98 * Twins::RATE),
         held(
-            format!("{what}: p99 as usual and meanwhile, each the median of {} s at a time", WINDOW.as_secs()),
-            format!("{} µs, {} µs", p99.as_micros(), p99_then.as_micros()),
+            format!("{what}: failed, of {total} requests, and before, after and of its twin"),
+            failed,
+            "0",
+            failed == 0,
+        ),
+        row("before that: p99 of this instance and of its twin", micros(before.p99()), ""),
+        held(
+            format!("{what}: p99 of this instance and of its twin, whose endpoint is there"),
+            micros(during.p99()),
             "within 10 %",
-            p99_then <= p99.mul_f64(1.1),
+            p99 <= usual.mul_f64(1.1),
+        ),
+        held(
+            format!("{what}: processor time of this instance and of its twin"),
+            format!("{cpu:.2} s, {usual_cpu:.2} s"),
+            "within 10 %",
+            cpu <= usual_cpu * 1.1,
         ),
         held(format!("{what}: token requests, all failed"), attempts, "1 to 60", (1.0..=60.0).contains(&attempts)),
         held(format!("{what}: ready all along"), was_ready, "true", was_ready),
         held(format!("{what}: requests at the upstream without a live token"), bad, "0", bad == 0),
     ]
+}
+
+fn micros(both: [Duration; 2]) -> String {
+    both.map(|time| format!("{} µs", time.as_micros())).join(", ")
 }
 
 /// G1b and G1c: away until long after the token's end, in every way, and back.
