@@ -92,7 +92,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("G5", "a wrong password", tokens::a_wrong_password),
     scenario("G6-files", "8 processes, one single-use token", refresh_tokens::a_thousand_renewals_by_eight_processes),
     scenario("G6-kills", "kill -9 while such a token is in use", refresh_tokens::a_hundred_kills),
-    scenario("G6-redis", "8 processes, a Redis, one single-use refresh token", fleets::a_thousand_renewals_in_redis),
+    scenario("G6-redis", "8 processes, a Redis, one single-use refresh token", fleets::renewals_in_redis),
     scenario(
         "G6-django",
         "8 processes, a Redis, a server that ends what it renews",
@@ -177,8 +177,10 @@ fn choose(words: &[String]) -> Result<Vec<&'static Scenario>, String> {
 /// Runs one and tells what it showed; returns whether everything held.
 fn prove(scenario: &Scenario, run: &results::Run) -> bool {
     eprintln!("==> {}: {}", scenario.name, scenario.title);
+    let start = support::now();
     let rows = std::panic::catch_unwind(scenario.run)
         .unwrap_or_else(|_| vec![figures::held(scenario.title, "failed, see the output", "", false)]);
+    eprintln!("<== {}: {}", scenario.name, figures::secs(start.elapsed()));
     let table = figures::markdown(&rows);
     println!("## {}: {}\n\n{table}", scenario.name, scenario.title);
     results::write(scenario.name, scenario.title, run, &table);
