@@ -83,7 +83,7 @@ pub(crate) fn a_hundred_instances_for_a_hundred_lives() -> Vec<Row> {
     ]
 }
 
-/// Eight processes and a thousand renewals with one single-use refresh token, in a Redis.
+/// Eight processes that renew with one single-use refresh token, in a Redis.
 pub(crate) fn renewals_in_redis() -> Vec<Row> {
     let redis = redis();
     // A second each: the token lives for two, and is renewed when half of that is over.
